@@ -1,0 +1,46 @@
+# One command each; `make setup` is done once and is quick after that.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The CPU build of torch, pinned so that nothing pulls gigabytes of CUDA packages onto a machine without a GPU.
+# On a GPU machine: make setup TORCH="torch" SPCONV=cu126
+TORCH ?= torch==2.13.0
+SPCONV ?= cpu
+STAMP := $(VENV)/.installed-$(SPCONV)
+WORKERS ?= 2
+
+.PHONY: setup demo test test-slow bench lint format clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml setup.py $(wildcard csrc/*.cpp csrc/*.h csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "setuptools>=68" wheel ninja
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable ".[$(SPCONV),dev]" "$(TORCH)"
+	@touch $@
+
+demo: setup
+	$(BIN)/python benchmarks/demo.py
+
+test: setup
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+bench: setup
+	$(BIN)/python benchmarks/region_pool.py --json work_dirs/bench/region_pool.json
+	$(BIN)/python benchmarks/prepare.py --json work_dirs/bench/prepare.json
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf build work_dirs .pytest_cache .mypy_cache .ruff_cache .hypothesis pc_ssl/*.so

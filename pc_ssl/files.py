@@ -1,0 +1,107 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pc_ssl.errors import UserError
+
+PARTIAL_SUFFIX = ".partial"  # the ending of every unfinished file; readers never open one
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is synced to disk and renamed to `path`.
+
+    A process killed at any moment leaves either the old file, the new file, or a `.partial` file that no reader opens.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=PARTIAL_SUFFIX)
+        os.close(handle)
+    except OSError as error:
+        raise _as_user_error(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, 0o666 & ~_umask())
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        raise _as_user_error(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` as JSON to `path`, whole or not at all; the same content gives the same bytes."""
+    write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: the file is missing, unreadable or not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path}: not readable as JSON ({error})") from error
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Delete what killed runs left unfinished below `folder`."""
+    for path in folder.rglob("*" + PARTIAL_SUFFIX):
+        path.unlink(missing_ok=True)
+
+
+def inside(root: Path, relative: str) -> Path:
+    """`root / relative`, where `relative` comes from a data file and must not leave `root`.
+
+    Raises:
+        UserError: the path is absolute or leaves `root`.
+    """
+    path = root / relative
+    if os.path.isabs(relative) or not path.resolve().is_relative_to(root.resolve()):
+        raise UserError(f"{root}: the path {relative!r} leaves the folder")
+    return path
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _as_user_error(path: Path, error: OSError) -> UserError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"{path}: no space left on the disk; nothing was lost, free some and run the same command again")
+    return UserError(f"{path}: cannot be written ({error.strerror})")

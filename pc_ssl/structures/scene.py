@@ -1,0 +1,34 @@
+"""One keyframe as it is read from the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One keyframe on the CPU.
+
+    Args:
+        token: the frame's name in its data set.
+        points: [N, 3 + F] float32: x, y, z in metres in the LiDAR frame (room frame indoors), then features.
+        region: [N] int32: region of each point in 0..num_regions - 1; -1 means none.
+        num_regions: number of regions R.
+        label: [N] uint8 class of each point, 0 means ignore; None where the data set has none.
+
+    Raises:
+        ValueError: lengths disagree.
+    """
+
+    token: str
+    points: Tensor
+    region: Tensor
+    num_regions: int
+    label: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("region", self.region), ("label", self.label)):
+            if value is not None and value.shape != (len(self.points),):
+                raise ValueError(f"{self.token}: {name} must be [{len(self.points)}], got {tuple(value.shape)}")
