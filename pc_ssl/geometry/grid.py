@@ -30,10 +30,14 @@ class BevGrid:
     def __post_init__(self) -> None:
         for axis, low, high, size in zip("xyz", self.lower, self.upper, self.voxel_size, strict=True):
             if size <= 0 or high <= low:
-                raise ValueError(f"BevGrid: along {axis} need voxel_size > 0 and upper > lower, got {size}, {low}, {high}")
+                raise ValueError(
+                    f"BevGrid: along {axis} need voxel_size > 0 and upper > lower, got {size}, {low}, {high}"
+                )
             cells = (high - low) / size
             if abs(cells - round(cells)) > 1e-3:
-                raise ValueError(f"BevGrid: along {axis} {high - low:g} m is not a whole number of voxels of {size:g} m")
+                raise ValueError(
+                    f"BevGrid: along {axis} {high - low:g} m is not a whole number of voxels of {size:g} m"
+                )
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -14,7 +14,8 @@ def transform_from(rotation: NDArray | list, translation: NDArray | list) -> NDA
         translation: [3], metres.
 
     Returns:
-        [4, 4] float64, `dst_from_src` if `rotation` turns the axes of src into dst and `translation` is src's origin in dst.
+        [4, 4] float64 `dst_from_src`, where `rotation` turns the axes of src into dst and `translation` is src's origin
+        in dst.
     """
     matrix = np.eye(4)
     rotation = np.asarray(rotation, dtype=np.float64)

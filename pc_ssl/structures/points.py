@@ -14,7 +14,8 @@ class PointBatch:
     """Frame b is the rows offsets[b]:offsets[b + 1]; no padding.
 
     Args:
-        points: [N, 3 + F] float32: x, y, z in metres in the frame of the view, then F features (intensity in [0, 1], ...).
+        points: [N, 3 + F] float32: x, y, z in metres in the frame of the view, then F features (intensity in [0, 1],
+            time lag in seconds).
         offsets: [B + 1] int64 on the CPU; offsets[0] == 0 and offsets[-1] == N.
 
     Raises:

@@ -1,0 +1,84 @@
+"""Imports point one way: a package imports only from the layers before its own."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LAYERS = [
+    {"errors", "version"},
+    {"files", "progress"},
+    {"structures"},
+    {"geometry"},
+    {"ops"},
+    {"losses", "models", "data", "views"},
+    {"methods", "heads"},
+    {"evaluation"},
+    {"config"},
+    {"engine"},
+    {"report"},
+    {"cli"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+DATA_PREP_MAY_IMPORT = {"errors", "files", "progress", "structures", "geometry", "data.cache"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted modules that a file imports anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_every_package_imports_only_from_the_layers_before_it() -> None:
+    wrong = []
+    for path in (ROOT / "pc_ssl").rglob("*.py"):
+        layer = path.relative_to(ROOT / "pc_ssl").parts[0].removesuffix(".py")
+        for name in imports_of(path):
+            parts = name.split(".")
+            if parts[0] == "pc_ssl" and len(parts) > 1 and layer != "__init__":
+                target = parts[1]
+                if target in RANK and target != layer and RANK[target] > RANK[layer]:
+                    wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong, wrong
+
+
+def test_every_module_has_a_layer() -> None:
+    found = {path.name.removesuffix(".py") for path in (ROOT / "pc_ssl").iterdir() if path.suffix in ("", ".py")}
+    assert found - {"__init__", "__pycache__"} <= set(RANK)
+
+
+def test_only_the_command_line_imports_data_prep() -> None:
+    importers = {
+        path for path in (ROOT / "pc_ssl").rglob("*.py") if any(n.startswith("data_prep") for n in imports_of(path))
+    }
+    assert importers <= {ROOT / "pc_ssl" / "cli.py"}
+
+
+def test_data_prep_imports_little_of_pc_ssl() -> None:
+    wrong = []
+    for path in (ROOT / "data_prep").rglob("*.py"):
+        for name in imports_of(path):
+            if name.startswith("pc_ssl."):
+                inner = name.removeprefix("pc_ssl.")
+                if not any(inner == allowed or inner.startswith(allowed + ".") for allowed in DATA_PREP_MAY_IMPORT):
+                    wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong, wrong
+
+
+def test_spconv_is_imported_in_one_file() -> None:
+    importers = {
+        path for path in (ROOT / "pc_ssl").rglob("*.py") if any(n.split(".")[0] == "spconv" for n in imports_of(path))
+    }
+    assert importers == {ROOT / "pc_ssl" / "models" / "sparse.py"}
+
+
+def test_the_package_and_its_help_import_no_heavy_library() -> None:
+    code = "import sys, pc_ssl.cli; print({'open3d', 'spconv', 'matplotlib', 'nuscenes', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
