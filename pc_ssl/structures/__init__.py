@@ -2,5 +2,6 @@
 
 from pc_ssl.structures.points import PointBatch
 from pc_ssl.structures.scene import Scene
+from pc_ssl.structures.segmentation import IGNORE, SegmentationBatch, SegmentationSample
 
-__all__ = ["PointBatch", "Scene"]
+__all__ = ["IGNORE", "PointBatch", "Scene", "SegmentationBatch", "SegmentationSample"]

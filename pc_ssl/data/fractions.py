@@ -1,0 +1,66 @@
+"""Which scenes keep their labels when only a fraction of the training set is labelled.
+
+Fractions take whole scenes at a stride, never single keyframes: neighbouring keyframes show the same street, so a
+keyframe stride would make 1 % of the labels nearly as good as all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from pc_ssl.errors import UserError
+
+STRIDE_TOLERANCE = 0.02  # relative; lets 0.33 stand for every third scene, and refuses 0.4
+
+
+class FractionRule(Enum):
+    """Published ways to pick every n-th scene.
+
+    SLIDR: the n-th, 2n-th, ... scene in the order of the data set (SLidR; also CLIP2Scene, OLIVINE and BEVContrast).
+    CALICO: the first, (n + 1)-th, ... scene in the order of the names (CALICO's nuScenes converter).
+    """
+
+    SLIDR = "slidr"
+    CALICO = "calico"
+
+
+def label_scenes(
+    scenes: Sequence[str], fraction: float, *, rule: FractionRule = FractionRule.SLIDR, offset: int = 0
+) -> tuple[str, ...]:
+    """Scenes that keep their labels, in the order of `scenes`.
+
+    The stride n is 1 / fraction, but never more than the number of scenes, so that at least one scene is always left:
+    with 20 scenes, both 5 % and 1 % are one scene.
+
+    Args:
+        scenes: all training scenes in the order of the data set.
+        fraction: labelled share in (0, 1]; must be 1 / n for a whole n.
+        rule: where the stride starts.
+        offset: shifts the stride by so many scenes, as BEVContrast's seed offset does; offsets 0..n-1 give disjoint
+            sets of scenes. 0 gives the published scenes.
+
+    Raises:
+        UserError: the fraction is not in (0, 1] or not 1 / n, or there is no scene.
+    """
+    if not scenes:
+        raise UserError("label fraction: the training split has no scenes")
+    step = min(scene_stride(fraction), len(scenes))
+    if rule is FractionRule.SLIDR:
+        return tuple(scene for position, scene in enumerate(scenes, start=1) if (position + offset) % step == 0)
+    chosen = set(sorted(scenes)[offset % step :: step])
+    return tuple(scene for scene in scenes if scene in chosen)
+
+
+def scene_stride(fraction: float) -> int:
+    """Every how many scenes one is labelled: 0.05 -> 20.
+
+    Raises:
+        UserError: the fraction is not in (0, 1] or not 1 / n.
+    """
+    if not 0 < fraction <= 1:  # also refuses NaN
+        raise UserError(f"label fraction: expected a number in (0, 1], got {fraction:g}")
+    step = round(1 / fraction)
+    if abs(step * fraction - 1) > STRIDE_TOLERANCE:
+        raise UserError(f"label fraction: expected 1 / n (1, 0.5, 0.25, 0.1, 0.05, 0.01, ...), got {fraction:g}")
+    return step
