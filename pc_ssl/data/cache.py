@@ -1,0 +1,350 @@
+"""The cache of prepared keyframes: this file alone knows its format, reads it and writes it.
+
+manifest.json                              written last: a folder without it is not a cache
+frames/<scene>/<token>.safetensors         one keyframe; the tensors are those of FIELDS
+
+cache = Cache(Path("cache"))
+frame = cache[0]
+frame.keys(), frame["points"], frame["region/dbscan"]     # memory-mapped; nothing else is read
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pc_ssl.errors import UserError
+from pc_ssl.files import inside, read_json, write_bytes, write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+IGNORE = "ignore"  # name of class 0 of the point labels
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a frame's tensor must be: letters in the shape stand for lengths that are equal within one frame.
+
+    N points, C columns of a point, M boxes; under one camera: B bytes, P point-pixel pairs.
+    """
+
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+# A name that ends in "/" stands for one tensor per region generator or camera: region/dbscan, image/CAM_FRONT.
+FIELDS: dict[str, Field] = {
+    "points": Field("float32", ("N", "C")),  # x y z [m, LiDAR frame], intensity [0, 1], time lag [s] if several sweeps
+    "ground": Field("bool", ("N",)),
+    "region/": Field("int32", ("N",)),  # 0..R-1, -1 none
+    "label": Field("uint8", ("N",)),  # index into classes["label"], 0 ignore
+    "box": Field("float32", ("M", 9)),  # x y z l w h [m] yaw [rad] vx vy [m/s], LiDAR frame; velocity NaN: unknown
+    "box_class": Field("uint8", ("M",)),  # index into classes["box"]
+    "ego_pose": Field("float64", (4, 4)),  # global_from_ego at the time of the LiDAR
+    "global_from_lidar": Field("float64", (4, 4)),
+    "image/": Field("uint8", ("B",)),  # the image file's bytes as they were recorded (JPEG)
+    "intrinsic/": Field("float32", (3, 3)),
+    "camera_from_lidar/": Field("float32", (4, 4)),  # through the global frame, each sensor at its own time
+    "pixel/": Field("float32", ("P", 2)),  # u v: column, row
+    "point/": Field("int32", ("P",)),  # row of `points` seen at that pixel
+}
+REQUIRED = ("points", "ground", "ego_pose", "global_from_lidar")
+PER_CAMERA = ("image/", "intrinsic/", "camera_from_lidar/", "pixel/", "point/")
+
+
+def field_of(key: str) -> Field | None:
+    """The rule for a tensor's name; None if the format has no such tensor."""
+    head, slash, name = key.partition("/")
+    return FIELDS.get(head + slash) if bool(slash) == bool(name) else None
+
+
+@dataclass(frozen=True)
+class FrameEntry:
+    """One frame in the manifest. `file` is relative to the cache; `bytes` and `sha256` are of the whole file."""
+
+    token: str
+    scene: str
+    timestamp_us: int
+    file: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a cache holds.
+
+    Args:
+        dataset: name of the data set, such as "nuscenes".
+        version: its version, such as "v1.0-mini".
+        options: what preparation was asked for: plain JSON values, the same options give the same bytes.
+        classes: names of the classes: "label" of points (index 0 is "ignore") and "box" of boxes.
+        splits: scene names of each split of the data set, those that the cache holds.
+        frames: in the order of the data set.
+    """
+
+    dataset: str
+    version: str
+    options: Mapping[str, Any]
+    classes: Mapping[str, Sequence[str]]
+    splits: Mapping[str, Sequence[str]]
+    frames: Sequence[FrameEntry]
+
+    @property
+    def options_hash(self) -> str:
+        return hash_of(self.options)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in manifest.json."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "dataset": self.dataset,
+            "version": self.version,
+            "options": dict(self.options),
+            "options_hash": self.options_hash,
+            "classes": {kind: list(names) for kind, names in self.classes.items()},
+            "splits": {name: list(scenes) for name, scenes in self.splits.items()},
+            "frames": [asdict(entry) for entry in self.frames],
+        }
+
+
+def hash_of(options: Mapping[str, Any]) -> str:
+    """sha256 of JSON values, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check `folder`/manifest.json.
+
+    Raises:
+        UserError: no manifest, one of another schema version, or one with a missing or wrong field.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UserError(
+            f"{folder}: not a complete cache, {MANIFEST} is missing; run pc-ssl prepare (again) to write it"
+        )
+    content = read_json(path)
+    found = content.get("schema_version") if isinstance(content, dict) else None
+    if found != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: schema_version is {found!r}, but this pc_ssl reads {SCHEMA_VERSION}; prepare the cache again"
+        )
+    for name, kind in _MANIFEST_FIELDS.items():
+        if not isinstance(content.get(name), kind):
+            raise UserError(f"{path}: field {name!r} is {type(content.get(name)).__name__}, expected {kind.__name__}")
+    manifest = Manifest(
+        dataset=content["dataset"],
+        version=content["version"],
+        options=content["options"],
+        classes=content["classes"],
+        splits=content["splits"],
+        frames=tuple(_entry_from_json(path, index, value) for index, value in enumerate(content["frames"])),
+    )
+    for name in ("label", "box"):
+        if name not in manifest.classes:
+            raise UserError(f"{path}: field 'classes' has no {name!r}")
+    if manifest.options_hash != content["options_hash"]:
+        raise UserError(f"{path}: options_hash does not belong to the options; the file was changed after preparation")
+    return manifest
+
+
+_MANIFEST_FIELDS: dict[str, type] = {
+    "dataset": str,
+    "version": str,
+    "options": dict,
+    "options_hash": str,
+    "classes": dict,
+    "splits": dict,
+    "frames": list,
+}
+
+
+def _entry_from_json(path: Path, index: int, value: Any) -> FrameEntry:
+    for field in fields(FrameEntry):
+        kind = int if field.name in ("timestamp_us", "bytes") else str
+        if not isinstance(value, dict) or not isinstance(value.get(field.name), kind):
+            raise UserError(f"{path}: frames[{index}] has no field {field.name!r} of type {kind.__name__}")
+    return FrameEntry(**{field.name: value[field.name] for field in fields(FrameEntry)})
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json, whole or not at all: from then on the folder is a cache.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    write_json(folder / MANIFEST, manifest.to_json())
+
+
+def frame_file(scene: str, token: str) -> str:
+    """The frame's path below the cache.
+
+    Raises:
+        UserError: a name that is no plain file name.
+    """
+    for kind, name in (("scene", scene), ("token", token)):
+        if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]*", name):
+            raise UserError(f"{kind} {name!r}: only letters, digits and _ + - . can stand in a file name of the cache")
+    return f"frames/{scene}/{token}.safetensors"
+
+
+def encode_frame(tensors: Mapping[str, NDArray]) -> bytes:
+    """One frame's file: the same tensors give the same bytes.
+
+    Raises:
+        ValueError: a tensor that FIELDS does not know, or of another dtype or shape than it says.
+    """
+    from safetensors.numpy import save
+
+    missing = [key for key in REQUIRED if key not in tensors]
+    wrong = shape_problems({key: (str(value.dtype), value.shape) for key, value in tensors.items()})
+    if missing or wrong:
+        raise ValueError("; ".join([f"{key} is missing" for key in missing] + wrong))
+    return save({key: np.ascontiguousarray(value) for key, value in tensors.items()})
+
+
+def shape_problems(found: Mapping[str, tuple[str, tuple[int, ...]]]) -> list[str]:
+    """Compare tensors, name -> (dtype, shape), with FIELDS; one sentence per contradiction."""
+    problems: list[str] = []
+    lengths: dict[tuple[str, str], int] = {}
+    for key in sorted(found):
+        dtype, shape = found[key]
+        field = field_of(key)
+        if field is None:
+            problems.append(f"{key} is no tensor of a frame")
+            continue
+        if dtype != field.dtype:
+            problems.append(f"{key} is {dtype}, expected {field.dtype}")
+        camera = key.partition("/")[2] if key.startswith(PER_CAMERA) else ""
+        expected = tuple(
+            size if isinstance(size, int) else lengths.setdefault((size, camera), found_size)
+            for size, found_size in zip(field.shape, shape, strict=False)
+        )
+        if len(shape) != len(field.shape) or shape != expected:
+            wanted = ", ".join(str(size) for size in field.shape)
+            known = {letter: length for (letter, of), length in lengths.items() if of == camera}
+            problems.append(f"{key} has shape {list(shape)}, expected [{wanted}] with {known}")
+        elif key == "points" and shape[1] < 3:
+            problems.append(f"points has {shape[1]} columns, expected at least x, y, z")
+    return problems
+
+
+def write_frame(folder: Path, scene: str, token: str, timestamp_us: int, content: bytes) -> FrameEntry:
+    """Write one frame's file (`encode_frame`), whole or not at all.
+
+    Raises:
+        UserError: it cannot be written (the disk is full, ...), or scene or token is no file name.
+    """
+    file = frame_file(scene, token)
+    write_bytes(folder / file, content)
+    return FrameEntry(token, scene, timestamp_us, file, len(content), hashlib.sha256(content).hexdigest())
+
+
+def damage_of(folder: Path, entry: FrameEntry) -> str | None:
+    """Why the frame's file is not the one that was written; None if it is, byte for byte."""
+    try:
+        with inside(folder, entry.file).open("rb") as file:
+            found = file.seek(0, 2)
+            if found != entry.bytes:
+                return f"has {found} bytes, but {entry.bytes} were written"
+            file.seek(0)
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if digest.hexdigest() == entry.sha256 else "has another checksum than what was written"
+
+
+class Frame:
+    """One keyframe. `frame[key]` maps one tensor into memory and leaves the others alone.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+
+    def __init__(self, path: Path, token: str, scene: str) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        self.path, self.token, self.scene = path, token, scene
+        try:
+            self._file = safe_open(path, framework="pt")
+        except FileNotFoundError:
+            raise UserError(f"{path}: the frame's file is missing; run pc-ssl prepare again to write it") from None
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: damaged ({error}); run pc-ssl verify to find all such files") from error
+        self._keys = frozenset(self._file.keys())
+
+    def keys(self) -> list[str]:
+        """Names of the tensors, sorted."""
+        return sorted(self._keys)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
+
+    def __getitem__(self, key: str) -> Tensor:
+        """The tensor on the CPU; FIELDS says its shape, unit and frame.
+
+        Raises:
+            UserError: the frame has no such tensor.
+        """
+        if key not in self._keys:
+            raise UserError(f"{self.path}: the frame has no {key!r}; it has {', '.join(self.keys())}")
+        return self._file.get_tensor(key)
+
+
+class Cache:
+    """A prepared data set on disk, as a sequence of frames.
+
+    Args:
+        path: the folder that `pc-ssl prepare` wrote.
+
+    Raises:
+        UserError: no complete cache there, or one of another schema version.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.manifest = read_manifest(self.path)
+
+    def __len__(self) -> int:
+        return len(self.manifest.frames)
+
+    def __getitem__(self, index: int) -> Frame:
+        entry = self.manifest.frames[index]
+        return Frame(inside(self.path, entry.file), entry.token, entry.scene)
+
+    @property
+    def frames(self) -> Sequence[FrameEntry]:
+        return self.manifest.frames
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of the point labels; index 0 is "ignore"."""
+        return self.manifest.classes["label"]
+
+    def indices(self, split: str) -> list[int]:
+        """Rows of `frames` that belong to a split, in order.
+
+        Raises:
+            UserError: the cache has no such split.
+        """
+        if split not in self.manifest.splits:
+            known = ", ".join(self.manifest.splits) or "none"
+            raise UserError(f"{self.path / MANIFEST}: no split {split!r}; the cache has: {known}")
+        scenes = set(self.manifest.splits[split])
+        return [index for index, entry in enumerate(self.frames) if entry.scene in scenes]
