@@ -103,5 +103,7 @@ def _umask() -> int:
 
 def _as_user_error(path: Path, error: OSError) -> UserError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(f"{path}: no space left on the disk; nothing was lost, free some and run the same command again")
+        return UserError(
+            f"{path}: no space left on the disk; nothing was lost, free some and run the same command again"
+        )
     return UserError(f"{path}: cannot be written ({error.strerror})")
