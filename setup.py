@@ -1,37 +1,54 @@
 """Builds `pc_ssl._C` from csrc/: on the CPU always, with CUDA where a toolkit and a CUDA build of torch are found.
 
-PC_SSL_CUDA=0 or 1 forces the choice, which is printed. Everything else stands in pyproject.toml.
+PC_SSL_CUDA=0 or 1 forces the choice, which is printed. Without torch only the metadata can be made. Everything else
+stands in pyproject.toml.
 """
 
 import os
 from glob import glob
 
-from setuptools import setup
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+
+class TorchIsMissing(build_ext):
+    def run(self) -> None:
+        raise SystemExit(
+            "pc_ssl._C is compiled against the torch that will run it, and this Python has none: "
+            "install torch, then build with --no-build-isolation"
+        )
 
 
 def extension_arguments() -> dict:
-    """`ext_modules` and `cmdclass`; nothing where torch is not there yet (metadata only)."""
     try:
+        import torch
         from torch.utils import cpp_extension
     except ImportError:
-        return {}
-    import torch
+        return {"ext_modules": [Extension("pc_ssl._C", [])], "cmdclass": {"build_ext": TorchIsMissing}}
+
+    class BuildExtension(cpp_extension.BuildExtension):
+        """Leaves it to ninja to say what changed (sources, headers, torch's headers, flags)."""
+
+        def finalize_options(self) -> None:
+            super().finalize_options()
+            self.force = True  # setuptools itself would not see a changed header
+            self.build_temp = os.path.join("build", "objects")  # an editable install would start from an empty folder
 
     forced = os.environ.get("PC_SSL_CUDA")
     if forced not in (None, "0", "1"):
         raise SystemExit(f"PC_SSL_CUDA must be 0 or 1, got {forced!r}")
-    cuda = torch.version.cuda is not None and cpp_extension.CUDA_HOME is not None if forced is None else forced == "1"
+    found = torch.version.cuda is not None and cpp_extension.CUDA_HOME is not None
+    cuda = found if forced is None else forced == "1"
     print(f"pc_ssl._C: CPU{' and CUDA' if cuda else ' only'} (torch {torch.__version__}, PC_SSL_CUDA={forced})")
-    kind = cpp_extension.CUDAExtension if cuda else cpp_extension.CppExtension
-    sources = sorted(glob("csrc/*.cpp") + glob("csrc/cpu/*.cpp") + (glob("csrc/cuda/*.cu") if cuda else []))
-    extension = kind(
+    extension = (cpp_extension.CUDAExtension if cuda else cpp_extension.CppExtension)(
         "pc_ssl._C",
-        sources,
+        sorted(glob("csrc/*.cpp") + glob("csrc/cpu/*.cpp") + (glob("csrc/cuda/*.cu") if cuda else [])),
         include_dirs=[os.path.abspath("csrc")],
-        extra_compile_args={"cxx": ["-O3", "-std=c++17", "-fopenmp", "-Wall"], "nvcc": ["-O3", "-std=c++17"]},
+        # the C++ standard and the ABI are torch's to add; its own headers warn below C++20
+        extra_compile_args={"cxx": ["-O3", "-fopenmp", "-Wall", "-Wno-c++20-extensions"], "nvcc": ["-O3"]},
         extra_link_args=["-fopenmp"],
     )
-    return {"ext_modules": [extension], "cmdclass": {"build_ext": cpp_extension.BuildExtension.with_options(use_ninja=True)}}
+    return {"ext_modules": [extension], "cmdclass": {"build_ext": BuildExtension}}
 
 
 setup(**extension_arguments())

@@ -1,0 +1,23 @@
+// Schemas of the compiled ops; region_pool.h says what they mean, cpu/ and cuda/ compute them, and
+// pc_ssl/ops/region_pool.py adds fake kernels, autograd and autocast.
+#include <Python.h>
+#include <torch/library.h>
+
+TORCH_LIBRARY(pc_ssl, m) {
+  m.def("region_plan(Tensor region, SymInt num_regions) -> (Tensor order, Tensor offsets)");
+  m.def(
+      "region_sum(Tensor feature, Tensor region, SymInt num_regions, bool mean, Tensor? order, Tensor? offsets)"
+      " -> (Tensor pooled, Tensor counts)");
+  m.def(
+      "region_extremum(Tensor feature, Tensor region, SymInt num_regions, bool largest, bool with_point, Tensor? order,"
+      " Tensor? offsets) -> (Tensor pooled, Tensor point)");
+  m.def("region_extremum_grad(Tensor grad, Tensor point, Tensor region) -> Tensor");
+  m.def(
+      "region_gather(Tensor region_feature, Tensor region, Tensor? counts, Tensor? order, Tensor? offsets) -> Tensor");
+}
+
+// `import pc_ssl._C` has nothing to offer but the registration above.
+PyMODINIT_FUNC PyInit__C() {
+  static PyModuleDef module = {PyModuleDef_HEAD_INIT, "_C", nullptr, -1, nullptr, nullptr, nullptr, nullptr, nullptr};
+  return PyModule_Create(&module);
+}
