@@ -1,0 +1,120 @@
+"""Point segmentation: mean intersection over union as the nuScenes-lidarseg evaluation defines it.
+
+Counts are collected over all points of all frames before any ratio is taken. Points labelled `ignore` (class 0) are not
+counted, whatever is predicted there. A class that is neither labelled nor predicted anywhere has no IoU and is left
+out of the mean, as in the devkit (SLidR's code counts it as 1); a class that is predicted but labelled nowhere counts
+as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pc_ssl.errors import UserError
+from pc_ssl.structures import IGNORE
+
+
+@dataclass(frozen=True)
+class SegmentationResult:
+    """What was counted over a split.
+
+    Args:
+        class_names: names of the K classes, `ignore` left out.
+        confusion: [K][K] points; rows are labels, columns predictions.
+        num_frames: frames that were counted.
+    """
+
+    class_names: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    num_frames: int
+
+    @property
+    def true_positive(self) -> tuple[int, ...]:
+        return tuple(row[k] for k, row in enumerate(self.confusion))
+
+    @property
+    def labelled(self) -> tuple[int, ...]:
+        """Points labelled as each class: true positives and false negatives."""
+        return tuple(sum(row) for row in self.confusion)
+
+    @property
+    def predicted(self) -> tuple[int, ...]:
+        """Points predicted as each class: true positives and false positives."""
+        return tuple(sum(column) for column in zip(*self.confusion, strict=True))
+
+    @property
+    def iou(self) -> tuple[float | None, ...]:
+        """TP / (TP + FP + FN) of each class; None where the class is neither labelled nor predicted."""
+        counts = zip(self.true_positive, self.labelled, self.predicted, strict=True)
+        return tuple(hit / (label + guess - hit) if label + guess else None for hit, label, guess in counts)
+
+    @property
+    def miou(self) -> float:
+        """Mean of the IoUs that exist, in [0, 1]."""
+        values = [value for value in self.iou if value is not None]
+        return sum(values) / len(values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        return {
+            "miou": self.miou,
+            "iou": dict(zip(self.class_names, self.iou, strict=True)),
+            "labelled_points": dict(zip(self.class_names, self.labelled, strict=True)),
+            "predicted_points": dict(zip(self.class_names, self.predicted, strict=True)),
+            "confusion": [list(row) for row in self.confusion],
+            "num_frames": self.num_frames,
+        }
+
+
+class SegmentationMetric:
+    """Counts predictions against labels, one frame at a time.
+
+    Args:
+        class_names: names by class index; index 0 is `ignore`.
+    """
+
+    def __init__(self, class_names: Sequence[str]) -> None:
+        self.class_names = tuple(class_names)
+        self._confusion = torch.zeros(len(class_names), len(class_names), dtype=torch.int64)
+        self._num_frames = 0
+
+    def update(self, prediction: Tensor, label: Tensor) -> None:
+        """Count one frame.
+
+        Args:
+            prediction: [N] integer in 1..K.
+            label: [N] integer in 0..K, 0 means ignore.
+
+        Raises:
+            ValueError: lengths disagree, or a class is out of range.
+        """
+        size = len(self.class_names)
+        prediction, label = prediction.cpu().long(), label.cpu().long()
+        if prediction.shape != label.shape or prediction.ndim != 1:
+            raise ValueError(f"prediction {tuple(prediction.shape)} and label {tuple(label.shape)} must both be [N]")
+        for name, value, lowest in (("prediction", prediction, 1), ("label", label, 0)):
+            if len(value) and not (lowest <= int(value.min()) and int(value.max()) < size):
+                raise ValueError(f"{name} must be in {lowest}..{size - 1}, got {value.min()}..{value.max()}")
+        self._confusion += torch.bincount(label * size + prediction, minlength=size * size).view(size, size)
+        self._num_frames += 1
+
+    def result(self) -> SegmentationResult:
+        """What was counted so far.
+
+        Raises:
+            UserError: no labelled point was seen.
+        """
+        kept = [k for k in range(len(self.class_names)) if k != IGNORE]
+        confusion = self._confusion[kept][:, kept]
+        if int(confusion.sum()) == 0:
+            raise UserError(f"segmentation: none of the {self._num_frames} frames has a labelled point")
+        return SegmentationResult(
+            class_names=tuple(self.class_names[k] for k in kept),
+            confusion=tuple(tuple(row) for row in confusion.tolist()),
+            num_frames=self._num_frames,
+        )
