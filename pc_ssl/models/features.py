@@ -1,0 +1,111 @@
+"""What a LiDAR backbone returns, and how a feature of one point is read from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from pc_ssl.geometry import BevGrid
+from pc_ssl.ops import region_gather
+from pc_ssl.structures import PointBatch
+
+
+@dataclass(frozen=True)
+class BevFeatures:
+    """A map of the ground plane for each frame.
+
+    Args:
+        map: [B, C, H, W]: rows run along y, columns along x, and together they cover the box of `grid`; H and W may
+            be any fraction of the grid's shape.
+        grid: the box that the map covers.
+    """
+
+    map: Tensor
+    grid: BevGrid
+
+    def at_points(self, points: PointBatch, rows: Tensor | None = None) -> Tensor:
+        """Features at x, y of the points, bilinear between the centres of the cells.
+
+        Half a cell from the edge of the box the value of the edge cells holds on. Points outside the box as seen from
+        above give zeros; z plays no part.
+
+        Args:
+            points: B frames, N points.
+            rows: [n] int64: the points to be read; None reads all N.
+
+        Returns:
+            [n, C] of the dtype of the map.
+
+        Raises:
+            ValueError: the numbers of frames disagree.
+        """
+        batch, channels, height, width = self.map.shape
+        if batch != points.num_frames:
+            raise ValueError(f"BevFeatures: the map holds {batch} frames, the points {points.num_frames}")
+        frame, xyz = points.frame_index(), points.xyz
+        if rows is not None:
+            frame, xyz = frame[rows], xyz[rows]
+        normalized = self.grid.normalized_xy(xyz)
+        inside = (normalized >= -1).all(dim=1) & (normalized < 1).all(dim=1)
+        cell, weight = _corners(normalized, height, width)
+        row = torch.where(inside, frame * (height * width) + cell, -1)
+        cells = self.map.permute(0, 2, 3, 1).reshape(-1, channels)
+        corners = region_gather(cells, row.reshape(-1)).reshape(4, len(xyz), channels)
+        return (corners * weight.unsqueeze(2).to(corners.dtype)).sum(dim=0)
+
+
+@dataclass(frozen=True)
+class PointFeatures:
+    """A feature for each point of the input.
+
+    Args:
+        feature: [N, C].
+    """
+
+    feature: Tensor
+
+    def at_points(self, points: PointBatch, rows: Tensor | None = None) -> Tensor:
+        """The features of the points that the backbone was given.
+
+        Args:
+            points: the very batch of N points that the backbone was given.
+            rows: [n] int64: the points to be read; None reads all N.
+
+        Returns:
+            [n, C].
+
+        Raises:
+            ValueError: the numbers of points disagree.
+        """
+        if len(self.feature) != len(points.points):
+            raise ValueError(f"PointFeatures: {len(self.feature)} features for {len(points.points)} points")
+        return self.feature if rows is None else region_gather(self.feature, rows)
+
+
+class LidarBackbone(Protocol):
+    """An nn.Module that gives features of `out_channels` channels to packed point clouds."""
+
+    out_channels: int
+
+    def __call__(self, points: PointBatch) -> BevFeatures | PointFeatures: ...
+
+
+def _corners(normalized: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Flat index in one map [H, W], and weight, of the four cells around each point: two tensors [4, n]."""
+    size = normalized.new_tensor([width, height])
+    position = (normalized + 1) / 2 * size - 0.5  # 0 at the centre of the first cell
+    low = position.floor()
+    share = position - low
+    cells, weights = [], []
+    for step_y in (0, 1):
+        for step_x in (0, 1):
+            column = (low[:, 0].long() + step_x).clamp(0, width - 1)
+            row = (low[:, 1].long() + step_y).clamp(0, height - 1)
+            along_x = share[:, 0] if step_x else 1 - share[:, 0]
+            along_y = share[:, 1] if step_y else 1 - share[:, 1]
+            cells.append(row * width + column)
+            weights.append(along_x * along_y)
+    return torch.stack(cells), torch.stack(weights)
