@@ -1,0 +1,30 @@
+"""Region generators: each is a frozen dataclass of its parameters and a function (xyz, ground) -> region.
+
+A new way to cut regions is one file here and one line in GENERATORS.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.regions.dbscan import DbscanRegions
+from data_prep.regions.size_filter import SizeFilter
+
+
+class RegionGenerator(Protocol):
+    """Cuts one cloud into regions."""
+
+    def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""
+        ...
+
+
+GENERATORS: dict[str, RegionGenerator] = {
+    "dbscan": DbscanRegions(eps=0.75, min_points=5, dimensions=2, keep=SizeFilter()),  # CALICO's setting
+    "dbscan3d": DbscanRegions(eps=0.5, min_points=5, dimensions=3, keep=None),  # SegContrast's way, for 32 beams
+}
+
+__all__ = ["GENERATORS", "RegionGenerator"]

@@ -1,0 +1,91 @@
+"""Names that nuScenes and its users agree on: classes, cameras' splits."""
+
+from __future__ import annotations
+
+from pc_ssl.data.cache import IGNORE
+
+# nuScenes-lidarseg challenge classes in the devkit's order; index 0 takes every category that CLASS_OF_CATEGORY lacks.
+LABEL_CLASSES = [
+    IGNORE,
+    "barrier",
+    "bicycle",
+    "bus",
+    "car",
+    "construction_vehicle",
+    "motorcycle",
+    "pedestrian",
+    "traffic_cone",
+    "trailer",
+    "truck",
+    "driveable_surface",
+    "other_flat",
+    "sidewalk",
+    "terrain",
+    "manmade",
+    "vegetation",
+]
+
+# nuScenes detection classes in the devkit's order; the last one takes boxes that the detection task leaves out
+# (animals, strollers, debris, ...).
+BOX_CLASSES = [
+    "car",
+    "truck",
+    "bus",
+    "trailer",
+    "construction_vehicle",
+    "pedestrian",
+    "motorcycle",
+    "bicycle",
+    "traffic_cone",
+    "barrier",
+    "other",
+]
+
+# Category of the tables -> class. Points and boxes agree wherever both have the class.
+CLASS_OF_CATEGORY = {
+    "human.pedestrian.adult": "pedestrian",
+    "human.pedestrian.child": "pedestrian",
+    "human.pedestrian.police_officer": "pedestrian",
+    "human.pedestrian.construction_worker": "pedestrian",
+    "vehicle.car": "car",
+    "vehicle.motorcycle": "motorcycle",
+    "vehicle.bicycle": "bicycle",
+    "vehicle.bus.bendy": "bus",
+    "vehicle.bus.rigid": "bus",
+    "vehicle.truck": "truck",
+    "vehicle.construction": "construction_vehicle",
+    "vehicle.trailer": "trailer",
+    "movable_object.barrier": "barrier",
+    "movable_object.trafficcone": "traffic_cone",
+    "flat.driveable_surface": "driveable_surface",
+    "flat.other": "other_flat",
+    "flat.sidewalk": "sidewalk",
+    "flat.terrain": "terrain",
+    "static.manmade": "manmade",
+    "static.vegetation": "vegetation",
+}
+
+
+def label_class(category: str) -> int:
+    """Index into LABEL_CLASSES of a lidarseg category's name; 0 for those that the challenge ignores."""
+    return LABEL_CLASSES.index(CLASS_OF_CATEGORY.get(category, IGNORE))
+
+
+def box_class(category: str) -> int:
+    """Index into BOX_CLASSES of an annotation's category name."""
+    name = CLASS_OF_CATEGORY.get(category, "other")
+    return BOX_CLASSES.index(name if name in BOX_CLASSES else "other")
+
+
+# SLidR (CVPR 2022, valeoai/SLidR, downstream/dataloader_nuscenes.py) holds 100 of the 700 train scenes back to choose
+# hyper-parameters ("verifying") and pretrains on the other 600 ("parametrizing"); so do the works that compare with it.
+VERIFYING_SCENES = [
+    f"scene-{number:04d}"
+    for number in (
+        *(8, 9, 19, 29, 32, 42, 45, 49, 52, 54, 56, 66, 67, 73, 131, 152, 166, 168, 183, 190),
+        *(194, 208, 210, 211, 241, 243, 248, 259, 260, 261, 287, 292, 297, 305, 306, 350, 352, 358, 361, 365),
+        *(368, 377, 388, 391, 395, 413, 427, 428, 438, 444, 452, 453, 459, 463, 464, 475, 513, 533, 544, 575),
+        *(587, 589, 642, 652, 658, 669, 678, 687, 701, 703, 706, 710, 715, 726, 735, 740, 758, 786, 790, 804),
+        *(806, 847, 856, 868, 882, 897, 899, 976, 996, 1012, 1015, 1016, 1018, 1020, 1024, 1044, 1058, 1094, 1098, 1107),
+    )
+]

@@ -1,0 +1,98 @@
+"""The interface between a data set and the pipeline: a new data set is one file with a `Reader`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.projection import PinholeCamera
+
+
+@dataclass(frozen=True)
+class FrameName:
+    """One keyframe of a data set."""
+
+    token: str
+    scene: str
+    timestamp_us: int
+
+
+@dataclass(frozen=True)
+class RawFrame:
+    """One keyframe as it was recorded, before regions and pairs.
+
+    Args:
+        points: [N, 3 + F] float32: x y z (metres, LiDAR frame at the time of the keyframe, z up), intensity in [0, 1],
+            then, if sweeps are merged, the time lag in seconds (0 for the key sweep, growing into the past).
+        key_points: the first so many rows are the key sweep, the rest earlier sweeps.
+        label: [N] uint8 index into the data set's label classes, 0 ignore; None if the data set has none.
+        box: [M, 9] float32 x y z l w h yaw vx vy, LiDAR frame (metres, radians, metres per second; NaN: velocity
+            unknown); None if the data set has none.
+        box_class: [M] uint8 index into the data set's box classes; None with `box`.
+        ego_pose: [4, 4] float64 global_from_ego at the time of the LiDAR.
+        global_from_lidar: [4, 4] float64.
+        cameras: by name.
+        images: the recorded JPEG file of each camera.
+    """
+
+    points: NDArray[np.float32]
+    key_points: int
+    label: NDArray[np.uint8] | None
+    box: NDArray[np.float32] | None
+    box_class: NDArray[np.uint8] | None
+    ego_pose: NDArray[np.float64]
+    global_from_lidar: NDArray[np.float64]
+    cameras: Mapping[str, PinholeCamera]
+    images: Mapping[str, bytes]
+
+
+class Source(Protocol):
+    """Where one keyframe lies: small and picklable, so that it can be read in another process without the tables."""
+
+    def read(self) -> RawFrame:
+        """Read the sensors' files.
+
+        Raises:
+            UserError: a file is missing or damaged; one line that names the file and what is wrong.
+        """
+        ...
+
+
+class Reader(Protocol):
+    """One data set on disk."""
+
+    def options(self) -> dict[str, Any]:
+        """What selects the data: "dataset", "version" and the reader's own settings, as JSON values."""
+        ...
+
+    def classes(self) -> dict[str, list[str]]:
+        """Class names: "label" of points (index 0 is "ignore") and "box" of boxes."""
+        ...
+
+    def splits(self) -> dict[str, list[str]]:
+        """Scene names of each split that a user may name."""
+        ...
+
+    def absent(self) -> list[str]:
+        """What the data set could have but this copy has not, one phrase each; the rest is prepared all the same."""
+        ...
+
+    def frames(self, split: str | None) -> Sequence[FrameName]:
+        """The keyframes of a split (None: all), scene by scene, in time order.
+
+        Raises:
+            UserError: an unknown split, or one without a scene in this copy.
+        """
+        ...
+
+    def source(self, frame: FrameName) -> Source:
+        """Where a keyframe lies.
+
+        Raises:
+            UserError: the tables lack something that the frame needs.
+        """
+        ...

@@ -1,0 +1,43 @@
+"""Regions by DBSCAN on the points that are not ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.regions.grid_dbscan import dbscan
+from data_prep.regions.size_filter import SizeFilter
+
+
+@dataclass(frozen=True)
+class DbscanRegions:
+    """Ground removal, DBSCAN, size filter: `ground` is taken as given.
+
+    CALICO (ICLR 2024): on x and y, eps 0.75 m, min_points 5, then `SizeFilter`. SegContrast (RA-L 2022): on x, y and z,
+    without a filter.
+
+    Args:
+        eps: metres.
+        min_points: neighbours of a core point, itself included.
+        dimensions: 2 clusters in the plan view, 3 in space.
+        keep: which clusters become regions; None keeps all.
+    """
+
+    eps: float
+    min_points: int
+    dimensions: int
+    keep: SizeFilter | None
+
+    def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""
+        above = np.flatnonzero(~ground)
+        cluster = dbscan(xyz[above, : self.dimensions], self.eps, self.min_points)
+        if self.keep is not None:
+            kept = self.keep(xyz[above], cluster)
+            number = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1).astype(np.int32)  # last entry: for noise
+            cluster = number[cluster]
+        region = np.full(len(xyz), -1, np.int32)
+        region[above] = cluster
+        return region

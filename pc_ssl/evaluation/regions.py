@@ -1,0 +1,58 @@
+"""How well regions fit annotated objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class ObjectRecall:
+    """Of `objects` boxes with enough points, `found` have a region of their own. Results of several frames add up."""
+
+    found: int
+    objects: int
+
+    @property
+    def recall(self) -> float:
+        """Share of the objects found; NaN without objects."""
+        return self.found / self.objects if self.objects else float("nan")
+
+    def __add__(self, other: ObjectRecall) -> ObjectRecall:
+        return ObjectRecall(self.found + other.found, self.objects + other.objects)
+
+
+def object_recall(
+    xyz: NDArray[np.float32], region: NDArray[np.int32], box: NDArray[np.float32], min_points: int = 10, iou: float = 0.5
+) -> ObjectRecall:
+    """Count the boxes for which some region's points have an intersection over union of `iou` with the box's points.
+
+    Args:
+        xyz: [N, 3] metres.
+        region: [N] int32, 0..R - 1, -1 for none.
+        box: [M, 7 or more]: x y z l w h (metres) yaw (radians about z), in the frame of `xyz`.
+        min_points: boxes with fewer points are left out.
+        iou: intersection over union of two sets of points, at least.
+    """
+    region_size = np.bincount(region[region >= 0], minlength=1)
+    found = objects = 0
+    for inside in points_in_boxes(xyz, box):
+        if inside.sum() < min_points:
+            continue
+        objects += 1
+        of_box = region[inside]
+        shared = np.bincount(of_box[of_box >= 0], minlength=len(region_size))
+        found += bool((shared >= iou * (inside.sum() + region_size - shared)).any())
+    return ObjectRecall(found, objects)
+
+
+def points_in_boxes(xyz: NDArray[np.float32], box: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """xyz [N, 3] metres; box [M, 7 or more] (x y z l w h yaw) in the same frame -> [M, N] bool, faces included."""
+    inside = np.empty((len(box), len(xyz)), np.bool_)
+    for row, (x, y, z, length, width, height, yaw) in zip(inside, box[:, :7].astype(np.float64), strict=True):
+        dx, dy, dz = xyz[:, 0] - x, xyz[:, 1] - y, xyz[:, 2] - z
+        along, across = np.cos(yaw) * dx + np.sin(yaw) * dy, -np.sin(yaw) * dx + np.cos(yaw) * dy
+        row[:] = (np.abs(along) <= length / 2) & (np.abs(across) <= width / 2) & (np.abs(dz) <= height / 2)
+    return inside
