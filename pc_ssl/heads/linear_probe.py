@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pc_ssl.models.features import LidarBackbone
 from pc_ssl.structures import IGNORE, PointBatch
 
 DECAY = 1e-4  # of the squared weights on standardised features; keeps the optimum finite where classes separate
@@ -51,7 +52,7 @@ def estimate_batch_norm(backbone: nn.Module, clouds: Iterable[PointBatch], devic
 
 @torch.no_grad()
 def labelled_features(
-    backbone: nn.Module, points: PointBatch, label: Tensor, max_points: int, generator: torch.Generator
+    backbone: LidarBackbone, points: PointBatch, label: Tensor, max_points: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Features of at most `max_points` labelled points, drawn uniformly without replacement.
 
@@ -65,10 +66,11 @@ def labelled_features(
     Returns:
         feature [S, C] float32 and label [S] int64 in 1..num_classes - 1, on the CPU.
     """
-    feature = backbone(points).at_points(points)
-    rows = (label.cpu() != IGNORE).nonzero()[:, 0]
+    label = label.cpu()
+    rows = (label != IGNORE).nonzero()[:, 0]
     rows = rows[torch.randperm(len(rows), generator=generator)[:max_points]]
-    return feature[rows.to(feature.device)].float().cpu(), label.cpu()[rows]
+    feature = backbone(points).at_points(points, rows.to(points.points.device))
+    return feature.float().cpu(), label[rows]
 
 
 def fit_linear(feature: Tensor, label: Tensor, num_classes: int) -> LinearFit:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pc_ssl.losses.lovasz import lovasz_softmax
+from pc_ssl.models.features import LidarBackbone
 from pc_ssl.structures import IGNORE, PointBatch, Scene, SegmentationBatch, SegmentationSample
 
 SegmentationView = Callable[[Scene, np.random.Generator], SegmentationSample]
@@ -35,7 +36,7 @@ class SegmentationTask(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: LidarBackbone,
         view: SegmentationView,
         num_classes: int = 17,
         class_weight: Sequence[float] | None = None,

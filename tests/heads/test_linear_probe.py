@@ -6,15 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from pc_ssl.heads.linear_probe import estimate_batch_norm, fit_linear, labelled_features
+from pc_ssl.models.features import PointFeatures
 from pc_ssl.structures import PointBatch
-
-
-class Features:
-    def __init__(self, feature: Tensor) -> None:
-        self.feature = feature
-
-    def at_points(self, points: PointBatch) -> Tensor:
-        return self.feature
 
 
 class Pointwise(nn.Module):
@@ -27,8 +20,8 @@ class Pointwise(nn.Module):
         self.norm = nn.BatchNorm1d(3, affine=False)
         self.linear = nn.Linear(3, 4)
 
-    def forward(self, points: PointBatch) -> Features:
-        return Features(self.linear(self.norm(points.xyz)))
+    def forward(self, points: PointBatch) -> PointFeatures:
+        return PointFeatures(self.linear(self.norm(points.xyz)))
 
 
 def blobs(points: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -2,18 +2,11 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pc_ssl.heads.segmentation import SegmentationTask
+from pc_ssl.models.features import PointFeatures
 from pc_ssl.structures import PointBatch, SegmentationBatch, SegmentationSample
-
-
-class Features:
-    def __init__(self, feature: Tensor) -> None:
-        self.feature = feature
-
-    def at_points(self, points: PointBatch) -> Tensor:
-        return self.feature
 
 
 class Pointwise(nn.Module):
@@ -25,8 +18,8 @@ class Pointwise(nn.Module):
         super().__init__()
         self.linear = nn.Linear(3, 6)
 
-    def forward(self, points: PointBatch) -> Features:
-        return Features(self.linear(points.xyz).relu())
+    def forward(self, points: PointBatch) -> PointFeatures:
+        return PointFeatures(self.linear(points.xyz).relu())
 
 
 def task(**arguments: object) -> SegmentationTask:

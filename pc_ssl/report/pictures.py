@@ -1,0 +1,192 @@
+"""Pictures of one keyframe: seen from above, and on its images. Every function returns a matplotlib figure.
+
+Figures are built without pyplot, so nothing is global and no display is needed.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pc_ssl.report.palette import GROUND, NO_REGION, class_colors, distinct_colors, feature_colors, region_colors
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+PANEL_INCHES = 6.0
+DOTS_PER_INCH = 110
+REACH_M = 40.0  # half the side of the square that is drawn, around the sensor
+POINT_SIZE = 1.6
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def regions_from_above(
+    xyz: NDArray, region: NDArray, ground: NDArray, box: NDArray | None = None, reach: float = REACH_M
+) -> Figure:
+    """Regions in colours of their own, over ground and points of no region in grey.
+
+    Args:
+        xyz: [N, 3] metres, LiDAR frame.
+        region: [N], -1 means none.
+        ground: [N] bool.
+        box: [M, 9] x y z l w h yaw vx vy in metres and radians, drawn as outlines; None draws none.
+        reach: metres from the sensor to each side.
+    """
+    figure, (axes,) = _panels(1)
+    kinds = (ground, (region < 0) & ~ground, region >= 0)
+    colors = (np.tile(GROUND, (int(kinds[0].sum()), 1)), np.tile(NO_REGION, (int(kinds[1].sum()), 1)),
+              region_colors(region[kinds[2]]))  # fmt: skip
+    for kind, color in zip(kinds, colors, strict=True):
+        _scatter(axes, xyz[kind], color)
+    handles = [
+        _dot(GROUND, f"ground, {share(ground)}"),
+        _dot(NO_REGION, f"in no region, {share(kinds[1])}"),
+        _dot(distinct_colors(1)[0], f"{len(np.unique(region[kinds[2]]))} regions, {share(kinds[2])}"),
+    ]
+    if box is not None and len(box):
+        from matplotlib.lines import Line2D
+
+        for corners in box_outlines(box):
+            axes.plot(*corners.T, color="black", linewidth=0.8)
+        handles.append(Line2D([], [], color="black", linewidth=0.8, label=f"{len(box)} annotated boxes"))
+    _frame(axes, reach, "Regions seen from above")
+    _legend(figure, handles, columns=2)
+    return figure
+
+
+def classes_from_above(
+    xyz: NDArray, panels: Mapping[str, NDArray], class_names: Sequence[str], reach: float = REACH_M
+) -> Figure:
+    """The class of each point, one panel per title: labels beside predictions.
+
+    Args:
+        xyz: [N, 3] metres, LiDAR frame.
+        panels: title -> [N] class index into `class_names`; index 0 is `ignore`.
+        class_names: names by class index.
+        reach: metres from the sensor to each side.
+    """
+    figure, all_axes = _panels(len(panels))
+    colors = class_colors(class_names)
+    order = np.argsort(xyz[:, 2], kind="stable")  # what is higher hides what is below
+    seen: set[int] = set()
+    for axes, (title, value) in zip(all_axes, panels.items(), strict=True):
+        _scatter(axes, xyz[order], colors[value[order]])
+        _frame(axes, reach, title)
+        seen |= set(np.unique(value).tolist())
+    handles = [_dot(colors[k], class_names[k].replace("_", " ")) for k in sorted(seen)]
+    _legend(figure, handles, columns=min(6, 3 * len(panels)))
+    return figure
+
+
+def features_from_above(xyz: NDArray, panels: Mapping[str, NDArray], reach: float = REACH_M) -> Figure:
+    """Features as colours (`feature_colors`), one panel per title.
+
+    Args:
+        xyz: [N, 3] metres, LiDAR frame.
+        panels: title -> [N, C] features of the points.
+        reach: metres from the sensor to each side.
+    """
+    figure, all_axes = _panels(len(panels))
+    near = np.abs(xyz[:, :2]).max(axis=1) <= reach
+    order = np.argsort(xyz[near, 2], kind="stable")
+    for axes, (title, feature) in zip(all_axes, panels.items(), strict=True):
+        _scatter(axes, xyz[near][order], feature_colors(feature[near])[order])
+        _frame(axes, reach, title)
+    return figure
+
+
+def points_on_image(image: bytes, pixel: NDArray, depth: NDArray, region: NDArray, title: str) -> Figure:
+    """The points that a camera sees, on its image: above coloured by depth, below by region.
+
+    Args:
+        image: the encoded image.
+        pixel: [P, 2] column, row.
+        depth: [P] metres along the camera's axis.
+        region: [P], -1 means none (not drawn).
+        title: such as the camera's name.
+    """
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    picture = np.asarray(Image.open(io.BytesIO(image)).convert("RGB"))
+    height, width = picture.shape[:2]
+    inches = 9.0
+    figure = Figure(figsize=(inches, 1.75 * inches * height / width + 0.6), layout="constrained")
+    above, below = figure.subplots(2, 1)
+    for axes in (above, below):
+        axes.imshow(picture, alpha=0.7, extent=(0, width, height, 0))
+        axes.set_xlim(0, width)
+        axes.set_ylim(height, 0)
+        axes.set_axis_off()
+    size = float(np.clip(20_000 / max(len(pixel), 1), 3, 12))
+    far = np.argsort(-depth, kind="stable")  # near points last, on top
+    dots = above.scatter(*pixel[far].T, c=depth[far], s=size, cmap="turbo_r", linewidths=0, vmin=0, vmax=50)
+    figure.colorbar(dots, ax=above, label="depth [m]", extend="max", shrink=0.8, pad=0.01)
+    above.set_title(f"{title}: {len(pixel)} points by depth", fontsize=11)
+    far = far[region[far] >= 0]
+    below.scatter(*pixel[far].T, c=region_colors(region[far]), s=size, linewidths=0)
+    below.set_title(f"{title}: {len(far)} points of {len(np.unique(region[far]))} regions", fontsize=11)
+    return figure
+
+
+def box_outlines(box: NDArray) -> NDArray[np.float64]:
+    """[M, 7, 2]: the footprint of each box [M, 9] as a closed line, and a stroke from its centre to its front."""
+    length, width, yaw = box[:, 3].astype(float), box[:, 4].astype(float), box[:, 6].astype(float)
+    along = np.stack([np.cos(yaw), np.sin(yaw)], axis=1)
+    across = np.stack([-np.sin(yaw), np.cos(yaw)], axis=1)
+    walk = [(0.5, -0.5), (-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5), (0.5, 0.0), (0.0, 0.0)]
+    strokes = [f * (length[:, None] * along) + s * (width[:, None] * across) for f, s in walk]
+    return box[:, None, :2].astype(float) + np.stack(strokes, axis=1)
+
+
+def share(chosen: NDArray) -> str:
+    """`41 % of the points`."""
+    return f"{100 * float(np.mean(chosen)) if len(chosen) else 0:.0f} % of the points"
+
+
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(PANEL_INCHES * count, PANEL_INCHES + 0.9), layout="constrained")
+    return figure, list(figure.subplots(1, count, squeeze=False)[0])
+
+
+def _scatter(axes: Axes, xyz: NDArray, color: NDArray) -> None:
+    axes.scatter(xyz[:, 0], xyz[:, 1], c=color, s=POINT_SIZE, linewidths=0)
+
+
+def _frame(axes: Axes, reach: float, title: str) -> None:
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(-reach, reach)
+    axes.set_aspect("equal")
+    axes.plot(0, 0, marker="+", color="black", markersize=9)
+    axes.set_xlabel("x [m], LiDAR frame")
+    axes.set_ylabel("y [m]")
+    axes.grid(color="0.93", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_title(title, fontsize=12)
+
+
+def _dot(color: Sequence[float] | NDArray, label: str) -> Line2D:
+    from matplotlib.colors import to_hex
+    from matplotlib.lines import Line2D
+
+    return Line2D(
+        [], [], marker="o", linestyle="", markersize=6, color=to_hex((color[0], color[1], color[2])), label=label
+    )
+
+
+def _legend(figure: Figure, handles: list, columns: int) -> None:
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
