@@ -9,27 +9,10 @@ from numpy.typing import NDArray
 
 from pc_ssl.data.cache import Cache, Manifest, encode_frame, write_frame, write_manifest
 
-LABELS = tuple(
-    [
-        "ignore",
-        "barrier",
-        "bicycle",
-        "bus",
-        "car",
-        "construction_vehicle",
-        "motorcycle",
-        "pedestrian",
-        "traffic_cone",
-        "trailer",
-        "truck",
-        "driveable_surface",
-        "other_flat",
-        "sidewalk",
-        "terrain",
-        "manmade",
-        "vegetation",
-    ]
-)
+LABELS = (
+    "ignore", "barrier", "bicycle", "bus", "car", "construction_vehicle", "motorcycle", "pedestrian", "traffic_cone",
+    "trailer", "truck", "driveable_surface", "other_flat", "sidewalk", "terrain", "manmade", "vegetation",
+)  # fmt: skip
 CAMERA_FROM_LIDAR = np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], dtype=np.float32)  # looks at +y
 INTRINSIC = np.array([[40, 0, 40], [0, 40, 24], [0, 0, 1]], dtype=np.float32)
 IMAGE_SIZE = (80, 48)  # width, height
