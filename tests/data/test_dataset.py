@@ -1,0 +1,118 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from pc_ssl.data.cache import Cache, Frame, Manifest, encode_frame, write_frame, write_manifest
+from pc_ssl.data.dataset import CacheScenes
+from pc_ssl.data.sampler import Draw, StepBatches
+from pc_ssl.errors import UserError
+from pc_ssl.structures import Scene
+
+
+def frame_tensors(index: int, *, label: bool) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(index)
+    tensors = {
+        "points": rng.normal(size=(6 + index, 4)).astype(np.float32),
+        "ground": np.zeros(6 + index, bool),
+        "region/dbscan": np.arange(6 + index, dtype=np.int32) % 4 - 1,
+        "ego_pose": np.eye(4),
+        "global_from_lidar": np.eye(4),
+    }
+    return tensors | ({"label": np.arange(6 + index).astype(np.uint8)} if label else {})
+
+
+def make_cache(folder: Path, *, label: bool = False, frames: int = 8) -> Cache:
+    entries = [
+        write_frame(folder, "scene", f"frame{index}", index, encode_frame(frame_tensors(index, label=label)))
+        for index in range(frames)
+    ]
+    classes = {"label": ["ignore", "car"], "box": []}
+    write_manifest(folder, Manifest("toy", "v1", {}, classes, {"train": ["scene"]}, entries))
+    return Cache(folder)
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Tokens and one noisy coordinate of each point."""
+
+    scale: float = 1.0
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> tuple[str, Tensor]:
+        noise = torch.from_numpy(rng.normal(size=len(scene.points)))
+        return scene.token, scene.points[:, 0] + self.scale * noise
+
+
+def as_lists(samples: Sequence[tuple[str, Tensor]]) -> list[tuple[str, list[float]]]:
+    return [(token, value.tolist()) for token, value in samples]
+
+
+def test_a_scene_holds_what_the_cache_holds(tmp_path: Path) -> None:
+    dataset = CacheScenes(make_cache(tmp_path, label=True), [2, 5], "dbscan", Jitter(), labels=True)
+    scene, expected = dataset.scene(1), frame_tensors(5, label=True)
+    assert (len(dataset), scene.token, scene.num_regions) == (2, "frame5", 3)
+    np.testing.assert_array_equal(scene.points.numpy(), expected["points"])
+    np.testing.assert_array_equal(scene.region.numpy(), expected["region/dbscan"])
+    np.testing.assert_array_equal(scene.label.numpy(), expected["label"])
+
+
+def test_without_regions_every_point_is_outside(tmp_path: Path) -> None:
+    scene = CacheScenes(make_cache(tmp_path), [0], None, Jitter()).scene(0)
+    assert scene.num_regions == 0
+    assert (scene.region == -1).all()
+    assert scene.label is None
+
+
+def test_only_the_needed_tensors_are_read(tmp_path: Path) -> None:
+    dataset = CacheScenes(make_cache(tmp_path, label=True), [0], "dbscan", Jitter())
+    read: list[str] = []
+    original = Frame.__getitem__
+
+    def recording(self: Frame, key: str) -> Tensor:
+        read.append(key)
+        return original(self, key)
+
+    with patch.object(Frame, "__getitem__", recording):
+        dataset.scene(0)
+    assert sorted(read) == ["points", "region/dbscan"]
+
+
+def test_a_sample_depends_on_its_draw_alone(tmp_path: Path) -> None:
+    dataset = CacheScenes(make_cache(tmp_path), range(8), "dbscan", Jitter())
+    again = CacheScenes(make_cache(tmp_path), range(8), "dbscan", Jitter())
+    again[Draw(0, 0, 0)]
+    torch.testing.assert_close(dataset[Draw(3, 1, 2)][1], again[Draw(3, 1, 2)][1], rtol=0, atol=0)
+    assert not torch.equal(dataset[Draw(3, 1, 2)][1], dataset[Draw(3, 1, 3)][1])
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
+def test_batches_are_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
+    dataset = CacheScenes(make_cache(tmp_path), range(8), "dbscan", Jitter())
+    seen = [
+        list(DataLoader(dataset, batch_sampler=StepBatches(8, 3, 0, 0, 6), num_workers=workers, collate_fn=as_lists))
+        for workers in (0, 1, 2, 4)
+    ]
+    assert all(batches == seen[0] for batches in seen)
+
+
+def test_regions_that_the_cache_lacks_are_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"frame0\.safetensors: the frame has no 'region/hdbscan'; it has .*region/dbscan"
+    ):
+        CacheScenes(make_cache(tmp_path), [0], "hdbscan", Jitter())
+
+
+def test_labels_that_the_cache_lacks_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no 'label'"):
+        CacheScenes(make_cache(tmp_path), [0], "dbscan", Jitter(), labels=True)
+
+
+def test_no_frames_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no frames to train on"):
+        CacheScenes(make_cache(tmp_path), [], "dbscan", Jitter())
