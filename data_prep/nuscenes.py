@@ -200,7 +200,9 @@ class NuScenesReader:
         while len(files) < self.sweeps and recording["prev"] != "" and self._has_sweeps:
             recording = self._tables.get("sample_data", recording["prev"])
             key_from_sweep = invert(global_from_key) @ self._global_from_sensor(recording)
-            files.append(SweepFile(recording["filename"], key_from_sweep, 1e-6 * (key["timestamp"] - recording["timestamp"])))
+            files.append(
+                SweepFile(recording["filename"], key_from_sweep, 1e-6 * (key["timestamp"] - recording["timestamp"]))
+            )
         return files
 
     def _camera_file(self, channel: str, recording: Record, global_from_lidar: NDArray[np.float64]) -> CameraFile:

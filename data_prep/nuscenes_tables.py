@@ -89,7 +89,9 @@ class NuScenesTables(NuScenes):
     def _check_map_files(self, path: Path, table: list[dict[str, Any]]) -> None:
         for record in table:
             if not inside(Path(self.dataroot), record["filename"]).is_file():
-                raise UserError(f"{path}: filename {record['filename']!r} is not in {self.dataroot}; the devkit wants it")
+                raise UserError(
+                    f"{path}: filename {record['filename']!r} is not in {self.dataroot}; the devkit wants it"
+                )
 
     def _check_lidarseg(self, path: Path, table: list[dict[str, Any]]) -> None:
         folder = Path(self.dataroot) / "lidarseg" / self.version

@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class PrepareOptions:
 
     split: str | None = None
     regions: tuple[str, ...] = ("dbscan",)
-    ground: StripPlaneGround = StripPlaneGround()
+    ground: StripPlaneGround = field(default_factory=StripPlaneGround)
 
     def __post_init__(self) -> None:
         for name in self.regions:
@@ -141,8 +141,8 @@ def prepare(
         strict: stop at the first frame that fails, without a manifest.
 
     Raises:
-        UserError: `out` holds something else, the disk is full, a table is damaged, no frame could be prepared, or, with
-            `strict`, one could not.
+        UserError: `out` holds something else, the disk is full, a table is damaged, no frame could be prepared, or
+            (`strict`) one could not.
         UsageError: workers is not positive.
     """
     if workers < 1:
@@ -202,7 +202,7 @@ def _asked(reader: Reader, options: PrepareOptions) -> dict[str, Any]:
         "split": options.split,
         "ground": {"kind": type(options.ground).__name__, **asdict(options.ground)},
         "regions": {
-            name: {"kind": type(generator).__name__, **asdict(generator)}  # type: ignore[call-overload]
+            name: {"kind": type(generator).__name__, **asdict(generator)}
             for name, generator in options.generators().items()
         },
         "revision": REVISION,

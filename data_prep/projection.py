@@ -19,7 +19,7 @@ class PinholeCamera:
     Args:
         width, height: pixels.
         intrinsic: [3, 3] float64, pixels from the camera frame (x right, y down, z forward); last row 0 0 1.
-        camera_from_lidar: [4, 4] float64: from the LiDAR at its time to the camera at its own, through the global frame.
+        camera_from_lidar: [4, 4] float64 from the LiDAR at its time to the camera at its own, through the global frame.
     """
 
     width: int
@@ -38,7 +38,7 @@ class PinholeCamera:
 
 
 @njit(cache=True, nogil=True)
-def _pairs(xyz, pixel_from_lidar, right, bottom):  # type: ignore[no-untyped-def]
+def _pairs(xyz: NDArray, pixel_from_lidar: NDArray, right: float, bottom: float) -> tuple[NDArray, NDArray]:
     m = pixel_from_lidar
     pixel = np.empty((len(xyz), 2), np.float32)
     point = np.empty(len(xyz), np.int32)

@@ -13,7 +13,9 @@ from pc_ssl.errors import UserError
 
 COLUMNS = ("x", "y", "z", "intensity", "ring")  # of a nuScenes .pcd.bin file, float32
 FARTHEST = 10_000.0  # metres; a coordinate beyond is damage, not a return
-CLOSE = 1.0  # metres; |x| and |y| below this are returns from the recording vehicle, as in nuScenes' devkit (remove_close)
+CLOSE = (
+    1.0  # metres; |x| and |y| below this are returns from the recording vehicle, as in nuScenes' devkit (remove_close)
+)
 MAX_INTENSITY = 255.0  # nuScenes intensities are whole numbers from 0 to 255
 
 
@@ -82,7 +84,7 @@ def merge(
 
 
 @njit(cache=True, nogil=True)
-def _place(sweep, keep, key_from_sweep, lag, points, count):  # type: ignore[no-untyped-def]
+def _place(sweep: NDArray, keep: NDArray, key_from_sweep: NDArray, lag: float, points: NDArray, count: int) -> int:
     """Write the kept points of one sweep to the rows of `points` from `count` on; the number of rows filled then."""
     m = key_from_sweep
     for i in range(len(sweep)):

@@ -5,7 +5,7 @@ A new way to cut regions is one file here and one line in GENERATORS.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,9 @@ from data_prep.regions.size_filter import SizeFilter
 
 
 class RegionGenerator(Protocol):
-    """Cuts one cloud into regions."""
+    """Cuts one cloud into regions; a frozen dataclass, whose fields stand in the cache's manifest."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
         """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""

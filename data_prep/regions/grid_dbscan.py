@@ -1,13 +1,13 @@
 """Exact DBSCAN in two or three dimensions on a sorted grid.
 
 Ester et al., "A Density-Based Algorithm for Discovering Clusters in Large Spatial Databases with Noise", KDD 1996; the
-grid follows Gunawan, "A Faster Algorithm for DBSCAN", 2013. The side of a cell is eps / sqrt(d), so that all points of a
-cell are neighbours: a cell with `min_points` points holds core points only and is one cluster by itself, and clusters
+grid follows Gunawan, "A Faster Algorithm for DBSCAN", 2013. The side of a cell is eps / sqrt(d), so that all points of
+a cell are neighbours: a cell with `min_points` points holds core points only and is one cluster by itself, and clusters
 grow by joining cells, not points. Cells lie in the order of their key, hence the cells of one row are consecutive, and
 while the cells are visited in order, the start of each neighbouring row only moves forward: no hash table, no tree.
 
-Border points (not core, but with a core point within eps) may belong to several clusters; the one with the lowest number
-gets them, and clusters are numbered by the lowest row of their core points. This is also scikit-learn's choice.
+Border points (not core, but with a core point within eps) may belong to several clusters; the one with the lowest
+number gets them, and clusters are numbered by the lowest row of their core points. This is also scikit-learn's choice.
 """
 
 from __future__ import annotations
@@ -46,10 +46,14 @@ def dbscan(points: NDArray[np.floating], eps: float, min_points: int) -> NDArray
     xyz = np.zeros((len(points), 3))  # float64, as distances are compared with eps exactly
     xyz[:, 3 - dimensions :] = points
     lower = xyz.min(axis=0)
-    side = eps / math.sqrt(dimensions) * (1 - 1e-9)  # a hair less, so that rounding puts no two points of a cell too far
+    side = (
+        eps / math.sqrt(dimensions) * (1 - 1e-9)
+    )  # a hair less, so that rounding puts no two points of a cell too far
     extent = (xyz.max(axis=0) - lower).max() / side
     if not extent < MAX_CELLS_PER_AXIS:
-        raise ValueError(f"dbscan: the points must be finite and span less than {MAX_CELLS_PER_AXIS} cells, got {extent}")
+        raise ValueError(
+            f"dbscan: the points must be finite and span less than {MAX_CELLS_PER_AXIS} cells, got {extent}"
+        )
     planes = REACH if dimensions == 3 else 0
     order, start, key, stride = _sorted_cells(xyz, lower, side)
     sorted_xyz = xyz[order]
@@ -60,7 +64,7 @@ def dbscan(points: NDArray[np.floating], eps: float, min_points: int) -> NDArray
 
 
 @njit(cache=True, nogil=True)
-def _sorted_cells(xyz, lower, side):  # type: ignore[no-untyped-def]
+def _sorted_cells(xyz: NDArray, lower: NDArray, side: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Sort the points by cell (radix sort, stable).
 
     Returns:
@@ -74,7 +78,9 @@ def _sorted_cells(xyz, lower, side):  # type: ignore[no-untyped-def]
         for axis in range(3):
             index[i, axis] = int((xyz[i, axis] - lower[axis]) / side)
             extent[axis] = max(extent[axis], index[i, axis])
-    stride_y = extent[2] + 2 * REACH + 1  # rows are padded, so that a neighbour beyond a row's end is no cell of another
+    stride_y = (
+        extent[2] + 2 * REACH + 1
+    )  # rows are padded, so that a neighbour beyond a row's end is no cell of another
     stride_x = (extent[1] + 2 * REACH + 1) * stride_y
     keys = np.empty(n, np.int64)
     for i in range(n):
@@ -112,7 +118,7 @@ def _sorted_cells(xyz, lower, side):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _neighbour_rows(key, stride, planes):  # type: ignore[no-untyped-def]
+def _neighbour_rows(key: NDArray, stride: NDArray, planes: int) -> tuple[NDArray, NDArray]:
     """For each cell and each row of its neighbourhood the run of cells in reach.
 
     Returns:
@@ -139,13 +145,13 @@ def _neighbour_rows(key, stride, planes):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _within(xyz, i, j, eps2):  # type: ignore[no-untyped-def]
+def _within(xyz: NDArray, i: int, j: int, eps2: float) -> bool:
     x, y, z = xyz[i, 0] - xyz[j, 0], xyz[i, 1] - xyz[j, 1], xyz[i, 2] - xyz[j, 2]
     return x * x + y * y + z * z <= eps2
 
 
 @njit(cache=True, nogil=True)
-def _core_points(xyz, start, first, last, eps2, min_points):  # type: ignore[no-untyped-def]
+def _core_points(xyz: NDArray, start: NDArray, first: NDArray, last: NDArray, eps2: float, min_points: int) -> NDArray:
     """[N] bool, in the order of the cells: the points with at least `min_points` neighbours."""
     core = np.zeros(len(xyz), np.bool_)
     for cell in range(len(first)):
@@ -156,7 +162,9 @@ def _core_points(xyz, start, first, last, eps2, min_points):  # type: ignore[no-
 
 
 @njit(cache=True, nogil=True)
-def _has_neighbours(xyz, i, start, first, last, eps2, min_points):  # type: ignore[no-untyped-def]
+def _has_neighbours(
+    xyz: NDArray, i: int, start: NDArray, first: NDArray, last: NDArray, eps2: float, min_points: int
+) -> bool:
     found = 0
     for row in range(len(first)):
         for j in range(start[first[row]], start[last[row]]):
@@ -168,7 +176,7 @@ def _has_neighbours(xyz, i, start, first, last, eps2, min_points):  # type: igno
 
 
 @njit(cache=True, nogil=True)
-def _root(parent, cell):  # type: ignore[no-untyped-def]
+def _root(parent: NDArray, cell: int) -> int:
     while parent[cell] != cell:
         parent[cell] = parent[parent[cell]]
         cell = parent[cell]
@@ -176,7 +184,7 @@ def _root(parent, cell):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _join_cells(xyz, start, first, last, core, eps2):  # type: ignore[no-untyped-def]
+def _join_cells(xyz: NDArray, start: NDArray, first: NDArray, last: NDArray, core: NDArray, eps2: float) -> NDArray:
     """parent [C]: a union-find forest in which two cells share a root if their core points belong together."""
     cells = len(first)
     parent = np.arange(cells)
@@ -190,7 +198,7 @@ def _join_cells(xyz, start, first, last, core, eps2):  # type: ignore[no-untyped
 
 
 @njit(cache=True, nogil=True)
-def _touch(xyz, start, core, cell, other, eps2):  # type: ignore[no-untyped-def]
+def _touch(xyz: NDArray, start: NDArray, core: NDArray, cell: int, other: int, eps2: float) -> bool:
     for i in range(start[cell], start[cell + 1]):
         if core[i]:
             for j in range(start[other], start[other + 1]):
@@ -200,8 +208,17 @@ def _touch(xyz, start, core, cell, other, eps2):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _labels(xyz, order, start, first, last, core, parent, eps2):  # type: ignore[no-untyped-def]
-    """[N] int32 in the order of the input: number the clusters by their lowest core row, then give out border points."""
+def _labels(
+    xyz: NDArray,
+    order: NDArray,
+    start: NDArray,
+    first: NDArray,
+    last: NDArray,
+    core: NDArray,
+    parent: NDArray,
+    eps2: float,
+) -> NDArray:
+    """[N] int32 in the input's order: number the clusters by their lowest core row, then give out border points."""
     n, cells = len(xyz), len(parent)
     cell_of = np.empty(n, np.int64)
     position = np.empty(n, np.int64)

@@ -44,7 +44,13 @@ class StripPlaneGround:
         """xyz [N, 3] metres, LiDAR frame, z up -> [N] bool, True for ground."""
         strips = int(np.ceil(2 * self.reach / self.strip_width))
         strip, seed = _seeds(
-            xyz, strips, self.reach, self.strip_width, -self.sensor_height - self.below, self.lowest, self.seed_thickness
+            xyz,
+            strips,
+            self.reach,
+            self.strip_width,
+            -self.sensor_height - self.below,
+            self.lowest,
+            self.seed_thickness,
         )
         normal, height = np.zeros((strips, 3)), np.full(strips, -np.inf)  # height: of a plane along its normal
         for _ in range(self.iterations):
@@ -59,7 +65,9 @@ class StripPlaneGround:
 
 
 @njit(cache=True, nogil=True)
-def _seeds(xyz, strips, reach, width, floor, lowest, thickness):  # type: ignore[no-untyped-def]
+def _seeds(
+    xyz: NDArray, strips: int, reach: float, width: float, floor: float, lowest: int, thickness: float
+) -> tuple[NDArray, NDArray]:
     """strip [N] int32 of each point, -1 for none; seed [N] bool: low enough for the first plane of its strip."""
     n = len(xyz)
     strip = np.full(n, -1, np.int32)
@@ -93,7 +101,7 @@ def _seeds(xyz, strips, reach, width, floor, lowest, thickness):  # type: ignore
 
 
 @njit(cache=True, nogil=True)
-def _moments(xyz, strip, seed, strips):  # type: ignore[no-untyped-def]
+def _moments(xyz: NDArray, strip: NDArray, seed: NDArray, strips: int) -> tuple[NDArray, NDArray, NDArray]:
     """Count [S], mean [S, 3] and covariance [S, 3, 3] of the seeds of each strip."""
     count = np.zeros(strips, np.int64)
     mean = np.zeros((strips, 3))
@@ -118,7 +126,7 @@ def _moments(xyz, strip, seed, strips):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _below(xyz, strip, normal, height):  # type: ignore[no-untyped-def]
+def _below(xyz: NDArray, strip: NDArray, normal: NDArray, height: NDArray) -> NDArray:
     """[N] bool: the point lies less than `height` [S] along `normal` [S, 3] of its strip."""
     below = np.zeros(len(xyz), np.bool_)
     for i in range(len(xyz)):

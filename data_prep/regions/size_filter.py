@@ -50,7 +50,7 @@ class SizeFilter:
 
 
 @njit(cache=True, nogil=True)
-def _members(cluster):  # type: ignore[no-untyped-def]
+def _members(cluster: NDArray) -> tuple[NDArray, NDArray]:
     """rows [n] of the clustered points, cluster by cluster, and start [K + 1]: where each cluster begins in it."""
     clusters = 0
     for c in cluster:
@@ -72,7 +72,7 @@ def _members(cluster):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _shapes(xyz, rows, start):  # type: ignore[no-untyped-def]
+def _shapes(xyz: NDArray, rows: NDArray, start: NDArray) -> NDArray:
     """[K, 6]: max |x|, max |y|, max z, hull area, shorter and longer side of the smallest enclosing rectangle."""
     shape = np.zeros((len(start) - 1, 6))
     for c in range(len(start) - 1):
@@ -89,13 +89,13 @@ def _shapes(xyz, rows, start):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _turn(xyz, a, b, c):  # type: ignore[no-untyped-def]
+def _turn(xyz: NDArray, a: int, b: int, c: int) -> float:
     """Positive if the way a -> b -> c turns left, seen from above."""
     return (xyz[b, 0] - xyz[a, 0]) * (xyz[c, 1] - xyz[a, 1]) - (xyz[b, 1] - xyz[a, 1]) * (xyz[c, 0] - xyz[a, 0])
 
 
 @njit(cache=True, nogil=True)
-def _hull(xyz, members):  # type: ignore[no-untyped-def]
+def _hull(xyz: NDArray, members: NDArray) -> NDArray:
     """Rows of the convex hull's corners, counter-clockwise (gift wrapping: hulls of clusters have few corners)."""
     corner = members[0]
     for i in members:
@@ -120,7 +120,7 @@ def _hull(xyz, members):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _area(xyz, corners):  # type: ignore[no-untyped-def]
+def _area(xyz: NDArray, corners: NDArray) -> float:
     twice = 0.0
     for k in range(1, len(corners) - 1):
         twice += _turn(xyz, corners[0], corners[k], corners[k + 1])
@@ -128,7 +128,7 @@ def _area(xyz, corners):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _rectangle(xyz, corners):  # type: ignore[no-untyped-def]
+def _rectangle(xyz: NDArray, corners: NDArray) -> tuple[float, float]:
     """Shorter and longer side of the smallest enclosing rectangle; one of its sides lies on an edge of the hull."""
     best, short, long = np.inf, 0.0, 0.0
     for k in range(len(corners)):

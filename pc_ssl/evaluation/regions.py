@@ -25,7 +25,11 @@ class ObjectRecall:
 
 
 def object_recall(
-    xyz: NDArray[np.float32], region: NDArray[np.int32], box: NDArray[np.float32], min_points: int = 10, iou: float = 0.5
+    xyz: NDArray[np.float32],
+    region: NDArray[np.int32],
+    box: NDArray[np.float32],
+    min_points: int = 10,
+    iou: float = 0.5,
 ) -> ObjectRecall:
     """Count the boxes for which some region's points have an intersection over union of `iou` with the box's points.
 

@@ -1,0 +1,168 @@
+"""Checking a cache: are the files the ones that were written, and is what they hold sound?"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pc_ssl.data.cache import PER_CAMERA, REQUIRED, Cache, Frame, damage_of, frame_file, shape_problems
+from pc_ssl.errors import UserError
+from pc_ssl.progress import track
+
+NUMPY_NAME = {torch.bool: "bool"}  # dtypes that torch and numpy call by different names, beyond the prefix "torch."
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one file of a cache."""
+
+    file: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """The frames looked at, their size in bytes, and what is wrong."""
+
+    path: Path
+    frames: int
+    bytes: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if anything is wrong, else 0."""
+        return 1 if self.problems else 0
+
+    def summary(self) -> str:
+        """One line if all is well, else one for each problem and what to do."""
+        if not self.problems:
+            return f"{self.path}: {self.frames} frames, {self.bytes / 1e6:.1f} MB, all sound"
+        files = len({problem.file for problem in self.problems})
+        advice = (
+            f"{self.path}: {files} of {self.frames} frames are bad; run the same pc-ssl prepare again to rewrite them"
+        )
+        return "\n".join([*map(str, self.problems), advice])
+
+
+def verify(path: Path) -> VerifyReport:
+    """Check every frame of a cache: size and checksum of the file, names, dtypes and shapes of the tensors, finite
+    values, ids and classes in range, pixels inside their images, rigid poses, and all that the options asked for.
+
+    Raises:
+        UserError: there is no cache at `path`, or one of another schema version.
+    """
+    cache = Cache(path)
+    problems = []
+    seen: set[str] = set()
+    for index in track(range(len(cache)), total=len(cache), what="verifying"):
+        entry = cache.frames[index]
+        reasons = list(_frame_problems(cache, index))
+        if entry.token in seen:
+            reasons.append(f"the manifest lists frame {entry.token!r} twice")
+        seen.add(entry.token)
+        problems += [Problem(cache.path / entry.file, reason) for reason in reasons]
+    return VerifyReport(cache.path, len(cache), sum(entry.bytes for entry in cache.frames), tuple(problems))
+
+
+def _frame_problems(cache: Cache, index: int) -> Iterator[str]:
+    entry = cache.frames[index]
+    try:
+        if entry.file != frame_file(entry.scene, entry.token):
+            yield f"is not where frame {entry.token!r} of {entry.scene!r} belongs"
+            return
+        damage = damage_of(cache.path, entry)
+        if damage is not None:
+            yield damage
+            return
+        frame = cache[index]
+        found = {key: (_dtype_name(frame[key].dtype), tuple(frame[key].shape)) for key in frame.keys()}  # noqa: SIM118
+    except UserError as error:
+        yield str(error).removeprefix(f"{cache.path / entry.file}: ")
+        return
+    wanted = [*REQUIRED, *(f"region/{name}" for name in cache.manifest.options.get("regions", ()))]
+    missing = [key for key in wanted if key not in frame]
+    form = [f"{key} is missing" for key in missing] + shape_problems(found) + list(_unpaired(frame))
+    yield from form or _value_problems(frame, cache)
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return NUMPY_NAME.get(dtype, str(dtype).removeprefix("torch."))
+
+
+def _unpaired(frame: Frame) -> Iterator[str]:
+    """Tensors that belong together but are not all there."""
+    if ("box" in frame) != ("box_class" in frame):
+        yield "one of box and box_class is missing"
+    cameras = {key.partition("/")[2] for key in frame.keys() if key.startswith(PER_CAMERA)}  # noqa: SIM118
+    for camera in sorted(cameras):
+        for key in PER_CAMERA:
+            if key + camera not in frame:
+                yield f"{key}{camera} is missing"
+
+
+def _value_problems(frame: Frame, cache: Cache) -> Iterator[str]:
+    """Values that contradict what the tensors mean; the tensors are known to have their dtypes and shapes."""
+    for key in frame.keys():  # noqa: SIM118
+        values = frame[key]
+        if key == "box":
+            values = values[:, :7]  # an unknown velocity is NaN
+        if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+            yield f"{key} holds values that are not finite"
+        elif key.startswith("region/"):
+            yield from _region_problems(key, values)
+        elif key in ("ego_pose", "global_from_lidar") or key.startswith("camera_from_lidar/"):
+            yield from _pose_problems(key, values)
+    for key, kind in (("label", "label"), ("box_class", "box")):
+        known = len(cache.manifest.classes[kind])
+        if key in frame and len(frame[key]) and int(frame[key].max()) >= known:
+            yield f"{key} holds class {int(frame[key].max())}, but the manifest names {known}"
+    if "box" in frame and not bool((frame["box"][:, 3:6] > 0).all()):
+        yield "box holds a size that is not positive"
+    for key in frame.keys():  # noqa: SIM118
+        if key.startswith("image/"):
+            yield from _camera_problems(frame, key.removeprefix("image/"))
+
+
+def _region_problems(key: str, region: torch.Tensor) -> Iterator[str]:
+    if not len(region):
+        return
+    if int(region.min()) < -1:
+        yield f"{key} holds id {int(region.min())}, expected -1 or more"
+        return
+    count = int(region.max()) + 1
+    empty = (torch.bincount(region[region >= 0].long(), minlength=count) == 0).nonzero()
+    if len(empty):
+        yield f"{key} holds ids up to {count - 1}, but none of its points has id {int(empty[0])}"
+
+
+def _pose_problems(key: str, pose: torch.Tensor) -> Iterator[str]:
+    pose = pose.double()
+    rotation, last_row = pose[:3, :3], pose[3]
+    identity, bottom = torch.eye(3, dtype=torch.float64), torch.tensor([0, 0, 0, 1], dtype=torch.float64)
+    if (rotation @ rotation.T - identity).abs().max() > 1e-4 or not torch.equal(last_row, bottom):
+        yield f"{key} is not a rigid transform"
+
+
+def _camera_problems(frame: Frame, camera: str) -> Iterator[str]:
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(frame[f"image/{camera}"].numpy().tobytes())) as image:
+            width, height = image.size
+    except (OSError, Image.DecompressionBombError) as error:
+        yield f"image/{camera} cannot be decoded ({error})"
+        return
+    pixel, point = frame[f"pixel/{camera}"], frame[f"point/{camera}"]
+    if not bool(((pixel >= 0) & (pixel <= torch.tensor([width - 1, height - 1]))).all()):
+        yield f"pixel/{camera} leaves the image of {width}x{height} pixels"
+    points = len(frame["points"])
+    if not bool(((point >= 0) & (point < points)).all()):
+        yield f"point/{camera} names rows outside the {points} points"
