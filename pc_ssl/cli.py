@@ -1,0 +1,245 @@
+"""The command line. Each command parses its options and calls one function of the package."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pc_ssl.errors import UsageError, UserError
+from pc_ssl.version import __version__
+
+app = typer.Typer(
+    name="pc-ssl",
+    help="Pretrain LiDAR networks without labels, and measure what it bought: recordings, cache, weights, results.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+simulate_app = typer.Typer(no_args_is_help=True, help="Write a simulated recording in a real data set's own format.")
+prepare_app = typer.Typer(no_args_is_help=True, help="Turn a raw recording into a cache that training reads.")
+app.add_typer(simulate_app, name="simulate")
+app.add_typer(prepare_app, name="prepare")
+
+Config = Annotated[Path, typer.Argument(help="Config file. It is Python and is executed: use only files you trust.")]
+CacheFolder = Annotated[Path, typer.Option("--cache", help="Cache written by `pc-ssl prepare`.")]
+WorkDir = Annotated[Path, typer.Option("--work-dir", help="Folder for logs, checkpoints, weights and results.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a value: `--set train.steps=100`.")]
+Init = Annotated[Path | None, typer.Option(help="Pretrained weights. Without it the network starts from scratch.")]
+Labels = Annotated[float, typer.Option(help="Labelled share of the training scenes: 1 / n, such as 0.05.")]
+LabelOffset = Annotated[int, typer.Option(help="Shift which scenes are labelled; 0 gives the published ones.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs; write nothing.")]
+Device = Annotated[str, typer.Option(help="`cpu`, `cuda` or `auto`.")]
+Workers = Annotated[int, typer.Option(help="Worker processes; any number gives the same bytes.", min=1)]
+
+
+def main() -> None:
+    """Run the command line: a mistake in the user's input is one line on standard error and exit code 1 or 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"pc_ssl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@simulate_app.command("nuscenes")
+def simulate_nuscenes(
+    out: Annotated[Path, typer.Option(help="Data root to write.")],
+    scenes: Annotated[int, typer.Option(help="Number of scenes.", min=1)] = 10,
+    keyframes: Annotated[int, typer.Option(help="Keyframes (2 Hz) of each scene.", min=1)] = 10,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    image_size: Annotated[str, typer.Option(help="Width x height in pixels, such as 1600x900.")] = "400x225",
+    beams: Annotated[int, typer.Option(help="Beams of the LiDAR.", min=1)] = 32,
+    sweeps: Annotated[int, typer.Option(help="LiDAR sweeps (20 Hz) kept before each keyframe.", min=0)] = 0,
+    workers: Workers = 1,
+    dry_run: DryRun = False,
+) -> None:
+    """Simulate streets with a LiDAR and six cameras, as a nuScenes data root that the official devkit loads.
+
+    Example: `pc-ssl simulate nuscenes --out streets --scenes 20 --keyframes 5 --workers 2`
+    """
+    from data_prep.simulate.nuscenes import SimulateOptions, estimate, simulate_nuscenes
+
+    options = SimulateOptions(scenes, keyframes, seed, _size(image_size), beams, sweeps)
+    print((estimate if dry_run else simulate_nuscenes)(out, options, workers=workers).summary())
+
+
+@prepare_app.command("nuscenes")
+def prepare_nuscenes(
+    root: Annotated[Path, typer.Option(help="nuScenes data root, the folder that holds VERSION and samples.")],
+    version: Annotated[str, typer.Option(help="Folder of the tables, such as v1.0-trainval.")],
+    out: Annotated[Path, typer.Option(help="Cache to write.")],
+    split: Annotated[str | None, typer.Option(help="Prepare this split only, such as `train`.")] = None,
+    sweeps: Annotated[int, typer.Option(help="Merge so many LiDAR sweeps, the keyframe's own included.")] = 1,
+    regions: Annotated[str, typer.Option(help="Region generators, separated by commas.")] = "dbscan",
+    workers: Workers = 1,
+    dry_run: DryRun = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first frame that fails.")] = False,
+) -> None:
+    """Prepare nuScenes keyframes: points, ground, regions, labels, boxes, images and point-pixel pairs.
+
+    A killed run goes on where it was. Exit code 3: some frames failed, failed.json says which and why.
+
+    Example: `pc-ssl prepare nuscenes --root nuscenes --version v1.0-mini --out cache --sweeps 10 --workers 8`
+    """
+    from data_prep.nuscenes import NuScenesReader
+    from data_prep.pipeline import PrepareOptions, estimate, prepare
+
+    options = PrepareOptions(split=split, regions=tuple(name.strip() for name in regions.split(",") if name.strip()))
+    reader = NuScenesReader(root, version, sweeps)
+    if dry_run:
+        print(estimate(reader, out, options, workers=workers).summary())
+        return
+    report = prepare(reader, out, options, workers=workers, strict=strict)
+    print(report.summary())
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def verify(cache: Annotated[Path, typer.Argument(help="Cache written by `pc-ssl prepare`.")]) -> None:
+    """Check a cache: checksums, shapes, finite values, ids in range. Exit code 1: it names each bad file and why."""
+    from pc_ssl.data.verify import verify
+
+    report = verify(cache)
+    print(report.summary())
+    raise typer.Exit(report.exit_code)
+
+
+@app.command()
+def pretrain(
+    config: Config,
+    cache: CacheFolder,
+    work_dir: WorkDir,
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --work-dir.")] = False,
+    dry_run: DryRun = False,
+    device: Device = "auto",
+) -> None:
+    """Pretrain a backbone without labels; leaves weights.safetensors in the work folder.
+
+    Example: `pc-ssl pretrain configs/demo/prc.py --cache cache --work-dir work_dirs/prc --set train.seed=1`
+    """
+    from pc_ssl.engine.pretrain import pretrain
+
+    pretrain(config, cache, work_dir, overrides=overrides or (), resume=resume, dry_run=dry_run, device=device)
+
+
+@app.command()
+def probe(
+    config: Config,
+    cache: CacheFolder,
+    work_dir: WorkDir,
+    init: Init = None,
+    labels: Labels = 1.0,
+    label_offset: LabelOffset = 0,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation and of the sampled points.")] = 0,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Freeze a backbone, fit a linear classifier to its features, and report mIoU on the validation scenes.
+
+    Example: `pc-ssl probe configs/demo/segmentation.py --cache cache --init work_dirs/prc/weights.safetensors
+    --work-dir work_dirs/probe`
+    """
+    from pc_ssl.config import load_config
+    from pc_ssl.data.cache import Cache
+    from pc_ssl.engine.segmentation import Labels, probe
+
+    chosen = Labels(labels, offset=label_offset)
+    run = load_config(config, overrides or ())
+    print(probe(run, Cache(cache), work_dir, init=init, labels=chosen, seed=seed, device=device).summary())
+
+
+@app.command()
+def finetune(
+    config: Config,
+    cache: CacheFolder,
+    work_dir: WorkDir,
+    init: Init = None,
+    labels: Labels = 1.0,
+    label_offset: LabelOffset = 0,
+    seed: Annotated[int, typer.Option(help="Seed of initialisation, order and augmentation.")] = 0,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Train backbone and head on the labelled share of the scenes, and report mIoU on the validation scenes.
+
+    Example: `pc-ssl finetune configs/demo/segmentation.py --cache cache --init work_dirs/prc/weights.safetensors
+    --labels 0.05 --work-dir work_dirs/finetune`
+    """
+    from pc_ssl.config import load_config
+    from pc_ssl.data.cache import Cache
+    from pc_ssl.engine.segmentation import Labels, finetune
+
+    chosen = Labels(labels, offset=label_offset)
+    run = load_config(config, overrides or ())
+    print(finetune(run, Cache(cache), work_dir, init=init, labels=chosen, seed=seed, device=device).summary())
+
+
+@app.command()
+def evaluate(
+    config: Config,
+    cache: CacheFolder,
+    work_dir: WorkDir,
+    weights: Annotated[Path, typer.Option(help="weights.safetensors of a probe or a fine-tuning.")],
+    split: Annotated[str, typer.Option(help="Split of the cache to evaluate on.")] = "val",
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Evaluate finished weights, backbone and head.
+
+    Example: `pc-ssl evaluate configs/demo/segmentation.py --cache cache
+    --weights work_dirs/finetune/weights.safetensors --work-dir work_dirs/evaluate`
+    """
+    from pc_ssl.config import load_config
+    from pc_ssl.data.cache import Cache
+    from pc_ssl.engine.segmentation import evaluate
+
+    run = load_config(config, overrides or ())
+    print(evaluate(run, Cache(cache), weights, work_dir, split=split, device=device).summary())
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A cache, or the work folder of a run.")],
+    out: Annotated[Path | None, typer.Option(help="HTML file to write; default: report.html in FOLDER.")] = None,
+) -> None:
+    """Draw a cache or a run: pictures and tables in one self-contained HTML page.
+
+    Example: `pc-ssl report work_dirs/prc`
+    """
+    from pc_ssl.report.page import report
+
+    print(report(folder, out))
+
+
+def _size(text: str) -> tuple[int, int]:
+    """`400x225` -> (400, 225)."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise UsageError(f"--image-size: {text!r} is not WIDTHxHEIGHT in pixels, such as 400x225")
+    return int(width), int(height)
+
+
+if __name__ == "__main__":
+    main()
