@@ -1,0 +1,95 @@
+"""Sparse residual UNet: a feature for every point.
+
+The family of MinkUNet (Choy et al., "4D Spatio-Temporal ConvNets: Minkowski Convolutional Neural Networks", CVPR 2019).
+The defaults are the widths and depths of MinkUNet34, which SLidR and its successors pretrain; its 5 x 5 x 5 stem is
+two 3 x 3 x 3 convolutions here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from pc_ssl.geometry.grid import Triple
+from pc_ssl.models.features import PointFeatures
+from pc_ssl.models.sparse import DownBlock, ResidualBlock, SubmanifoldBlock, UpBlock, concatenate, sparse_tensor
+from pc_ssl.models.voxelize import NUM_GEOMETRY_FEATURES, covering_grid, voxelize
+from pc_ssl.structures import PointBatch
+
+
+class SparseUNet(nn.Module):
+    """Encoder of L levels, each at half the resolution of the one before, and a decoder back to the voxels.
+
+    There is no range: the grid is laid around the points of each batch, so that every point gets a feature. Its voxels
+    stand still in the frame of the points, whatever else the batch holds. Points of one voxel share their feature.
+
+    Args:
+        voxel_size: edges along x, y, z, metres.
+        point_features: F, features of a point beside x, y, z.
+        stem_channels: channels at the resolution of the voxels.
+        encoder_channels: channels of the L levels, from fine to coarse.
+        encoder_blocks: residual blocks of each of them.
+        decoder_channels: channels of the L levels, from coarse to fine.
+        decoder_blocks: residual blocks of each of them.
+
+    Raises:
+        ValueError: the four sequences differ in length.
+    """
+
+    def __init__(
+        self,
+        voxel_size: Triple = (0.1, 0.1, 0.1),
+        point_features: int = 1,
+        stem_channels: int = 32,
+        encoder_channels: Sequence[int] = (32, 64, 128, 256),
+        encoder_blocks: Sequence[int] = (2, 3, 4, 6),
+        decoder_channels: Sequence[int] = (256, 128, 96, 96),
+        decoder_blocks: Sequence[int] = (2, 2, 2, 2),
+    ) -> None:
+        super().__init__()
+        lengths = [len(s) for s in (encoder_channels, encoder_blocks, decoder_channels, decoder_blocks)]
+        if len(set(lengths)) != 1:
+            raise ValueError(f"SparseUNet: channels and blocks must have one entry a level, got {lengths} entries")
+        levels = lengths[0]
+        self.voxel_size = voxel_size
+        self.total_stride = 2**levels
+        self.out_channels = decoder_channels[-1]
+        self.stem = nn.Sequential(
+            SubmanifoldBlock(NUM_GEOMETRY_FEATURES + point_features, stem_channels, "level0"),
+            SubmanifoldBlock(stem_channels, stem_channels, "level0"),
+        )
+        fine = [stem_channels, *encoder_channels]
+        self.down = nn.ModuleList(DownBlock(fine[i], fine[i], f"down{i}") for i in range(levels))
+        self.encoder = nn.ModuleList(
+            _residual_blocks(fine[i], fine[i + 1], encoder_blocks[i], f"level{i + 1}") for i in range(levels)
+        )
+        coarse = [encoder_channels[-1], *decoder_channels]
+        self.up = nn.ModuleList(UpBlock(coarse[i], coarse[i + 1], f"down{levels - 1 - i}") for i in range(levels))
+        self.decoder = nn.ModuleList(
+            _residual_blocks(
+                coarse[i + 1] + fine[levels - 1 - i], coarse[i + 1], decoder_blocks[i], f"level{levels - 1 - i}"
+            )
+            for i in range(levels)
+        )
+
+    def forward(self, points: PointBatch) -> PointFeatures:
+        """Features [N, out_channels] of the N points.
+
+        Raises:
+            ValueError: the batch holds no point, or a coordinate is not finite.
+        """
+        voxels = voxelize(points, covering_grid(points, self.voxel_size, self.total_stride))
+        x = self.stem(sparse_tensor(voxels))
+        skips = []
+        for down, blocks in zip(self.down, self.encoder, strict=True):
+            skips.append(x)
+            x = blocks(down(x))
+        for up, blocks in zip(self.up, self.decoder, strict=True):
+            x = blocks(concatenate(up(x), skips.pop()))
+        return PointFeatures(voxels.at_points(x.features))
+
+
+def _residual_blocks(in_channels: int, out_channels: int, count: int, key: str) -> nn.Sequential:
+    widths = [in_channels, *[out_channels] * count]
+    return nn.Sequential(*(ResidualBlock(widths[i], out_channels, key) for i in range(count)))

@@ -1,0 +1,166 @@
+"""Sparse convolution on spconv, and the blocks that the LiDAR networks are made of. No other file imports spconv.
+
+A sparse tensor holds the features [V, C] of the voxels that are not empty, and their indices [V, 4] int32 (frame, z,
+y, x). Blocks with the same `key` share one table of neighbours, made by the first of them: give one key to all
+submanifold layers of one resolution, and one to a strided layer and the inverse layer that undoes it.
+
+On the CPU spconv computes in float32 or float64 alone, by gathering, multiplying and adding one kernel offset at a
+time. Under autocast its input is therefore cast up there; on a GPU spconv casts to float16 itself, and picks the kernel.
+Its CPU kernel that adds rows loses updates when it runs on several threads, so here it runs on one, which is no slower:
+the same bits on every run with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import spconv.pytorch as spconv
+import torch
+from spconv.core import ConvAlgo
+from spconv.pytorch import SparseConvTensor as SparseTensor
+from spconv.pytorch import cppcore, ops
+from torch import Tensor, nn
+
+from pc_ssl.models.voxelize import Voxels
+from pc_ssl.ops import region_pool
+
+# Each construction of spconv's tensor asks torch whether fx is tracing, on which torch writes a line about its own API.
+logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
+
+
+def _no_stream() -> int:
+    return 0
+
+
+if not torch.cuda.is_available():
+    # spconv asks for the CUDA stream in its CPU backward pass too, then leaves it unused.
+    cppcore.get_current_stream = _no_stream
+    ops.get_current_stream = _no_stream
+
+
+_scatter_add = ops.SpconvOps.scatter_add_cpu
+
+
+def _scatter_add_on_one_thread(out: object, rows: object, index: object) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _scatter_add(out, rows, index)
+    finally:
+        torch.set_num_threads(threads)
+
+
+ops.SpconvOps.scatter_add_cpu = staticmethod(_scatter_add_on_one_thread)
+
+
+def sparse_tensor(voxels: Voxels) -> SparseTensor:
+    """The sparse tensor of `voxels`."""
+    x, y, z = voxels.grid.shape
+    # spconv takes the indices for contiguous without a look, and is silently wrong where they are not
+    return SparseTensor(voxels.feature, voxels.index.contiguous(), [z, y, x], voxels.num_frames)
+
+
+def concatenate(x: SparseTensor, skip: SparseTensor) -> SparseTensor:
+    """`x` with the features of both; `skip` holds the same voxels in the same order."""
+    return x.replace_feature(torch.cat([x.features, skip.features], dim=1))
+
+
+def fold_height(x: SparseTensor) -> Tensor:
+    """Dense map [B, D * C, H, W], channels last in memory, of a sparse tensor with D slices; empty voxels are zeros."""
+    depth, height, width = x.spatial_shape
+    frame, z, y, x_ = x.indices.long().unbind(1)
+    cell = ((frame * height + y) * width + x_) * depth + z
+    dense = region_pool(x.features, cell, x.batch_size * height * width * depth, "sum")
+    return dense.reshape(x.batch_size, height, width, -1).permute(0, 3, 1, 2)
+
+
+class SubmanifoldBlock(nn.Module):
+    """3 x 3 x 3 convolution at the voxels of the input (Graham et al., CVPR 2018), batch norm, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, key: str) -> None:
+        super().__init__()
+        self.convolution = spconv.SubMConv3d(in_channels, out_channels, 3, bias=False, indice_key=key)
+        self.norm = nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        x = _convolve(self.convolution, x)
+        return x.replace_feature(self.norm(x.features).relu())
+
+
+class DownBlock(nn.Module):
+    """Convolution with stride 2 along all axes, batch norm, ReLU.
+
+    Args:
+        in_channels, out_channels: channels.
+        key: name of the table of neighbours.
+        kernel_size: 2 halves an even shape and keeps just the cells that hold voxels (MinkUNet); 3 looks half a cell
+            further, so that cells beside voxels are filled too, and rounds an odd shape up (SECOND).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, key: str, kernel_size: int = 2) -> None:
+        super().__init__()
+        self.convolution = spconv.SparseConv3d(
+            in_channels, out_channels, kernel_size, stride=2, padding=(kernel_size - 1) // 2, bias=False, indice_key=key
+        )
+        self.norm = nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        x = _convolve(self.convolution, x)
+        return x.replace_feature(self.norm(x.features).relu())
+
+
+class HeightBlock(nn.Module):
+    """3 x 1 x 1 convolution with stride 2 along z alone, batch norm, ReLU; an odd height is rounded up (SECOND)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.convolution = spconv.SparseConv3d(in_channels, out_channels, (3, 1, 1), (2, 1, 1), (1, 0, 0), bias=False)
+        self.norm = nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        x = _convolve(self.convolution, x)
+        return x.replace_feature(self.norm(x.features).relu())
+
+
+class UpBlock(nn.Module):
+    """Inverse of the strided convolution of the same `key`: back to its input's voxels; batch norm, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, key: str, kernel_size: int = 2) -> None:
+        super().__init__()
+        self.convolution = spconv.SparseInverseConv3d(in_channels, out_channels, kernel_size, key, bias=False)
+        self.norm = nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        x = _convolve(self.convolution, x)
+        return x.replace_feature(self.norm(x.features).relu())
+
+
+class ResidualBlock(nn.Module):
+    """Two submanifold convolutions beside a short cut (He et al., CVPR 2016, basic block).
+
+    The short cut is a linear layer with batch norm where the channels differ, otherwise the input itself.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, key: str) -> None:
+        super().__init__()
+        self.first = SubmanifoldBlock(in_channels, out_channels, key)
+        self.second = spconv.SubMConv3d(out_channels, out_channels, 3, bias=False, indice_key=key)
+        self.norm = nn.BatchNorm1d(out_channels)
+        self.shortcut = (
+            nn.Identity()
+            if in_channels == out_channels
+            else nn.Sequential(nn.Linear(in_channels, out_channels, bias=False), nn.BatchNorm1d(out_channels))
+        )
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        y = _convolve(self.second, self.first(x))
+        return y.replace_feature((self.norm(y.features) + self.shortcut(x.features)).relu())
+
+
+def _convolve(convolution: spconv.conv.SparseConvolution, x: SparseTensor) -> SparseTensor:
+    if x.features.is_cuda:
+        convolution.algo = ConvAlgo.MaskImplicitGemm
+        return convolution(x)
+    convolution.algo = ConvAlgo.Native
+    with torch.autocast("cpu", enabled=False):
+        return convolution(x.replace_feature(x.features.to(convolution.weight.dtype)))
