@@ -1,0 +1,147 @@
+"""Boxes of a keyframe: where an annotator who looks at the points would draw them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.simulate.categories import VISIBILITIES
+from data_prep.simulate.geometry import Geometry
+from data_prep.simulate.lidar import Sweep
+from data_prep.simulate.rig import FIRST_AZIMUTH, ROTATION_PERIOD, ego_from_lidar
+from data_prep.simulate.street.things import Thing
+from data_prep.simulate.tables import Row, SHARED, quaternion
+from pc_ssl.geometry import invert
+
+MARGIN = 0.06  # metres added to each edge of a box, so that noisy points lie inside
+REACH = 100.0  # metres from the ego vehicle within which things are annotated
+PROBES = 40  # points of a surface that are looked for from the cameras
+EYE = (0.8, 0.0, 1.55)  # metres in the ego frame; the middle of the cameras
+
+
+@dataclass(frozen=True)
+class Box:
+    """A thing at a keyframe.
+
+    Args:
+        thing: its index.
+        scene_from_thing: [4, 4] at the moment when the LiDAR swept over its middle.
+        points: number of returns inside the box.
+        visibility: token of the share of its surface that the cameras see.
+    """
+
+    thing: int
+    scene_from_thing: NDArray[np.float64]
+    points: int
+    visibility: str
+    attribute: str
+
+
+class Annotator:
+    """Draws the boxes of one scene."""
+
+    def __init__(self, rng: np.random.Generator, geometry: Geometry) -> None:
+        self.geometry = geometry
+        self.size = np.array([thing.size for thing in geometry.things]).reshape(-1, 3) + MARGIN
+        self.center = np.array([thing.center for thing in geometry.things]).reshape(-1, 3)
+        self._probe = [_probes(rng, thing) for thing in geometry.things]
+
+    def boxes(self, time: float, scene_from_ego: NDArray, sweep: Sweep) -> list[Box]:
+        """All things within REACH at the keyframe that ends at `time`."""
+        scene_from_lidar = scene_from_ego @ ego_from_lidar()
+        found, poses, whens = [], [], []
+        for index, thing in enumerate(self.geometry.things):
+            when = self._swept_at(thing, time, scene_from_lidar)
+            pose = thing.track.pose(when)
+            if thing.track.present_at(when) and np.linalg.norm(pose[:2, 3] - scene_from_ego[:2, 3]) < REACH:
+                found.append(index)
+                poses.append(pose)
+                whens.append(when)
+        if not found:
+            return []
+        pose = np.array(poses)
+        points = self._count(found, pose, sweep, scene_from_lidar)
+        seen = self._visibility(found, pose, time, scene_from_ego)
+        return [
+            Box(index, pose[k], int(points[k]), seen[k], self.geometry.things[index].attribute(whens[k]))
+            for k, index in enumerate(found)
+        ]
+
+    def row(self, box: Box, shift: NDArray) -> Row:
+        """The box as fields of a sample_annotation; `shift` [3] leads from the scene frame to the global frame."""
+        pose = box.scene_from_thing
+        length, width, height = self.size[box.thing]
+        center = pose[:3, :3] @ self.center[box.thing] + pose[:3, 3] + shift
+        return {
+            "visibility_token": box.visibility,
+            "attribute_tokens": [SHARED.of("attribute", box.attribute)] if box.attribute else [],
+            "translation": center.tolist(),
+            "size": [float(width), float(length), float(height)],
+            "rotation": quaternion(pose[:3, :3]),
+            "num_lidar_pts": box.points,
+        }
+
+    def _swept_at(self, thing: Thing, time: float, scene_from_lidar: NDArray) -> float:
+        """When, in the rotation that ends at `time`, the LiDAR looks at the thing."""
+        if not thing.track.moves:
+            return time
+        x, y, _ = invert(scene_from_lidar)[:3] @ np.append(thing.track.pose(time)[:3, 3], 1.0)
+        turned = (FIRST_AZIMUTH - np.arctan2(y, x)) % (2 * np.pi) / (2 * np.pi)
+        return time - ROTATION_PERIOD * (1.0 - turned)
+
+    def _count(self, found: list[int], pose: NDArray, sweep: Sweep, scene_from_lidar: NDArray) -> NDArray[np.int64]:
+        point = sweep.point[sweep.returned, :3].astype(np.float64) @ scene_from_lidar[:3, :3].T + scene_from_lidar[:3, 3]
+        middle = np.einsum("kij,kj->ki", pose[:, :3, :3], self.center[found]) + pose[:, :3, 3]
+        return _count_inside(point, middle, np.ascontiguousarray(pose[:, :3, :3]), 0.5 * self.size[found])
+
+    def _visibility(self, found: list[int], pose: NDArray, time: float, scene_from_ego: NDArray) -> list[str]:
+        eye = scene_from_ego[:3, :3] @ np.array(EYE) + scene_from_ego[:3, 3]
+        probe = np.stack([self._probe[index] for index in found])
+        at = np.einsum("kij,kpj->kpi", pose[:, :3, :3], probe[..., :3]) + pose[:, None, :3, 3]
+        normal = np.einsum("kij,kpj->kpi", pose[:, :3, :3], probe[..., 3:])
+        ray = (at - eye).reshape(-1, 3)
+        away = np.linalg.norm(ray, axis=1)
+        rays = np.concatenate([np.broadcast_to(eye, ray.shape), ray / away[:, None]], 1).astype(np.float32)
+        movers, _ = self.geometry.movers(time, scene_from_ego[:2, 3])
+        reach = np.minimum(self.geometry.still.cast(rays).distance, movers.cast(rays).distance)
+        # a mover may have gone on a little since the LiDAR saw it
+        seen = (reach > away - 0.6).reshape(len(found), PROBES)
+        faces = (np.einsum("ij,ij->i", normal.reshape(-1, 3), ray) < 0).reshape(len(found), PROBES)
+        share = (seen & faces).sum(1) / np.maximum(faces.sum(1), 1)
+        return [VISIBILITIES[k][0] for k in np.searchsorted([0.4, 0.6, 0.8], share, side="right")]
+
+
+def _probes(rng: np.random.Generator, thing: Thing) -> NDArray[np.float64]:
+    """[PROBES, 6] points on the thing's surface, evenly by area, and their normals."""
+    mesh = thing.meshes[0]
+    corner = mesh.vertex[mesh.triangle].astype(np.float64)
+    normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    area = np.linalg.norm(normal, axis=1)
+    chosen = rng.choice(len(area), PROBES, p=area / area.sum())
+    u, v = rng.random((2, PROBES, 1))
+    flip = u + v > 1
+    u, v = np.where(flip, 1 - u, u), np.where(flip, 1 - v, v)
+    point = corner[chosen, 0] + u * (corner[chosen, 1] - corner[chosen, 0]) + v * (corner[chosen, 2] - corner[chosen, 0])
+    outward = normal[chosen] / np.maximum(area[chosen, None], 1e-12)
+    return np.concatenate([point, outward], 1)
+
+
+@numba.njit(cache=True)
+def _count_inside(point, middle, rotation, half):  # type: ignore[no-untyped-def]
+    """How many of the points [N, 3] lie in each box: middle [K, 3], rotation [K, 3, 3], half edges [K, 3]."""
+    count = np.zeros(len(middle), np.int64)
+    for k in range(len(middle)):
+        reach = half[k, 0] ** 2 + half[k, 1] ** 2 + half[k, 2] ** 2
+        for i in range(len(point)):
+            x, y, z = point[i, 0] - middle[k, 0], point[i, 1] - middle[k, 1], point[i, 2] - middle[k, 2]
+            if x * x + y * y + z * z <= reach:
+                inside = True
+                for axis in range(3):
+                    along = x * rotation[k, 0, axis] + y * rotation[k, 1, axis] + z * rotation[k, 2, axis]
+                    inside = inside and abs(along) <= half[k, axis]
+                if inside:
+                    count[k] += 1
+    return count

@@ -1,0 +1,102 @@
+"""The geometry of a scene as the sensors meet it: what stands still is built once, what moves anew for each moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.simulate.categories import LABEL
+from data_prep.simulate.materials import Material
+from data_prep.simulate.mesh import Mesh, box, join
+from data_prep.simulate.raycast import NO_OWNER, Shell, Skin
+from data_prep.simulate.street.cars import car_body
+from data_prep.simulate.street.traffic import EGO_LENGTH, EGO_REAR_AXLE
+from data_prep.simulate.street.world import World
+
+SIGHT = 110.0  # metres; what moves farther from the ego vehicle than this is left out
+BRIGHTNESS = (0.6, 1.5)  # range of the factor on an object's reflectivity
+
+
+@dataclass(frozen=True)
+class _Mover:
+    thing: int
+    first_row: tuple[int, ...]  # of each of the thing's shapes in the skin
+
+
+class Geometry:
+    """All triangles of a world.
+
+    Args:
+        rng: draws the brightness of each object.
+    """
+
+    def __init__(self, rng: np.random.Generator, world: World) -> None:
+        self.things = world.things
+        meshes = [world.ground_mesh, *(part.mesh for part in world.scenery)]
+        skins = [Skin.of(world.ground_mesh, world.ground_label, NO_OWNER, 1.0)]
+        skins += [Skin.of(part.mesh, part.label, NO_OWNER, float(rng.uniform(*BRIGHTNESS))) for part in world.scenery]
+        moving = []
+        for index, thing in enumerate(self.things):
+            brightness = float(rng.uniform(*BRIGHTNESS))
+            skin = [Skin.of(mesh, LABEL[thing.category], index, brightness) for mesh in thing.meshes]
+            if thing.track.moves:
+                moving.append((index, skin))
+            else:
+                meshes.append(thing.meshes[0].moved(thing.track.pose(0.0)))
+                skins.append(skin[0])
+        still = join(meshes)
+        self.still = Shell(still.vertex, still.triangle, np.arange(still.num_triangles, dtype=np.int32))
+        self._movers = []
+        row = still.num_triangles
+        for index, skin in moving:
+            first = np.cumsum([row] + [len(part.material) for part in skin])
+            self._movers.append(_Mover(index, tuple(int(r) for r in first[:-1])))
+            skins += skin
+            row = int(first[-1])
+        self.ego = ego_mesh()
+        self._ego_row = row
+        skins.append(Skin.of(self.ego, LABEL["vehicle.ego"], NO_OWNER, 1.0))
+        self.skin = Skin.join(skins)
+
+    def movers(self, time: float, around: NDArray) -> tuple[Shell, list[tuple[int, NDArray[np.float64]]]]:
+        """What moves, at `time`, near the point `around` [2].
+
+        Returns:
+            its triangles, and (index of the thing, scene_from_thing [4, 4]) of each.
+        """
+        vertex, triangle, row, poses, first = [], [], [], [], 0
+        for mover in self._movers:
+            thing = self.things[mover.thing]
+            if not thing.track.present_at(time):
+                continue
+            pose = thing.track.pose(time)
+            if np.linalg.norm(pose[:2, 3] - around) > SIGHT:
+                continue
+            phase = thing.phase(time)
+            mesh = thing.meshes[phase].moved(pose)
+            vertex.append(mesh.vertex)
+            triangle.append(mesh.triangle + first)
+            row.append(np.arange(mover.first_row[phase], mover.first_row[phase] + mesh.num_triangles, dtype=np.int32))
+            poses.append((mover.thing, pose))
+            first += len(mesh.vertex)
+        if not vertex:
+            return Shell(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, np.int32)), poses
+        return Shell(np.concatenate(vertex), np.concatenate(triangle), np.concatenate(row)), poses
+
+    def ego_shell(self, scene_from_ego: NDArray) -> Shell:
+        """The ego vehicle at a pose [4, 4]."""
+        mesh = self.ego.moved(scene_from_ego)
+        rows = np.arange(self._ego_row, self._ego_row + mesh.num_triangles, dtype=np.int32)
+        return Shell(mesh.vertex, mesh.triangle, rows)
+
+
+def ego_mesh() -> Mesh:
+    """The vehicle that carries the sensors, in the ego frame: a small hatchback with a roof rack."""
+    fixed = np.random.default_rng(0)
+    body = car_body(fixed, EGO_LENGTH, 1.73, 1.5, 0.66, np.array([0.02, 0.14, 0.56, 0.76]), 0.66, (236, 236, 234))
+    rack = [
+        box((0.06, 1.1, 0.05), (x, 0, 1.53), Material.METAL, (40, 40, 42)) for x in (-0.55, 0.25)
+    ]
+    return join([body, *rack]).shifted(x=0.5 * EGO_LENGTH - EGO_REAR_AXLE)

@@ -1,0 +1,217 @@
+"""Triangle meshes and the primitives that every simulated thing is built from.
+
+Object frame: x forward, y left, z up, the origin on the ground under the middle of the object; metres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.simulate.materials import Material
+
+Color = tuple[int, int, int]  # red, green, blue; 0..255, as seen in daylight
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles with a material and a colour each.
+
+    Args:
+        vertex: [V, 3] float32, metres.
+        triangle: [T, 3] int32 rows of `vertex`.
+        material: [T] uint8, `Material` values.
+        color: [T, 3] uint8.
+    """
+
+    vertex: NDArray[np.float32]
+    triangle: NDArray[np.int32]
+    material: NDArray[np.uint8]
+    color: NDArray[np.uint8]
+
+    @property
+    def num_triangles(self) -> int:
+        return len(self.triangle)
+
+    def moved(self, dst_from_src: NDArray) -> Mesh:
+        """The same mesh in another frame; `dst_from_src` [4, 4] may also scale."""
+        vertex = self.vertex @ dst_from_src[:3, :3].T.astype(np.float32) + dst_from_src[:3, 3].astype(np.float32)
+        return Mesh(vertex, self.triangle, self.material, self.color)
+
+    def shifted(self, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Mesh:
+        return Mesh(self.vertex + np.array([x, y, z], np.float32), self.triangle, self.material, self.color)
+
+    def turned(self, yaw: float) -> Mesh:
+        """Rotated about z by `yaw` radians, counter-clockwise from above."""
+        cos, sin = np.float32(np.cos(yaw)), np.float32(np.sin(yaw))
+        x, y, z = self.vertex.T
+        return Mesh(np.stack([cos * x - sin * y, sin * x + cos * y, z], 1), self.triangle, self.material, self.color)
+
+    def bounds(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Lower and upper corner [3] of the box around the mesh."""
+        return self.vertex.min(0), self.vertex.max(0)
+
+
+def make(vertex: NDArray, triangle: NDArray, material: Material, color: Color | NDArray) -> Mesh:
+    """A mesh of one material; `color` is one colour or one per triangle [T, 3]."""
+    count = len(triangle)
+    colors = np.broadcast_to(np.asarray(color, np.uint8), (count, 3)).copy()
+    return Mesh(
+        np.asarray(vertex, np.float32).reshape(-1, 3),
+        np.asarray(triangle, np.int32).reshape(-1, 3),
+        np.full(count, material, np.uint8),
+        colors,
+    )
+
+
+def join(meshes: Sequence[Mesh]) -> Mesh:
+    """All meshes as one."""
+    first = np.cumsum([0] + [len(mesh.vertex) for mesh in meshes[:-1]]) if meshes else []
+    return Mesh(
+        np.concatenate([mesh.vertex for mesh in meshes] or [np.zeros((0, 3), np.float32)]),
+        np.concatenate(
+            [mesh.triangle + np.int32(start) for mesh, start in zip(meshes, first, strict=True)]
+            or [np.zeros((0, 3), np.int32)]
+        ),
+        np.concatenate([mesh.material for mesh in meshes] or [np.zeros(0, np.uint8)]),
+        np.concatenate([mesh.color for mesh in meshes] or [np.zeros((0, 3), np.uint8)]),
+    )
+
+
+_BOX_CORNER = np.array([[x, y, z] for z in (-0.5, 0.5) for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))])
+_BOX_QUAD = np.array([[3, 2, 1, 0], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]])
+
+
+def box(
+    size: tuple[float, float, float],
+    center: tuple[float, float, float],
+    material: Material,
+    color: Color,
+    *,
+    top_scale: tuple[float, float] = (1.0, 1.0),
+) -> Mesh:
+    """A box; `top_scale` narrows its upper face along x and y, which gives hoppers, cabins and tents."""
+    corner = _BOX_CORNER * np.array(size)
+    corner[4:, 0] *= top_scale[0]
+    corner[4:, 1] *= top_scale[1]
+    return make(corner + np.array(center), _split_quads(_BOX_QUAD), material, color)
+
+
+def quads(corner: NDArray, material: Material, color: Color | NDArray) -> Mesh:
+    """Separate quadrilaterals from their corners [Q, 4, 3], counter-clockwise as seen from the front."""
+    corner = np.asarray(corner, np.float64).reshape(-1, 4, 3)
+    index = np.arange(4 * len(corner)).reshape(-1, 4)
+    colors = np.asarray(color, np.uint8)
+    return make(corner, _split_quads(index), material, np.repeat(colors, 2, axis=0) if colors.ndim == 2 else colors)
+
+
+def tube(
+    start: Sequence[float],
+    end: Sequence[float],
+    radius: float | tuple[float, float],
+    material: Material,
+    color: Color,
+    *,
+    sides: int = 8,
+    capped: bool = True,
+) -> Mesh:
+    """A cylinder or cone between two points; `radius` at the start and at the end."""
+    start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
+    r0, r1 = radius if isinstance(radius, tuple) else (radius, radius)
+    axis = (end - start) / max(float(np.linalg.norm(end - start)), 1e-9)
+    side = np.cross(axis, [0.0, 0.0, 1.0] if abs(axis[2]) < 0.9 else [1.0, 0.0, 0.0])
+    side /= np.linalg.norm(side)
+    angle = np.arange(sides) * (2 * np.pi / sides)
+    ring = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * np.cross(axis, side)
+    return loft(np.stack([start + r0 * ring, end + r1 * ring]), material, color, capped=capped)
+
+
+def loft(
+    section: NDArray,
+    material: Material | NDArray,
+    color: Color | NDArray,
+    *,
+    capped: bool = True,
+    cap: tuple[Material, Color] | None = None,
+) -> Mesh:
+    """A skin over closed cross-sections.
+
+    Args:
+        section: [K, N, 3] corners of K sections, in the same order around each; counter-clockwise as seen by someone
+            who looks back from the last section towards the first.
+        material: one, or one per patch [K - 1, N] (patch n lies between the corners n and n + 1).
+        color: one, or one per patch [K - 1, N, 3].
+        capped: close the first and the last section.
+        cap: material and colour of the caps; those of the first patch unless given.
+    """
+    sections, corners, _ = section.shape
+    row = np.arange(sections - 1)[:, None] * corners
+    here, there = np.arange(corners)[None], (np.arange(corners)[None] + 1) % corners
+    patch = np.stack([row + here, row + there, row + corners + there, row + corners + here], -1).reshape(-1, 4)
+    patch_material = np.broadcast_to(np.asarray(material, np.uint8), (sections - 1, corners)).reshape(-1)
+    patch_color = np.broadcast_to(np.asarray(color, np.uint8), (sections - 1, corners, 3)).reshape(-1, 3)
+    triangle = [_split_quads(patch)]
+    materials, colors = [np.repeat(patch_material, 2)], [np.repeat(patch_color, 2, axis=0)]
+    if capped:
+        cap_material, cap_color = cap if cap is not None else (patch_material[0], patch_color[0])
+        fan = np.stack([np.zeros(corners - 2, int), np.arange(1, corners - 1), np.arange(2, corners)], -1)
+        triangle += [fan[:, ::-1], fan + (sections - 1) * corners]
+        materials.append(np.full(2 * len(fan), cap_material, np.uint8))
+        colors.append(np.broadcast_to(np.asarray(cap_color, np.uint8), (2 * len(fan), 3)))
+    return Mesh(
+        section.reshape(-1, 3).astype(np.float32),
+        np.concatenate(triangle).astype(np.int32),
+        np.concatenate(materials).astype(np.uint8),
+        np.concatenate(colors).astype(np.uint8),
+    )
+
+
+def ball(
+    center: Sequence[float], radius: Sequence[float], material: Material, color: Color, *, rings: int = 4, sides: int = 7
+) -> Mesh:
+    """An ellipsoid with the half-axes `radius` [3]."""
+    latitude = np.linspace(-0.5 * np.pi, 0.5 * np.pi, rings + 1)[1:-1]
+    longitude = np.arange(sides) * (2 * np.pi / sides)
+    ring = np.stack(
+        [
+            np.cos(latitude)[:, None] * np.cos(longitude),
+            np.cos(latitude)[:, None] * np.sin(longitude),
+            np.broadcast_to(np.sin(latitude)[:, None], (rings - 1, sides)),
+        ],
+        -1,
+    )
+    tip = np.zeros((1, sides, 3)) + [0.0, 0.0, 1.0]
+    return loft(np.concatenate([-tip, ring, tip]) * np.asarray(radius) + np.asarray(center), material, color, capped=False)
+
+
+def extrude(outline: NDArray, low: float, high: float, material: Material, color: Color, axis: str = "z") -> Mesh:
+    """A prism over a convex outline.
+
+    Args:
+        outline: [N, 2] corners, counter-clockwise: (x, y) for the axis "z", (x, z) for the axis "y".
+        low, high: where the prism begins and ends along the axis.
+    """
+    if axis == "z":
+        section = [np.column_stack([outline, np.full(len(outline), level)]) for level in (low, high)]
+    else:  # (x, z) turns the other way about y than (x, y) about z
+        section = [
+            np.column_stack([outline[:, 0], np.full(len(outline), level), outline[:, 1]]) for level in (high, low)
+        ]
+    return loft(np.stack(section), material, color)
+
+
+def mirrored(mesh: Mesh) -> Mesh:
+    """The mesh's mirror image across the x-z plane."""
+    return Mesh(mesh.vertex * np.array([1, -1, 1], np.float32), mesh.triangle[:, ::-1], mesh.material, mesh.color)
+
+
+def both_sides(mesh: Mesh) -> Mesh:
+    """A mesh and its mirror image across the x-z plane."""
+    return join([mesh, mirrored(mesh)])
+
+
+def _split_quads(quad: NDArray) -> NDArray:
+    return np.concatenate([quad[:, [0, 1, 2]], quad[:, [0, 2, 3]]], 1).reshape(-1, 3)

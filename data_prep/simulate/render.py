@@ -1,0 +1,144 @@
+"""A camera: one ray per pixel, lit by sun and sky."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.simulate.geometry import Geometry
+from data_prep.simulate.materials import optics_table, window_table
+from data_prep.simulate.raycast import Hits, Shell, nearer
+from data_prep.simulate.rig import Camera
+from data_prep.simulate.shading import shade
+from data_prep.simulate.street.paint import Paint
+from pc_ssl.geometry import invert
+
+SHADOW_REACH = 140.0  # metres; farther surfaces are taken to be lit
+EGO_SHADOW_REACH = 9.0  # metres; the ego vehicle's shadow reaches no farther
+
+
+@dataclass(frozen=True)
+class Light:
+    """Daylight of one scene; colours are linear, 1 is a white wall in full sun.
+
+    Args:
+        towards_sun: [3] unit vector.
+        sun, sky: [3] colour of the sunlight and of the light of the open sky.
+        horizon, zenith: [3] colour of the sky there.
+        clouds: share of the sky that is clouded.
+        haze: metres after which 63 % of a surface's colour has turned into the horizon's.
+        exposure: factor on everything.
+    """
+
+    towards_sun: NDArray[np.float32]
+    sun: NDArray[np.float32]
+    sky: NDArray[np.float32]
+    horizon: NDArray[np.float32]
+    zenith: NDArray[np.float32]
+    clouds: float
+    haze: float
+    exposure: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Light:
+        """Clear, cloudy or overcast, from an hour after sunrise to noon."""
+        overcast = float(rng.choice([0.0, 0.35, 0.9], p=[0.5, 0.3, 0.2]))
+        height, azimuth = np.deg2rad(rng.uniform(22.0, 75.0)), rng.uniform(0, 2 * np.pi)
+        if overcast > 0.8:
+            height = np.deg2rad(80.0)  # a bright zenith gives the soft shadow under things
+        towards = np.array([np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth), np.sin(height)])
+        warm = np.clip((np.deg2rad(50.0) - height) / np.deg2rad(40.0), 0.0, 1.0)
+        sun = (1.0 - 0.72 * overcast) * np.array([1.0, 0.97 - 0.07 * warm, 0.92 - 0.22 * warm])
+        sky = np.array([0.34, 0.38, 0.45]) * (1.0 - overcast) + np.array([0.62, 0.63, 0.65]) * overcast
+        blue, gray = np.array([0.16, 0.32, 0.66]), np.array([0.62, 0.65, 0.69])
+        zenith = blue * (1.0 - overcast) + gray * overcast
+        horizon = np.array([0.62, 0.72, 0.84]) * (1.0 - overcast) + np.array([0.80, 0.81, 0.83]) * overcast
+        values = [np.asarray(v, np.float32) for v in (towards, sun, sky, horizon, zenith)]
+        clouds = overcast if overcast else float(rng.uniform(0.0, 0.35))
+        return cls(*values, clouds, float(rng.uniform(350.0, 1100.0)), float(rng.uniform(0.85, 1.15)))
+
+
+class CameraView:
+    """One camera of a scene's rig at a given image size (width, height)."""
+
+    def __init__(self, camera: Camera, image_size: tuple[int, int]) -> None:
+        self.camera = camera
+        self.width, self.height = image_size
+        self.intrinsic = camera.intrinsic(image_size)
+        u, v = np.meshgrid(np.arange(self.width), np.arange(self.height))
+        pixel = np.stack([u.ravel(), v.ravel(), np.ones(u.size)], 1)
+        direction = pixel @ np.linalg.inv(self.intrinsic).T
+        self._direction = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+
+    def render(
+        self,
+        geometry: Geometry,
+        paint: Paint,
+        light: Light,
+        scene_from_ego: NDArray,
+        time: float,
+        key: int,
+    ) -> NDArray[np.uint8]:
+        """[H, W, 3] uint8 red, green, blue.
+
+        Args:
+            scene_from_ego: [4, 4] at `time`.
+            key: any number; pictures with the same key have the same grain.
+        """
+        scene_from_camera = scene_from_ego @ self.camera.ego_from_camera
+        direction = (self._direction @ scene_from_camera[:3, :3].T).astype(np.float32)
+        origin = scene_from_camera[:3, 3].astype(np.float32)
+        ray = np.concatenate([np.broadcast_to(origin, direction.shape), direction], 1)
+        movers, poses = geometry.movers(time, scene_from_ego[:2, 3])
+        hits = geometry.still.cast(ray)
+        rows = self._near_movers(geometry, poses, scene_from_camera)
+        nearer(hits, movers.cast(ray[rows]), rows)
+        lit = self._lit(geometry, movers, light, ray, hits, scene_from_ego)
+        picture = shade(
+            ray, hits.distance, hits.triangle, hits.normal, lit, geometry.skin.material, geometry.skin.color,
+            optics_table(), window_table(), paint.picture, paint.origin.astype(np.float32), light.towards_sun, light.sun,
+            light.sky, light.horizon, light.zenith, np.float32(light.clouds), np.float32(light.haze),
+            np.float32(light.exposure), key,
+        )  # fmt: skip
+        return picture.reshape(self.height, self.width, 3)
+
+    def _near_movers(
+        self, geometry: Geometry, poses: list[tuple[int, NDArray]], scene_from_camera: NDArray
+    ) -> NDArray[np.int64]:
+        """Pixels inside the picture of any mover's bounding box."""
+        mask = np.zeros((self.height, self.width), bool)
+        camera_from_scene = invert(scene_from_camera)
+        corner = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
+        for index, pose in poses:
+            thing = geometry.things[index]
+            local = thing.center + corner * (thing.size + 0.02)
+            seen = (local @ pose[:3, :3].T + pose[:3, 3]) @ camera_from_scene[:3, :3].T + camera_from_scene[:3, 3]
+            if (seen[:, 2] < 0.3).all():
+                continue
+            if (seen[:, 2] < 0.3).any():
+                mask[:] = True
+                break
+            pixel = seen[:, :2] / seen[:, 2:] * self.intrinsic[[0, 1], [0, 1]] + self.intrinsic[:2, 2]
+            low, high = np.floor(pixel.min(0)).astype(int) - 1, np.ceil(pixel.max(0)).astype(int) + 2
+            mask[max(low[1], 0) : max(high[1], 0), max(low[0], 0) : max(high[0], 0)] = True
+        return np.flatnonzero(mask)
+
+    def _lit(
+        self, geometry: Geometry, movers: Shell, light: Light, ray: NDArray, hits: Hits, scene_from_ego: NDArray
+    ) -> NDArray[np.bool_]:
+        """Whether the sun reaches each hit."""
+        lit = hits.normal @ light.towards_sun > 0.0
+        rows = np.flatnonzero(lit & (hits.distance < SHADOW_REACH))
+        away = hits.distance[rows, None]
+        shadow = np.empty((len(rows), 6), np.float32)
+        shadow[:, :3] = ray[rows, :3] + away * ray[rows, 3:] + (0.004 + 0.0006 * away) * hits.normal[rows]
+        shadow[:, 3:] = light.towards_sun
+        dark = geometry.still.blocks(shadow)
+        open_rows = np.flatnonzero(~dark)
+        dark[open_rows] = movers.blocks(shadow[open_rows])
+        near = np.flatnonzero(~dark & (hits.distance[rows] < EGO_SHADOW_REACH))
+        dark[near] = geometry.ego_shell(scene_from_ego).blocks(shadow[near])
+        lit[rows[dark]] = False
+        return lit

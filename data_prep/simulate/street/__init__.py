@@ -1,0 +1,1 @@
+"""Procedural streets: the layout of roads and lots, what stands on them, and who moves there."""

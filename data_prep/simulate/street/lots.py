@@ -1,0 +1,88 @@
+"""The plots of land along the roads: what each is used for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from data_prep.simulate.street.layout import Street, free_stations
+
+KINDS = ("offices", "apartments", "shops", "houses", "park", "car_park", "construction", "depot", "meadow")
+FRONTAGE = {  # metres along the road, shortest and longest
+    "offices": (22.0, 45.0),
+    "apartments": (20.0, 40.0),
+    "shops": (16.0, 36.0),
+    "houses": (12.0, 18.0),
+    "park": (25.0, 50.0),
+    "car_park": (26.0, 46.0),
+    "construction": (24.0, 40.0),
+    "depot": (30.0, 50.0),
+    "meadow": (20.0, 50.0),
+}
+DISTRICTS = {  # how often each kind of lot is drawn, in the order of KINDS
+    "centre": (6, 3, 5, 0, 1.5, 1.5, 1.0, 0.2, 0.3),
+    "residential": (0.5, 4, 1.5, 6, 2, 1, 0.7, 0.2, 1),
+    "industrial": (2, 0.5, 1, 0, 0.7, 2.5, 1.5, 4, 2),
+    "park_side": (1, 1.5, 1, 2, 5, 1.5, 0.7, 0.3, 3),
+}
+
+
+@dataclass(frozen=True)
+class Lot:
+    """A four-sided plot in the coordinates of a road.
+
+    Args:
+        kind: one of KINDS.
+        road: index of the road that it lies at.
+        low, high: stations of its ends on the road's curve.
+        near, far: offsets of its front (at the sidewalk) and of its back; both positive at the left, negative at the right.
+        area: the plot.
+    """
+
+    kind: str
+    road: int
+    low: float
+    high: float
+    near: float
+    far: float
+    area: shapely.Polygon
+
+    @property
+    def side(self) -> int:
+        return 1 if self.near > 0 else -1
+
+    @property
+    def depth(self) -> float:
+        return abs(self.far - self.near)
+
+    @property
+    def length(self) -> float:
+        return self.high - self.low
+
+
+def divide_into_lots(rng: np.random.Generator, street: Street) -> list[Lot]:
+    """Fill both sides of every road with lots that do not overlap each other or any road."""
+    district = str(rng.choice(list(DISTRICTS)))
+    weight = np.array(DISTRICTS[district], float)
+    weight /= weight.sum()
+    taken = shapely.union_all([road.curve.strip(0, road.curve.length, road.back(-1), road.back(1)) for road in street.roads])
+    taken = taken.buffer(3.0).buffer(-2.8)  # lots stay clear of the corners
+    lots: list[Lot] = []
+    for index, road in enumerate(street.roads):
+        for side in (1, -1):
+            near, usual_depth = road.back(side) + 0.4 * side, rng.uniform(26.0, 40.0)
+            for low, high in free_stations(street, index, margin=5.0):
+                here = low
+                while here < high - 12.0:
+                    kind = str(rng.choice(KINDS, p=weight))
+                    end = min(here + rng.uniform(*FRONTAGE[kind]), high)
+                    if high - end < 10.0:
+                        end = high
+                    area = road.curve.strip(here, end, *sorted((near, near + side * usual_depth)), 3.0)
+                    if area.is_valid and area.area > 100.0 and not area.intersects(taken):
+                        lots.append(Lot(kind, index, here, end, near, near + side * usual_depth, area))
+                        taken = taken.union(area.buffer(0.2))
+                    here = end + rng.choice([0.5, 1.0, 3.0, 8.0], p=[0.4, 0.3, 0.2, 0.1])
+    return [lot for lot in lots if lot.area.within(street.extent)]

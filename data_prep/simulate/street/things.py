@@ -1,0 +1,154 @@
+"""What a scene consists of: scenery that only has a label, and things that are annotated with a box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.simulate.mesh import Mesh
+from data_prep.simulate.street.ground import Ground
+
+STEP = 0.05  # seconds between the samples of a track
+MOVING = 0.2  # metres a second above which a thing counts as moving
+
+
+@dataclass(frozen=True)
+class Track:
+    """Where a thing is over time.
+
+    Args:
+        start: time of the first sample, seconds after the scene's first keyframe.
+        scene_from_thing: [N, 4, 4] float64 poses, STEP apart; one for a thing that never moves.
+        speed: [N] metres a second.
+        way: [N] metres travelled since the first sample.
+        present: [N] bool, False before a thing enters the built area and after it leaves.
+    """
+
+    start: float
+    scene_from_thing: NDArray[np.float64]
+    speed: NDArray[np.float64]
+    way: NDArray[np.float64]
+    present: NDArray[np.bool_]
+
+    @property
+    def moves(self) -> bool:
+        return len(self.speed) > 1 and bool(self.speed.max() > 0.01)
+
+    def _place(self, time: float) -> tuple[int, float]:
+        position = np.clip((time - self.start) / STEP, 0.0, len(self.speed) - 1.0)
+        index = min(int(position), max(len(self.speed) - 2, 0))
+        return index, float(position - index)
+
+    def pose(self, time: float) -> NDArray[np.float64]:
+        """scene_from_thing [4, 4] at `time`, between two samples by straight lines (rotations re-orthonormalised)."""
+        index, share = self._place(time)
+        if len(self.speed) == 1:
+            return self.scene_from_thing[0]
+        pose = (1 - share) * self.scene_from_thing[index] + share * self.scene_from_thing[index + 1]
+        u, _, vt = np.linalg.svd(pose[:3, :3])
+        pose[:3, :3] = u @ vt
+        return pose
+
+    def speed_at(self, time: float) -> float:
+        index, share = self._place(time)
+        return float(self.speed[round(index + share)])
+
+    def way_at(self, time: float) -> float:
+        index, share = self._place(time)
+        if len(self.way) == 1:
+            return 0.0
+        return float((1 - share) * self.way[index] + share * self.way[index + 1])
+
+    def present_at(self, time: float) -> bool:
+        index, share = self._place(time)
+        return bool(self.present[round(index + share)])
+
+
+def standing(scene_from_thing: NDArray) -> Track:
+    """The track of a thing that never moves."""
+    return Track(0.0, scene_from_thing[None], np.zeros(1), np.zeros(1), np.ones(1, bool))
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An annotated object.
+
+    Args:
+        category: nuScenes category name.
+        meshes: its shapes in the thing's frame; several are the phases of one stride.
+        track: where it is.
+        stride: metres of way in one cycle of the shapes; 0 for a rigid thing.
+        idle: attribute while it stands still ("" for none).
+        busy: attribute while it moves.
+    """
+
+    category: str
+    meshes: tuple[Mesh, ...]
+    track: Track
+    idle: str
+    busy: str
+    stride: float = 0.0
+
+    @property
+    def size(self) -> NDArray[np.float64]:
+        """[3] length, width, height of the box around all shapes, metres."""
+        low, high = self._bounds()
+        return high - low
+
+    @property
+    def center(self) -> NDArray[np.float64]:
+        """[3] middle of that box in the thing's frame."""
+        low, high = self._bounds()
+        return 0.5 * (low + high)
+
+    def _bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        bounds = [mesh.bounds() for mesh in self.meshes]
+        low = np.min([low for low, _ in bounds], 0).astype(np.float64)
+        return low, np.max([high for _, high in bounds], 0).astype(np.float64)
+
+    def phase(self, time: float) -> int:
+        """Index of the shape at `time`."""
+        if self.stride == 0.0:
+            return 0
+        return int(self.track.way_at(time) / self.stride * len(self.meshes)) % len(self.meshes)
+
+    def attribute(self, time: float) -> str:
+        return self.busy if self.track.speed_at(time) > MOVING else self.idle
+
+
+@dataclass(frozen=True)
+class Scenery:
+    """A part of the world without a box, in the scene frame."""
+
+    mesh: Mesh
+    label: int
+
+
+def frame_at(ground: Ground, xy: Sequence[float] | NDArray, yaw: float, *, tilted: bool = False) -> NDArray[np.float64]:
+    """scene_from_thing [4, 4] of something that stands at `xy` [2]; `tilted` lays it on the slope, as wheels do."""
+    xy = np.asarray(xy, np.float64)
+    return frames_along(ground, xy[None], np.array([yaw]), tilted=tilted)[0]
+
+
+def frames_along(ground: Ground, xy: NDArray, yaw: NDArray, *, tilted: bool, offset: float | None = None) -> NDArray[np.float64]:
+    """scene_from_thing [N, 4, 4] at xy [N, 2] with headings yaw [N].
+
+    Args:
+        offset: height above the hills where it is known (0 on the road); the surface under each point otherwise.
+    """
+    pose = np.zeros((len(xy), 4, 4))
+    pose[:, 3, 3] = 1.0
+    pose[:, :2, 3] = xy
+    pose[:, 2, 3] = ground.level(xy) if offset is None else ground.hills(xy) + offset
+    up = np.tile([0.0, 0.0, 1.0], (len(xy), 1))
+    if tilted:
+        up[:, :2] = -ground.slope(xy)
+        up /= np.linalg.norm(up, axis=1, keepdims=True)
+    forward = np.stack([np.cos(yaw), np.sin(yaw), np.zeros(len(xy))], 1)
+    forward -= (forward * up).sum(1, keepdims=True) * up
+    forward /= np.linalg.norm(forward, axis=1, keepdims=True)
+    pose[:, :3, 0], pose[:, :3, 1], pose[:, :3, 2] = forward, np.cross(up, forward), up
+    return pose
