@@ -8,7 +8,7 @@ as 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,22 @@ class SegmentationResult:
         """Mean of the IoUs that exist, in [0, 1]."""
         values = [value for value in self.iou if value is not None]
         return sum(values) / len(values)
+
+    def table(self) -> str:
+        """Lines of text: IoU and labelled points of each class, and the mean."""
+        width = max(len(name) for name in self.class_names)
+        lines = [f"{'class':{width}}    IoU %   labelled points"]
+        for name, iou, labelled in zip(self.class_names, self.iou, self.labelled, strict=True):
+            value = "-" if iou is None else f"{100 * iou:.1f}"
+            lines.append(f"{name:{width}}  {value:>7}  {labelled:>16,}")
+        lines.append(f"{'mean':{width}}  {100 * self.miou:7.1f}  {sum(self.labelled):>16,}")
+        return "\n".join(lines)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> SegmentationResult:
+        """The result that `as_dict` gave."""
+        confusion = tuple(tuple(row) for row in content["confusion"])
+        return cls(tuple(content["iou"]), confusion, content["num_frames"])
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""

@@ -1,0 +1,118 @@
+"""The outcome of one downstream run, as `result.json` holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pc_ssl.errors import UserError
+from pc_ssl.evaluation.segmentation import SegmentationResult
+from pc_ssl.files import read_json, write_json
+from pc_ssl.progress import duration
+from pc_ssl.version import __version__
+
+RESULT = "result.json"
+WEIGHTS = "weights.safetensors"  # of the trained network, beside the result
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What was run, on what, and what came out.
+
+    Args:
+        settings: everything that decides the outcome, as plain JSON values; two runs with equal settings are the same
+            run. "command" is "probe", "finetune" or "evaluate".
+        paths: where config, cache and weights were read from.
+        scenes: scenes whose labels were trained on.
+        num_train_frames: keyframes in them.
+        fit: how training ended: loss, iterations, tensors loaded.
+        result: what was measured on the evaluated split.
+        seconds: wall-clock time by stage.
+    """
+
+    settings: Mapping[str, Any]
+    paths: Mapping[str, str | None]
+    scenes: tuple[str, ...]
+    num_train_frames: int
+    fit: Mapping[str, Any]
+    result: SegmentationResult
+    seconds: Mapping[str, float]
+
+    @property
+    def origin(self) -> str:
+        """Where the backbone started: "scratch", or the pretrained weights' path."""
+        return self.paths.get("init") or "scratch"
+
+    def summary(self) -> str:
+        """Lines of text: what was run, IoU of each class, time."""
+        spent = ", ".join(f"{stage} {duration(value)}" for stage, value in self.seconds.items())
+        what = f"{self.settings['command']}, split {self.settings['val_split']}: {self.result.num_frames} frames"
+        return f"{what} ({spent})\n{self.result.table()}"
+
+    def write(self, folder: Path) -> None:
+        """Write `folder`/result.json, whole or not at all."""
+        content = {
+            "pc_ssl": __version__,
+            "settings": dict(self.settings),
+            "paths": dict(self.paths),
+            "scenes": list(self.scenes),
+            "num_train_frames": self.num_train_frames,
+            "fit": dict(self.fit),
+            "result": self.result.as_dict(),
+            "seconds": dict(self.seconds),
+        }
+        write_json(folder / RESULT, content)
+
+    @classmethod
+    def read(cls, path: Path) -> RunResult:
+        """Read a result.json.
+
+        Raises:
+            UserError: it cannot be read, or a field is missing or of another type.
+        """
+        content = read_json(path)
+        for name, kind in _FIELDS.items():
+            if not isinstance(content, dict) or not isinstance(content.get(name), kind):
+                raise UserError(f"{path}: has no field {name!r} of type {kind.__name__}; not a result of pc-ssl")
+        return cls(
+            settings=content["settings"],
+            paths=content["paths"],
+            scenes=tuple(content["scenes"]),
+            num_train_frames=content["num_train_frames"],
+            fit=content["fit"],
+            result=SegmentationResult.from_dict(content["result"]),
+            seconds=content["seconds"],
+        )
+
+
+_FIELDS: dict[str, type] = {
+    "settings": dict,
+    "paths": dict,
+    "scenes": list,
+    "num_train_frames": int,
+    "fit": dict,
+    "result": dict,
+    "seconds": dict,
+}
+
+
+def finished(folder: Path, settings: Mapping[str, Any]) -> RunResult | None:
+    """The result that `folder` already holds for these settings; None if it holds none yet.
+
+    Raises:
+        UserError: the folder holds the result of other settings.
+    """
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    run = RunResult.read(path)
+    for name in sorted(set(settings) | set(run.settings)):
+        before, now = run.settings.get(name), settings.get(name)
+        if before != now:
+            raise UserError(
+                f"{path}: the result of another run ({name} was {before!r}, now {now!r}); "
+                "choose another work folder, or delete this one"
+            )
+    return run
