@@ -19,8 +19,9 @@ def check_jpeg(path: Path, content: bytes, width: int, height: int) -> None:
     try:
         with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
             size = image.size
-            image.draft("L", (width // 8, height // 8))
-            image.load()
+            if size == (width, height):
+                image.draft("L", (width // 8 or 1, height // 8 or 1))
+                image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: cannot be decoded as a JPEG image ({error})") from None
     if size != (width, height):

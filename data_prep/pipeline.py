@@ -9,8 +9,11 @@ rest. A frame that cannot be prepared is noted in failed.json with the reason, a
 
 from __future__ import annotations
 
+import functools
+import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -293,7 +296,7 @@ def _prepare_rest(
     failures = []
     with parallel_config(backend="loky", inner_max_num_threads=1):
         results = Parallel(n_jobs=min(workers, max(len(frames), 1)), return_as="generator_unordered")(
-            delayed(_prepare_frame)(frame, _source(reader, frame), out, options) for frame in frames
+            delayed(_prepare_frame)(frame, _source(reader, frame), out, options, os.getpid()) for frame in frames
         )
         for result in track(results, total=len(frames), what="preparing"):
             if isinstance(result, FrameEntry):
@@ -316,8 +319,12 @@ def _source(reader: Reader, frame: FrameName) -> Source | str:
         return str(error)
 
 
-def _prepare_frame(frame: FrameName, source: Source | str, out: Path, options: PrepareOptions) -> FrameEntry | Failure:
+def _prepare_frame(
+    frame: FrameName, source: Source | str, out: Path, options: PrepareOptions, main_process: int
+) -> FrameEntry | Failure:
     """Prepare and write one frame, in a worker. What cannot be written ends the run; what cannot be read, the frame."""
+    if os.getpid() != main_process:
+        _end_with_parent()
     if isinstance(source, str):
         return Failure(frame.token, frame.scene, source)
     try:
@@ -327,6 +334,19 @@ def _prepare_frame(frame: FrameName, source: Source | str, out: Path, options: P
     except Exception as error:  # a mistake of ours on one frame in thousands must not cost the others
         return Failure(frame.token, frame.scene, f"{type(error).__name__}: {error}")
     return write_frame(out, frame.scene, frame.token, frame.timestamp_us, content)
+
+
+@functools.cache
+def _end_with_parent() -> None:
+    """End this worker soon after its parent was killed; loky's workers would wait for work for five minutes more."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _content(source: Source, options: PrepareOptions) -> bytes:

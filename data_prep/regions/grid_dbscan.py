@@ -45,6 +45,8 @@ def dbscan(points: NDArray[np.floating], eps: float, min_points: int) -> NDArray
     dimensions = points.shape[1]
     xyz = np.zeros((len(points), 3))  # float64, as distances are compared with eps exactly
     xyz[:, 3 - dimensions :] = points
+    if not np.isfinite(xyz).all():
+        raise ValueError("dbscan: the points must be finite")
     lower = xyz.min(axis=0)
     side = (
         eps / math.sqrt(dimensions) * (1 - 1e-9)
@@ -52,7 +54,7 @@ def dbscan(points: NDArray[np.floating], eps: float, min_points: int) -> NDArray
     extent = (xyz.max(axis=0) - lower).max() / side
     if not extent < MAX_CELLS_PER_AXIS:
         raise ValueError(
-            f"dbscan: the points must be finite and span less than {MAX_CELLS_PER_AXIS} cells, got {extent}"
+            f"dbscan: the points must span less than {MAX_CELLS_PER_AXIS} cells of {side:g}, got {extent:g}"
         )
     planes = REACH if dimensions == 3 else 0
     order, start, key, stride = _sorted_cells(xyz, lower, side)

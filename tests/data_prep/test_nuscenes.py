@@ -1,0 +1,359 @@
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from nuscenes.eval.detection.utils import category_to_detection_name
+from nuscenes.eval.lidarseg.utils import LidarsegClassMapper
+from nuscenes.nuscenes import NuScenes
+from nuscenes.utils.color_map import get_colormap
+from nuscenes.utils.data_classes import LidarPointCloud
+from nuscenes.utils.splits import create_splits_scenes
+
+from data_prep.nuscenes import NuScenesReader
+from data_prep.nuscenes_names import BOX_CLASSES, LABEL_CLASSES, VERIFYING_SCENES, box_class, label_class
+from data_prep.reader import RawFrame
+from pc_ssl.errors import UsageError, UserError
+
+VERSION = "v1.0-mini"
+Edit = Callable[[str, Callable[[list], Any]], None]
+
+
+def read(root: Path, index: int = -1, sweeps: int = 1) -> RawFrame:
+    reader = NuScenesReader(root, VERSION, sweeps)
+    return reader.source(reader.frames(None)[index]).read()
+
+
+@pytest.fixture(scope="module")
+def devkit(pristine_root: Path) -> NuScenes:
+    return NuScenes(VERSION, str(pristine_root), verbose=False)
+
+
+@pytest.mark.parametrize("sweeps", [1, 2, 5])
+def test_merged_sweeps_equal_the_devkits(pristine_root: Path, devkit: NuScenes, sweeps: int) -> None:
+    raw = read(pristine_root, sweeps=sweeps)
+    expected, lags = LidarPointCloud.from_file_multisweep(
+        devkit, devkit.sample[-1], "LIDAR_TOP", "LIDAR_TOP", nsweeps=sweeps, min_distance=1.0
+    )
+    np.testing.assert_allclose(raw.points[:, :3], expected.points[:3].T, atol=1e-4)
+    np.testing.assert_array_equal(raw.points[:, 3], expected.points[3] / np.float32(255))
+    assert raw.points.shape[1] == (4 if sweeps == 1 else 5)
+    if sweeps > 1:
+        np.testing.assert_allclose(raw.points[:, 4], lags[0], atol=1e-6)
+    assert (lags[0] == 0).sum() == raw.key_points
+
+
+def test_a_scenes_first_frame_has_no_earlier_sweeps(pristine_root: Path) -> None:
+    raw = read(pristine_root, index=0, sweeps=5)
+    assert raw.points.shape == (raw.key_points, 5)
+    assert not raw.points[:, 4].any()
+
+
+def test_key_sweep_holds_the_files_values_without_the_vehicle(pristine_root: Path) -> None:
+    raw = read(pristine_root)
+    file = sorted((pristine_root / "samples" / "LIDAR_TOP").iterdir())[-1]
+    recorded = np.fromfile(file, np.float32).reshape(-1, 5)
+    near = (np.abs(recorded[:, 0]) < 1) & (np.abs(recorded[:, 1]) < 1)
+    assert near.sum() >= 30
+    np.testing.assert_array_equal(raw.points[:, :3], recorded[~near, :3])
+
+
+def test_boxes_equal_the_devkits_in_the_lidar_frame(pristine_root: Path, devkit: NuScenes) -> None:
+    raw = read(pristine_root)
+    assert raw.box is not None
+    assert raw.box_class is not None
+    sample = devkit.sample[-1]
+    _, boxes, _ = devkit.get_sample_data(sample["data"]["LIDAR_TOP"])
+    for row, label, box, token in zip(raw.box, raw.box_class, boxes, sample["anns"], strict=True):
+        box.velocity = devkit.box_velocity(token)
+        lidar = devkit.get("sample_data", sample["data"]["LIDAR_TOP"])
+        for table in ("ego_pose", "calibrated_sensor"):
+            box.velocity = rotation_of(devkit.get(table, lidar[f"{table}_token"])).T @ box.velocity
+        width, length, height = box.wlh
+        np.testing.assert_allclose(row[:3], box.center, atol=1e-3)
+        np.testing.assert_allclose(row[3:6], [length, width, height], rtol=1e-6)
+        np.testing.assert_allclose(row[6], box.orientation.yaw_pitch_roll[0], atol=1e-6)
+        np.testing.assert_allclose(row[7:], box.velocity[:2], atol=1e-4)
+        assert BOX_CLASSES[label] == (category_to_detection_name(box.name) or "other")
+    assert set(raw.box_class) == {BOX_CLASSES.index("car"), BOX_CLASSES.index("other")}
+
+
+def rotation_of(record: dict) -> np.ndarray:
+    from pyquaternion import Quaternion
+
+    return Quaternion(record["rotation"]).rotation_matrix
+
+
+def test_a_box_seen_once_has_an_unknown_velocity(root: Path, edit_table: Edit) -> None:
+    edit_table("sample_annotation", lambda records: [record.update(prev="", next="") for record in records])
+    raw = read(root)
+    assert raw.box is not None
+    assert np.isnan(raw.box[:, 7:]).all()
+    assert np.isfinite(raw.box[:, :7]).all()
+
+
+def test_labels_equal_the_devkits_challenge_classes(pristine_root: Path, devkit: NuScenes) -> None:
+    raw = read(pristine_root, sweeps=3)
+    lidar = devkit.get("sample_data", devkit.sample[-1]["data"]["LIDAR_TOP"])
+    label = np.fromfile(pristine_root / devkit.get("lidarseg", lidar_label(devkit, lidar))["filename"], np.uint8)
+    points = np.fromfile(pristine_root / lidar["filename"], np.float32).reshape(-1, 5)
+    kept = (np.abs(points[:, 0]) >= 1) | (np.abs(points[:, 1]) >= 1)
+    expected = LidarsegClassMapper(devkit).convert_label(label)[kept]
+    assert raw.label is not None
+    np.testing.assert_array_equal(raw.label[: raw.key_points], expected)
+    assert not raw.label[raw.key_points :].any()
+
+
+def lidar_label(devkit: NuScenes, lidar: dict) -> str:
+    return next(record["token"] for record in devkit.lidarseg if record["sample_data_token"] == lidar["token"])
+
+
+def test_the_class_map_is_slidrs() -> None:
+    # index of lidarseg-32 -> class, as valeoai/SLidR evaluates; all others are ignored
+    expected = dict.fromkeys(range(32), 0) | {
+        **{9: 1, 14: 2, 15: 3, 16: 3, 17: 4, 18: 5, 21: 6, 2: 7, 3: 7, 4: 7, 6: 7, 12: 8, 22: 9, 23: 10},
+        **{24: 11, 25: 12, 26: 13, 27: 14, 28: 15, 30: 16},
+    }
+    assert {index: label_class(name) for index, name in enumerate(get_colormap())} == expected
+    assert len(LABEL_CLASSES) == 17
+    assert LABEL_CLASSES[0] == "ignore"
+
+
+def test_boxes_have_the_detection_classes() -> None:
+    for category in get_colormap():
+        assert BOX_CLASSES[box_class(category)] == (category_to_detection_name(category) or "other")
+
+
+def test_frames_come_scene_by_scene_in_time_order(pristine_root: Path) -> None:
+    frames = NuScenesReader(pristine_root, VERSION).frames(None)
+    assert [frame.scene for frame in frames] == ["scene-0061"] * 3 + ["scene-0103"] * 3
+    assert frames == sorted(frames, key=lambda frame: (frame.scene, frame.timestamp_us))
+
+
+def test_splits(pristine_root: Path) -> None:
+    reader = NuScenesReader(pristine_root, VERSION)
+    assert {frame.scene for frame in reader.frames("mini_train")} == {"scene-0061"}
+    assert {frame.scene for frame in reader.frames("mini_val")} == {"scene-0103"}
+    with pytest.raises(UserError, match=r"unknown split 'trian'; known: train, .*val.*parametrizing, verifying"):
+        reader.frames("trian")
+    with pytest.raises(UserError, match=r"scene\.json: no scene of split 'test' is there"):
+        reader.frames("test")
+
+
+def test_slidrs_verifying_scenes_are_100_of_the_700_train_scenes(pristine_root: Path) -> None:
+    splits = NuScenesReader(pristine_root, VERSION).splits()
+    train = set(create_splits_scenes()["train"])
+    assert len(set(VERIFYING_SCENES)) == 100
+    assert set(VERIFYING_SCENES) < train
+    assert set(splits["parametrizing"]) == train - set(VERIFYING_SCENES)
+    assert len(splits["parametrizing"]) == 600
+
+
+def test_custom_splits(root: Path) -> None:
+    path = root / VERSION / "splits.json"
+    path.write_text('{"mine": ["scene-0103"]}')
+    assert {frame.scene for frame in NuScenesReader(root, VERSION).frames("mine")} == {"scene-0103"}
+    for content, message in [
+        ('{"val": ["scene-0103"]}', "'val' is a split of nuScenes itself"),
+        ('{"mine": "scene-0103"}', "split 'mine' is not a list of scene names"),
+        ("[]", "expected an object of split names"),
+        ("{", "not readable as JSON"),
+    ]:
+        path.write_text(content)
+        with pytest.raises(UserError, match=rf"splits\.json: {message}"):
+            NuScenesReader(root, VERSION).frames("mine")
+
+
+def test_a_source_travels_without_the_tables(pristine_root: Path) -> None:
+    reader = NuScenesReader(pristine_root, VERSION, sweeps=3)
+    content = pickle.dumps(reader.source(reader.frames(None)[-1]))
+    assert len(content) < 10_000
+    np.testing.assert_array_equal(pickle.loads(content).read().points, read(pristine_root, sweeps=3).points)
+
+
+def test_absent_parts_are_named_and_the_rest_is_read(root: Path, edit_table: Edit) -> None:
+    shutil.rmtree(root / "sweeps")
+    (root / VERSION / "lidarseg.json").unlink()
+    edit_table("sample_annotation", lambda records: records.clear())
+    absent = NuScenesReader(root, VERSION, sweeps=5).absent()
+    assert [part.split(" ")[0] for part in absent] == ["sweeps", "lidarseg", "annotations", "map"]
+    raw = read(root, sweeps=5)
+    assert raw.points.shape == (raw.key_points, 5)
+    assert raw.label is None
+    assert raw.box is None
+    assert set(raw.images) == {"CAM_FRONT", "CAM_BACK"}
+    assert NuScenesReader(root, VERSION, sweeps=5).absent() == absent
+
+
+def test_cameras_see_through_the_global_frame(pristine_root: Path, devkit: NuScenes) -> None:
+    raw = read(pristine_root)
+    sample = devkit.sample[-1]
+    point = np.array([3.0, 5.0, -1.0])  # LiDAR frame; carried over by hand, pose by pose
+    lidar = devkit.get("sample_data", sample["data"]["LIDAR_TOP"])
+    for channel, camera in raw.cameras.items():
+        seen = devkit.get("sample_data", sample["data"][channel])
+        moved = point
+        for record, forwards in ((lidar, True), (seen, False)):
+            tables = ("calibrated_sensor", "ego_pose")
+            for table in tables if forwards else tables[::-1]:
+                pose = devkit.get(table, record[f"{table}_token"])
+                rotation, translation = rotation_of(pose), np.array(pose["translation"])
+                moved = rotation @ moved + translation if forwards else rotation.T @ (moved - translation)
+        np.testing.assert_allclose((camera.camera_from_lidar @ [*point, 1])[:3], moved, atol=1e-9)
+
+
+def last(root: Path, folder: str) -> Path:
+    return sorted((root / folder).iterdir())[-1]
+
+
+def set_value(value: float) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        points = np.fromfile(last(root, "samples/LIDAR_TOP"), np.float32)
+        points[5 * 17 + 3] = value
+        points.tofile(last(root, "samples/LIDAR_TOP"))
+
+    return change
+
+
+def overwrite(folder: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    return lambda root: last(root, folder).write_bytes(change(last(root, folder).read_bytes())) and None
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            overwrite("samples/LIDAR_TOP", lambda b: b[:-7]),
+            r"\.pcd\.bin: \d+ bytes are not a whole number of points of 20",
+        ),
+        (overwrite("samples/LIDAR_TOP", lambda b: b""), r"\.pcd\.bin: 0 bytes are not a whole number of points of 20"),
+        (overwrite("sweeps/LIDAR_TOP", lambda b: b[:-7]), r"sweeps/LIDAR_TOP/\d+\.pcd\.bin: \d+ bytes are not a whole"),
+        (set_value(np.nan), r"\.pcd\.bin: intensity of point 17 is nan"),
+        (set_value(-np.inf), r"\.pcd\.bin: intensity of point 17 is -inf"),
+        (set_value(1e30), r"\.pcd\.bin: intensity of point 17 is 1e\+30"),
+        (lambda root: last(root, "samples/LIDAR_TOP").unlink(), r"samples/LIDAR_TOP/\d+\.pcd\.bin: no such file"),
+        (lambda root: last(root, "samples/CAM_BACK").unlink(), r"samples/CAM_BACK/\d+\.jpg: no such file"),
+        (overwrite("samples/CAM_BACK", lambda b: b[:100]), r"CAM_BACK/\d+\.jpg: cannot be decoded as a JPEG"),
+        (
+            overwrite("samples/CAM_BACK", lambda b: b[: len(b) // 2]),
+            r"CAM_BACK/\d+\.jpg: cannot be decoded .*truncated",
+        ),
+        (overwrite("samples/CAM_BACK", lambda b: b"no image"), r"CAM_BACK/\d+\.jpg: cannot be decoded as a JPEG"),
+        (overwrite(f"lidarseg/{VERSION}", lambda b: b[:-1]), r"\.bin: holds \d+ labels, but the sweep has \d+ points"),
+        (overwrite(f"lidarseg/{VERSION}", lambda b: b"\x63" * len(b)), r"\.bin: holds label 99, which is no index"),
+    ],
+)
+def test_damaged_files_are_named(root: Path, damage: Callable[[Path], None], message: str) -> None:
+    damage(root)
+    with pytest.raises(UserError, match=message) as caught:
+        read(root, sweeps=3)
+    assert "\n" not in str(caught.value)
+
+
+def set_field(row: int, /, **fields: Any) -> Callable[[list], None]:
+    return lambda records: records[row].update(fields)
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "message"),
+    [
+        (
+            "sample",
+            lambda r: r[0].pop("timestamp"),
+            "sample.json: field 'timestamp' of record 0 is missing, expected int",
+        ),
+        ("sample", set_field(0, timestamp="now"), "sample.json: field 'timestamp' of record 0 is 'now', expected int"),
+        ("sample_data", lambda r: r[3].pop("filename"), "sample_data.json: field 'filename' of record 3 is missing"),
+        ("category", lambda r: r[3].pop("index"), "category.json: field 'index' of record 3 is missing, expected int"),
+        ("category", set_field(3, index=999), "category.json: index of record 3 is not in 0..255"),
+        (
+            "sample",
+            set_field(0, scene_token="lost"),
+            "sample.json: scene_token 'lost' of record 'sample0000' is not in",
+        ),
+        (
+            "ego_pose",
+            lambda r: r.pop(),
+            "sample_data.json: ego_pose_token 'ego_pose.*' of record .* is not in ego_pose.json",
+        ),
+        (
+            "sample_data",
+            set_field(-1, prev="lost"),
+            "sample_data.json: prev 'lost' of record .* is not in sample_data.json",
+        ),
+        ("map", set_field(0, filename="maps/lost.png"), "map.json: filename 'maps/lost.png' is not in"),
+        ("map", set_field(0, filename="../../secret"), "the path '../../secret' leaves the folder"),
+        ("lidarseg", lambda r: r.pop(), "lidarseg.json: lists 5 label files, but .*lidarseg/v1.0-mini holds 6"),
+        ("calibrated_sensor", lambda r: r.clear(), "sample_data.json: calibrated_sensor_token .* is not in"),
+    ],
+)
+def test_damaged_tables_are_named(
+    root: Path, edit_table: Edit, table: str, change: Callable[[list], Any], message: str
+) -> None:
+    edit_table(table, change)
+    with pytest.raises(UserError, match=message) as caught:
+        read(root)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "message"),
+    [
+        (
+            "calibrated_sensor",
+            set_field(1, camera_intrinsic=[[1, 2], [3, 4]]),
+            "camera_intrinsic of record .* 9 numbers",
+        ),
+        ("ego_pose", set_field(-1, rotation=[0, 0, 0, 0]), "ego_pose.json: rotation of record 'ego_pose.*' is zero"),
+        ("calibrated_sensor", set_field(0, translation=[0, 0, None]), "translation of record .* expected 3 numbers"),
+        ("sample_data", set_field(-2, width=65), "64x48 pixels, but the tables say 65x48"),
+        ("sample_data", lambda r: r.pop(), "sample_data.json: sample 'sample0005' has no keyframe of CAM_BACK"),
+        ("sample_data", set_field(-1, filename="../../etc/passwd"), "the path '../../etc/passwd' leaves the folder"),
+    ],
+)
+def test_damaged_records_are_named(
+    root: Path, edit_table: Edit, table: str, change: Callable[[list], Any], message: str
+) -> None:
+    edit_table(table, change)
+    with pytest.raises(UserError, match=message):
+        read(root)
+
+
+def test_a_missing_table_is_named_before_anything_is_loaded(root: Path) -> None:
+    (root / VERSION / "ego_pose.json").unlink()
+    with pytest.raises(UserError, match=r"v1\.0-mini/ego_pose\.json: the table is missing"):
+        NuScenesReader(root, VERSION)
+
+
+def test_a_missing_version_lists_those_that_are_there(root: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"no version 'v1\.0-trainval' there \(folders with nuScenes tables: v1\.0-mini\)"
+    ):
+        NuScenesReader(root, "v1.0-trainval")
+    with pytest.raises(UserError, match="no such folder"):
+        NuScenesReader(root / "nowhere", VERSION)
+
+
+def test_what_the_devkit_cannot_load_is_one_line(root: Path) -> None:
+    (root / VERSION / "map.json").write_text("[]")
+    with pytest.raises(UserError, match="nuscenes-devkit cannot load the tables"):
+        NuScenesReader(root, VERSION).frames(None)
+
+
+@pytest.mark.parametrize("sweeps", [0, 11, -1])
+def test_sweeps_out_of_range(pristine_root: Path, sweeps: int) -> None:
+    with pytest.raises(UsageError, match=rf"sweeps: {sweeps} is not in 1\.\.10"):
+        NuScenesReader(pristine_root, VERSION, sweeps)
+
+
+def test_the_real_keyframe(real_root: Path) -> None:
+    raw = read(real_root)
+    assert raw.points.shape == (34_688 - 8_274, 4)  # counted in the file: points, and those of the vehicle itself
+    assert 0.9 < raw.points[:, 3].max() <= 1
+    assert raw.box is not None
+    assert raw.box.shape == (68, 9)
+    assert len(raw.cameras) == 6
+    assert raw.label is None

@@ -1,0 +1,445 @@
+import errno
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep.journal import JOURNAL, Journal
+from data_prep.nuscenes import NuScenesReader
+from data_prep.pipeline import PrepareOptions, PrepareReport, estimate, prepare
+from pc_ssl.data.cache import Cache
+from pc_ssl.data.verify import verify
+from pc_ssl.errors import UsageError, UserError
+
+VERSION = "v1.0-mini"
+OPTIONS = PrepareOptions(regions=("dbscan", "dbscan3d"))
+
+
+def run(root: Path, out: Path, options: PrepareOptions = OPTIONS, sweeps: int = 3, **how: object) -> PrepareReport:
+    return prepare(NuScenesReader(root, VERSION, sweeps), out, options, **how)  # type: ignore[arg-type]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def expected(pristine_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The cache of an undisturbed run."""
+    out = tmp_path_factory.mktemp("undisturbed") / "cache"
+    run(pristine_root, out)
+    return contents(out)
+
+
+def spoil_sweep(root: Path, index: int = 2) -> Path:
+    path = sorted((root / "samples" / "LIDAR_TOP").iterdir())[index]
+    path.write_bytes(path.read_bytes()[:-1])
+    return path
+
+
+def test_a_cache_holds_what_was_asked_for(pristine_root: Path, tmp_path: Path) -> None:
+    report = run(pristine_root, tmp_path / "cache")
+    assert (report.prepared, report.kept, report.failures, report.exit_code) == (6, 0, (), 0)
+    cache = Cache(tmp_path / "cache")
+    assert len(cache) == 6
+    assert cache.indices("mini_val") == [3, 4, 5]
+    assert cache.manifest.splits["train"] == ["scene-0061"]
+    assert "test" not in cache.manifest.splits
+    keys = {"points", "ground", "region/dbscan", "region/dbscan3d", "label", "box", "box_class"}
+    keys |= {"ego_pose", "global_from_lidar"}
+    kinds = ("image", "intrinsic", "camera_from_lidar", "pixel", "point")
+    keys |= {f"{kind}/{camera}" for kind in kinds for camera in ("CAM_FRONT", "CAM_BACK")}
+    assert set(cache[5].keys()) == keys
+    assert {path.name for path in (tmp_path / "cache").iterdir()} == {"manifest.json", "frames"}
+    assert verify(tmp_path / "cache").problems == ()
+
+
+def test_regions_lie_in_the_key_sweep(pristine_root: Path, tmp_path: Path) -> None:
+    run(pristine_root, tmp_path / "one", sweeps=1)
+    run(pristine_root, tmp_path / "three", sweeps=3)
+    one, three = Cache(tmp_path / "one")[5], Cache(tmp_path / "three")[5]
+    key = len(one["points"])
+    np.testing.assert_array_equal(three["points"][:key, :4], one["points"])
+    assert three["points"][key:, 4].min() > 0
+    assert (three["region/dbscan3d"][:key] >= 0).sum() > 100
+    assert (three["region/dbscan3d"][key:] == -1).all()
+    assert three["ground"][key:].sum() > 100
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_do_not_change_the_bytes(
+    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes], workers: int
+) -> None:
+    run(pristine_root, tmp_path / "cache", workers=workers)
+    assert contents(tmp_path / "cache") == expected
+
+
+def test_a_finished_cache_is_left_alone(
+    root: Path, tmp_path: Path, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(root, tmp_path / "cache")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+    shutil.rmtree(root / "samples")  # nothing is read again
+    report = run(root, tmp_path / "cache")
+    assert "already complete" in report.summary()
+    assert (report.prepared, report.kept, report.exit_code) == (0, 6, 0)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert contents(tmp_path / "cache") == expected
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "delete"])
+def test_a_damaged_frame_is_written_again(
+    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes], damage: str
+) -> None:
+    out = tmp_path / "cache"
+    run(pristine_root, out)
+    victim = sorted(out.glob("frames/*/*"))[3]
+    content = bytearray(victim.read_bytes())
+    content[-10] ^= 4
+    victim.unlink()
+    if damage != "delete":
+        victim.write_bytes(content if damage == "flip" else content[:100])
+    report = run(pristine_root, out)
+    assert (report.prepared, report.kept) == (1, 5)
+    assert contents(out) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "sweeps", "message"),
+    [
+        (PrepareOptions(regions=("dbscan",)), 3, r"regions\.dbscan3d is present, asked for absent"),
+        (OPTIONS, 2, "sweeps is 3, asked for 2"),
+        (PrepareOptions(split="mini_val", regions=OPTIONS.regions), 3, "split is None, asked for mini_val"),
+    ],
+)
+@pytest.mark.parametrize("finished", [True, False])
+def test_other_options_are_refused_with_the_difference(
+    pristine_root: Path,
+    tmp_path: Path,
+    expected: dict[str, bytes],
+    options: PrepareOptions,
+    sweeps: int,
+    message: str,
+    finished: bool,
+) -> None:
+    out = tmp_path / "cache"
+    if finished:
+        run(pristine_root, out)
+    else:
+        Journal(out, json.loads(expected["manifest.json"])["options"]).close(finished=False)
+    before = contents(out)
+    for attempt in (
+        lambda: run(pristine_root, out, options, sweeps),
+        lambda: dry_run(pristine_root, out, options, sweeps),
+    ):
+        with pytest.raises(UserError, match=f"was prepared with other options .*{message}") as caught:
+            attempt()
+        assert "\n" not in str(caught.value)
+    assert contents(out) == before
+
+
+def dry_run(root: Path, out: Path, options: PrepareOptions = OPTIONS, sweeps: int = 3) -> object:
+    return estimate(NuScenesReader(root, VERSION, sweeps), out, options)
+
+
+def test_a_folder_of_something_else_is_refused(pristine_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("...")
+    for out, message in (
+        ("thesis", "neither empty nor a cache"),
+        ("thesis/chapter1.tex", "is a file, expected a folder"),
+    ):
+        with pytest.raises(UserError, match=message):
+            run(pristine_root, tmp_path / out)
+    assert contents(tmp_path) == {"thesis/chapter1.tex": b"..."}
+
+
+def test_a_failing_frame_is_reported_and_the_run_goes_on(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], expected: dict[str, bytes]
+) -> None:
+    out, path = tmp_path / "cache", spoil_sweep(root)
+    report = run(root, out)
+    assert (report.prepared, report.exit_code) == (5, 3)
+    failed = json.loads((out / "failed.json").read_text())
+    assert [(f["token"], f["scene"]) for f in failed] == [("sample0002", "scene-0061")]
+    assert failed[0]["reason"].startswith(f"{path}: ")
+    assert f"frame sample0002 of scene-0061 failed: {path}: " in capsys.readouterr().err
+    assert "failed" in report.summary()
+    assert [entry.token for entry in Cache(out).frames] == [f"sample000{i}" for i in (0, 1, 3, 4, 5)]
+    assert verify(out).problems == ()
+
+
+def test_failed_frames_are_tried_again(
+    pristine_root: Path, root: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    out, path = tmp_path / "cache", spoil_sweep(root)
+    assert run(root, out).exit_code == 3
+    assert run(root, out).exit_code == 3
+    shutil.copy(pristine_root / path.relative_to(root), path)
+    report = run(root, out)
+    assert (report.prepared, report.kept, report.exit_code) == (1, 5, 0)
+    assert contents(out) == expected
+
+
+def test_a_failing_frame_stops_a_strict_run(root: Path, tmp_path: Path) -> None:
+    out, path = tmp_path / "cache", spoil_sweep(root)
+    with pytest.raises(UserError, match=f"frame sample0002 of scene-0061: {path}: ") as caught:
+        run(root, out, strict=True)
+    assert caught.value.exit_code == 1
+    with pytest.raises(UserError, match="not a complete cache"):
+        Cache(out)
+
+
+def test_a_table_error_of_one_frame_is_that_frames(root: Path, tmp_path: Path, edit_table: Callable) -> None:
+    edit_table("sample_data", lambda records: records.pop())
+    report = run(root, tmp_path / "cache")
+    assert [failure.reason.split(": ")[1] for failure in report.failures] == [
+        "sample 'sample0005' has no keyframe of CAM_BACK"
+    ]
+
+
+def test_a_mistake_of_ours_costs_one_frame(
+    pristine_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: dict[str, bytes]
+) -> None:
+    from data_prep import pipeline
+
+    def wrong_once(*arguments: object) -> object:
+        monkeypatch.undo()
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(pipeline, "frame_tensors", wrong_once)
+    report = run(pristine_root, tmp_path / "cache")
+    assert [failure.reason for failure in report.failures] == ["ZeroDivisionError: division by zero"]
+    assert run(pristine_root, tmp_path / "cache").exit_code == 0
+    assert contents(tmp_path / "cache") == expected
+
+
+def test_no_frame_at_all_is_an_error(root: Path, tmp_path: Path) -> None:
+    for path in (root / "samples" / "LIDAR_TOP").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=r"no frame could be prepared; the first reason: .*\.pcd\.bin: no such file"):
+        run(root, tmp_path / "cache")
+    with pytest.raises(UserError, match="not a complete cache"):
+        Cache(tmp_path / "cache")
+
+
+def test_a_full_disk_is_one_line_and_costs_nothing(
+    pristine_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: dict[str, bytes]
+) -> None:
+    written: list[Path] = []
+    write_bytes = Path.write_bytes
+
+    def full_after_two(path: Path, content: bytes) -> int:
+        if len(written) == 2:
+            write_bytes(path, content[:1000])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(path)
+        return write_bytes(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full_after_two)
+    with pytest.raises(UserError, match=r"\.safetensors: no space left on the disk") as caught:
+        run(pristine_root, tmp_path / "cache")
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    assert run(pristine_root, tmp_path / "cache").kept == 2
+    assert contents(tmp_path / "cache") == expected
+
+
+def test_two_runs_on_one_cache_do_not_mix(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    options = json.loads(expected["manifest.json"])["options"]
+    journal = Journal(tmp_path / "cache", options)
+    with pytest.raises(UserError, match="another pc-ssl prepare is writing this cache"):
+        run(pristine_root, tmp_path / "cache")
+    journal.close(finished=False)
+    run(pristine_root, tmp_path / "cache")
+    assert contents(tmp_path / "cache") == expected
+
+
+def test_absent_parts_are_named_once(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / VERSION / "lidarseg.json").unlink()
+    run(root, tmp_path / "cache")
+    assert capsys.readouterr().err.count("lidarseg (no point labels)") == 1
+    assert "label" not in Cache(tmp_path / "cache")[0]
+
+
+def test_a_split_is_prepared_alone(pristine_root: Path, tmp_path: Path) -> None:
+    run(pristine_root, tmp_path / "cache", PrepareOptions(split="mini_val"))
+    assert {entry.scene for entry in Cache(tmp_path / "cache").frames} == {"scene-0103"}
+
+
+def test_wrong_options() -> None:
+    with pytest.raises(UsageError, match=r"regions: unknown generator 'dbscn'; known: dbscan, dbscan3d"):
+        PrepareOptions(regions=("dbscn",))
+    with pytest.raises(UsageError, match="'dbscan' is named twice"):
+        PrepareOptions(regions=("dbscan", "dbscan"))
+
+
+def test_workers_must_be_positive(pristine_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="workers: 0 is not positive"):
+        run(pristine_root, tmp_path / "cache", workers=0)
+
+
+def test_an_estimate_touches_nothing(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    found = estimate(NuScenesReader(pristine_root, VERSION, 3), tmp_path / "new" / "cache", OPTIONS, workers=2)
+    assert list(tmp_path.iterdir()) == []
+    assert (found.frames, found.sampled, found.workers) == (6, 3, 2)
+    frames = sum(len(content) for name, content in expected.items() if name.startswith("frames/"))
+    assert found.bytes == pytest.approx(frames, rel=0.2)
+    assert 0 < found.seconds < 10
+    assert found.free_bytes == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.01)
+    assert "6 frames" in found.summary()
+
+
+def test_an_estimate_tries_other_frames_than_a_broken_one(root: Path, tmp_path: Path) -> None:
+    spoil_sweep(root, 0)
+    assert dry_run(root, tmp_path / "cache").frames == 6  # type: ignore[attr-defined]
+    for index in range(1, 6):
+        spoil_sweep(root, index)
+    with pytest.raises(UserError, match=r"no frame could be tried: .*\.pcd\.bin"):
+        dry_run(root, tmp_path / "cache")
+
+
+# Kills. `die_at` forks, and ends the child without any clean-up before or after its n-th rename: every point at which
+# something becomes visible on the disk.
+
+
+def in_child(work: Callable[[], object], kill_after_s: float | None = None) -> int:
+    """Run `work` in a forked process, killed after a while if so asked; its exit code, negative for a signal."""
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    if kill_after_s is not None:
+        time.sleep(kill_after_s)
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    return child.exitcode or 0
+
+
+def die_at(step: int, *, after: bool) -> Callable[..., None]:
+    rename, calls = os.replace, [0]
+
+    def replace(*arguments: Path) -> None:
+        if calls[0] == step and not after:
+            os._exit(9)
+        rename(*arguments)
+        if calls[0] == step and after:
+            os._exit(9)
+        calls[0] += 1
+
+    return replace
+
+
+def assert_no_partial_file_is_valid(out: Path, expected: dict[str, bytes]) -> None:
+    """A cache that opens is whole, and every file with a final name has its final bytes."""
+    for name, content in contents(out).items():
+        if not name.endswith(".partial") and name != JOURNAL:
+            assert content == expected[name]
+    if (out / "manifest.json").exists():
+        assert verify(out).problems == ()
+    else:
+        with pytest.raises(UserError, match="not a complete cache"):
+            Cache(out)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", range(7))  # six frames and the manifest
+def test_death_at_any_rename_costs_nothing(
+    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes], step: int, after: bool
+) -> None:
+    out = tmp_path / "cache"
+
+    def work() -> None:
+        os.replace = die_at(step, after=after)  # type: ignore[assignment]
+        run(pristine_root, out)
+
+    assert in_child(work) == 9
+    assert_no_partial_file_is_valid(out, expected)
+    report = run(pristine_root, out)
+    assert report.kept >= step - 1
+    assert contents(out) == expected
+
+
+@pytest.mark.parametrize("cut", [0, 1, 40, 700, 1400, -1, -20, -300])
+def test_a_torn_journal_costs_frames_but_no_harm(
+    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes], cut: int
+) -> None:
+    out = tmp_path / "cache"
+
+    def work() -> None:
+        os.replace = die_at(4, after=False)  # type: ignore[assignment]
+        run(pristine_root, out)
+
+    in_child(work)
+    journal = out / JOURNAL
+    journal.write_bytes(journal.read_bytes()[:cut])
+    run(pristine_root, out)
+    assert contents(out) == expected
+
+
+def test_random_kills_give_the_same_bytes(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    rng = np.random.default_rng(0)
+    begin = time.monotonic()
+    in_child(lambda: run(pristine_root, tmp_path / "timed"))
+    whole = time.monotonic() - begin
+    out = tmp_path / "cache"
+    for _ in range(10):
+        in_child(lambda: run(pristine_root, out), kill_after_s=rng.uniform(0.2, 0.8) * whole)
+        if out.exists():
+            assert_no_partial_file_is_valid(out, expected)
+        if contents(out) == expected:
+            shutil.rmtree(out)
+    run(pristine_root, out)
+    assert contents(out) == expected
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from data_prep.nuscenes import NuScenesReader
+from data_prep.pipeline import PrepareOptions, prepare
+root, out = map(Path, sys.argv[1:])
+prepare(NuScenesReader(root, "v1.0-mini", 3), out, PrepareOptions(regions=("dbscan", "dbscan3d")), workers=2)
+"""
+
+
+def no_child_outlives(parent: int) -> bool:
+    """Whether the session of a killed process is empty a few seconds later."""
+    for _ in range(50):
+        if subprocess.run(["ps", "--no-headers", "--sid", str(parent)], capture_output=True).stdout == b"":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.slow
+def test_ten_random_kills_of_a_whole_program_with_workers(
+    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    rng = np.random.default_rng(1)
+    out, command = tmp_path / "cache", [sys.executable, "-c", PROGRAM, str(pristine_root)]
+    begin = time.monotonic()
+    subprocess.run([*command, str(tmp_path / "timed")], check=True, capture_output=True)
+    whole = time.monotonic() - begin
+    for _ in range(10):
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        process = subprocess.Popen([*command, str(out)], start_new_session=True, **quiet)
+        time.sleep(rng.uniform(0.5, 1.0) * whole)
+        process.kill()
+        process.wait()
+        assert no_child_outlives(process.pid)
+        if out.exists():
+            assert_no_partial_file_is_valid(out, expected)
+        if contents(out) == expected:
+            shutil.rmtree(out)
+    subprocess.run([*command, str(out)], check=True, capture_output=True)
+    assert contents(out) == expected
