@@ -15,6 +15,7 @@ from pc_ssl.version import __version__
 
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"  # of the trained network, beside the result
+CONFIG = "config.py"  # the config after inheritance and overrides
 
 
 @dataclass(frozen=True)
