@@ -13,7 +13,7 @@ from data_prep.simulate.geometry import Geometry
 from data_prep.simulate.lidar import Sweep
 from data_prep.simulate.rig import FIRST_AZIMUTH, ROTATION_PERIOD, ego_from_lidar
 from data_prep.simulate.street.things import Thing
-from data_prep.simulate.tables import Row, SHARED, quaternion
+from data_prep.simulate.tables import SHARED, Row, quaternion
 from pc_ssl.geometry import invert
 
 MARGIN = 0.06  # metres added to each edge of a box, so that noisy points lie inside
@@ -93,7 +93,9 @@ class Annotator:
         return time - ROTATION_PERIOD * (1.0 - turned)
 
     def _count(self, found: list[int], pose: NDArray, sweep: Sweep, scene_from_lidar: NDArray) -> NDArray[np.int64]:
-        point = sweep.point[sweep.returned, :3].astype(np.float64) @ scene_from_lidar[:3, :3].T + scene_from_lidar[:3, 3]
+        point = (
+            sweep.point[sweep.returned, :3].astype(np.float64) @ scene_from_lidar[:3, :3].T + scene_from_lidar[:3, 3]
+        )
         middle = np.einsum("kij,kj->ki", pose[:, :3, :3], self.center[found]) + pose[:, :3, 3]
         return _count_inside(point, middle, np.ascontiguousarray(pose[:, :3, :3]), 0.5 * self.size[found])
 
@@ -124,7 +126,9 @@ def _probes(rng: np.random.Generator, thing: Thing) -> NDArray[np.float64]:
     u, v = rng.random((2, PROBES, 1))
     flip = u + v > 1
     u, v = np.where(flip, 1 - u, u), np.where(flip, 1 - v, v)
-    point = corner[chosen, 0] + u * (corner[chosen, 1] - corner[chosen, 0]) + v * (corner[chosen, 2] - corner[chosen, 0])
+    point = (
+        corner[chosen, 0] + u * (corner[chosen, 1] - corner[chosen, 0]) + v * (corner[chosen, 2] - corner[chosen, 0])
+    )
     outward = normal[chosen] / np.maximum(area[chosen, None], 1e-12)
     return np.concatenate([point, outward], 1)
 

@@ -118,7 +118,7 @@ _RETRO = int(Material.RETRO)
 
 
 @numba.njit(cache=True)
-def _returns(ray, distance, triangle, normal, draw, bell, material, reflectivity, optics, windows, paint, origin):  # type: ignore[no-untyped-def]  # noqa: E501
+def _returns(ray, distance, triangle, normal, draw, bell, material, reflectivity, optics, windows, paint, origin):  # type: ignore[no-untyped-def]
     """Intensity [N] (0..255, -1 for no return) and measured distance [N] of each ray."""
     count = len(distance)
     intensity = np.full(count, -1.0, np.float32)
@@ -134,7 +134,11 @@ def _returns(ray, distance, triangle, normal, draw, bell, material, reflectivity
         x, y, z = ray[i, 0] + far * ray[i, 3], ray[i, 1] + far * ray[i, 4], ray[i, 2] + far * ray[i, 5]
         if windows[kind, 0] > 0:
             if in_window(-normal[i, 1] * x + normal[i, 0] * y, z, windows[kind]):
-                bright, lost, recess = optics[_GLASS, 0], optics[_GLASS, 3], windows[kind, 5] / max(facing, np.float32(0.2))
+                bright, lost, recess = (
+                    optics[_GLASS, 0],
+                    optics[_GLASS, 3],
+                    windows[kind, 5] / max(facing, np.float32(0.2)),
+                )
         elif kind == _ASPHALT:
             column, row = int((x - origin[0]) / CELL + 0.5), int((y - origin[1]) / CELL + 0.5)
             if 0 <= row < paint.shape[0] and 0 <= column < paint.shape[1]:

@@ -35,8 +35,10 @@ def map_of(world: World, tokens: Tokens, shift: NDArray) -> dict[str, Any]:
     """
     writer = _Writer(tokens, np.asarray(shift, np.float64))
     street = world.street
-    paved = shapely.union_all([street.road_area.difference(shapely.union_all(street.medians))]
-                              + [area for park in world.car_parks for area in (park.area, park.driveway)])
+    paved = shapely.union_all(
+        [street.road_area.difference(shapely.union_all(street.medians))]
+        + [area for park in world.car_parks for area in (park.area, park.driveway)]
+    )
     drivable = writer.add("drivable_area", polygon_tokens=[writer.polygon(part) for part in _parts(paved)])
     segments = _road_segments(writer, street, drivable)
     for part in _parts(world.walkway):
@@ -111,13 +113,20 @@ def _road_segments(writer: _Writer, street: Street, drivable: str) -> list[str]:
         tokens = []
         for low, high in free_stations(street, index, margin=-1.0):
             area = road.curve.strip(low, high, road.edge(-1), road.edge(1))
-            token = writer.add("road_segment", polygon_token=writer.polygon(area), is_intersection=False, drivable_area_token=drivable)
+            token = writer.add(
+                "road_segment", polygon_token=writer.polygon(area), is_intersection=False, drivable_area_token=drivable
+            )
             tokens.append(token)
             for side in (-1, 1):
                 _road_block(writer, road, low, high, side, token)
         first.append(tokens[0] if tokens else "")
     for junction in street.junctions:
-        writer.add("road_segment", polygon_token=writer.polygon(junction.area), is_intersection=True, drivable_area_token=drivable)
+        writer.add(
+            "road_segment",
+            polygon_token=writer.polygon(junction.area),
+            is_intersection=True,
+            drivable_area_token=drivable,
+        )
     return first
 
 
@@ -136,7 +145,9 @@ def _traffic_light(writer: _Writer, stop_area: shapely.Polygon) -> str:
     token, _ = writer.line(np.stack([center, center + [0.5, 0.0]]))
     x, y = center + writer.shift
     pose = {"tx": float(x), "ty": float(y), "tz": 2.75, "rx": 0.0, "ry": 0.0, "rz": 0.0}
-    return writer.add("traffic_light", line_token=token, traffic_light_type="VERTICAL", from_road_block_token="", items=[], pose=pose)
+    return writer.add(
+        "traffic_light", line_token=token, traffic_light_type="VERTICAL", from_road_block_token="", items=[], pose=pose
+    )
 
 
 def _lanes(writer: _Writer, street: Street) -> None:
@@ -184,7 +195,9 @@ def _connector(writer: _Writer, token: str, lane: Lane, low: float, other: str, 
         curve = Curve(even_line(hermite(begin, headings[0], end, headings[1])))
     half = 0.5 * lane.width
     area = shapely.make_valid(curve.strip(0.0, curve.length, -half, half))
-    connector = writer.add("lane_connector", polygon_token=writer.polygon(area if area.geom_type == "Polygon" else area.convex_hull))
+    connector = writer.add(
+        "lane_connector", polygon_token=writer.polygon(area if area.geom_type == "Polygon" else area.convex_hull)
+    )
     _describe(writer, connector, curve)
     connect = writer.layers["connectivity"]
     connect[token]["outgoing"].append(connector)
@@ -197,7 +210,9 @@ def _describe(writer: _Writer, token: str, curve: Curve) -> None:
     writer.layers["connectivity"].setdefault(token, {"incoming": [], "outgoing": []})
     count = max(int(np.ceil(curve.length / PIECE)), 1)
     edge = np.linspace(0.0, curve.length, count + 1)
-    writer.layers["arcline_path_3"][token] = [_arc(curve, low, high, writer.shift) for low, high in zip(edge[:-1], edge[1:], strict=True)]
+    writer.layers["arcline_path_3"][token] = [
+        _arc(curve, low, high, writer.shift) for low, high in zip(edge[:-1], edge[1:], strict=True)
+    ]
 
 
 def _arc(curve: Curve, low: float, high: float, shift: NDArray) -> Record:

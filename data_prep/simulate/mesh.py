@@ -81,7 +81,9 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
     )
 
 
-_BOX_CORNER = np.array([[x, y, z] for z in (-0.5, 0.5) for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))])
+_BOX_CORNER = np.array(
+    [[x, y, z] for z in (-0.5, 0.5) for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))]
+)
 _BOX_QUAD = np.array([[3, 2, 1, 0], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]])
 
 
@@ -170,7 +172,13 @@ def loft(
 
 
 def ball(
-    center: Sequence[float], radius: Sequence[float], material: Material, color: Color, *, rings: int = 4, sides: int = 7
+    center: Sequence[float],
+    radius: Sequence[float],
+    material: Material,
+    color: Color,
+    *,
+    rings: int = 4,
+    sides: int = 7,
 ) -> Mesh:
     """An ellipsoid with the half-axes `radius` [3]."""
     latitude = np.linspace(-0.5 * np.pi, 0.5 * np.pi, rings + 1)[1:-1]
@@ -184,7 +192,9 @@ def ball(
         -1,
     )
     tip = np.zeros((1, sides, 3)) + [0.0, 0.0, 1.0]
-    return loft(np.concatenate([-tip, ring, tip]) * np.asarray(radius) + np.asarray(center), material, color, capped=False)
+    return loft(
+        np.concatenate([-tip, ring, tip]) * np.asarray(radius) + np.asarray(center), material, color, capped=False
+    )
 
 
 def extrude(outline: NDArray, low: float, high: float, material: Material, color: Color, axis: str = "z") -> Mesh:

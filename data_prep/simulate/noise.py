@@ -9,7 +9,11 @@ import numpy as np
 @numba.njit(cache=True, inline="always")
 def hash01(a, b, c):  # type: ignore[no-untyped-def]
     """A number in [0, 1) from three whole numbers (mixing steps of MurmurHash3's finaliser)."""
-    h = np.uint32(np.uint32(a) * np.uint32(0x9E3779B1) ^ np.uint32(b) * np.uint32(0x85EBCA77) ^ np.uint32(c) * np.uint32(0xC2B2AE3D))
+    h = np.uint32(
+        np.uint32(a) * np.uint32(0x9E3779B1)
+        ^ np.uint32(b) * np.uint32(0x85EBCA77)
+        ^ np.uint32(c) * np.uint32(0xC2B2AE3D)
+    )
     h = np.uint32(h ^ (h >> np.uint32(16)))
     h = np.uint32(h * np.uint32(0x85EBCA6B))
     h = np.uint32(h ^ (h >> np.uint32(13)))

@@ -1,42 +1,50 @@
 """Simulated nuScenes: a data root in nuScenes' own format, written scene by scene.
 
-Scenes are named `sim-0000`, `sim-0001`, ...; `<version>/splits.json` lists them under `sim_train` and `sim_val` (the devkit
-reserves the names `train` and `val` for nuScenes' own scenes). The tables are written last: a run that was killed leaves a root
-that does not load, and the same call carries on from the last finished scene.
+    simulate_nuscenes(Path("streets"), SimulateOptions(scenes=20, keyframes=5, seed=0), workers=2)
+
+Scenes are named `sim-0000`, `sim-0001`, ...; `<version>/splits.json` lists them under `sim_train` and `sim_val` (the
+devkit reserves the names `train` and `val` for nuScenes' own scenes). The tables are written last: a run that was killed
+leaves a root that does not load, and the same call carries on from the last finished scene.
 """
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from data_prep.simulate.map_mask import write_map_mask
 from data_prep.simulate.maps import LAYERS
-from data_prep.simulate.rig import COLUMNS, KEYFRAME_PERIOD, NATIVE_SIZE
+from data_prep.simulate.rig import CAMERAS, COLUMNS, KEYFRAME_PERIOD, NATIVE_SIZE
 from data_prep.simulate.scene import ScenePlan, simulate_scene
+from data_prep.simulate.street.layout import SIDE_REACH, VIEW_MARGIN
 from data_prep.simulate.tables import SCENE_TABLES, SHARED, shared_tables
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import read_json, remove_partial_files, write_json
-from pc_ssl.progress import track
+from pc_ssl.progress import duration, track
 
 VERSION = "v1.0-mini"  # the devkit's and most converters' name for a small root
 STATE = "simulation.json"
 FINISHED_SCENES = ".scenes"  # folder of the rows of each finished scene, removed at the end
-LOCATIONS = {  # nuScenes' map names with the width and height of their canvas in metres, and the side of the road they drive on
+LOCATIONS = {  # nuScenes' map names with the width and height of their canvas in metres, and the side they drive on
     "boston-seaport": ((2979.5, 2118.1), 1),
     "singapore-onenorth": ((1585.6, 2025.0), -1),
 }
 FASTEST = 12.0  # metres a second; bounds the ground that one scene needs
-SECONDS_PER_KEYFRAME, SECONDS_PER_SWEEP, SECONDS_PER_SCENE = 0.25, 0.04, 1.2  # of one core, at 400x225 pixels and 32 beams
+VAL_SHARE = 0.2  # of the scenes, the last ones, at least one of two
+FIRST_TIME, SCENE_SPACING = 1_700_000_000_000_000, 1_000_000_000  # microseconds
+# seconds of one core and bytes, measured at 400x225 pixels and 32 beams by benchmarks/simulate.py
+SECONDS_PER_SCENE, SECONDS_PER_KEYFRAME, SECONDS_PER_SWEEP = 1.2, 0.25, 0.04
+IMAGE_SHARE = 0.85  # of a keyframe's seconds
+BYTES_PER_SCENE, BYTES_PER_KEYFRAME, BYTES_PER_SWEEP = 900_000, 90_000, 900  # of the tables and the map
+BYTES_PER_PIXEL = 0.3
+BYTES_PER_RAY, BYTES_PER_LABEL = 20, 1
 
 
 @dataclass(frozen=True)
-class Options:
+class SimulateOptions:
     """What determines the bytes of a simulated root.
 
     Args:
@@ -46,7 +54,6 @@ class Options:
         image_size: width and height of the pictures, pixels.
         beams: of the LiDAR.
         sweeps: LiDAR rotations written before each keyframe but a scene's first, 50 ms apart; 9 leaves no gap.
-        val_fraction: share of the scenes, the last ones, in the split `sim_val`; rounded, at least one of two or more.
 
     Raises:
         UsageError: a value is out of range.
@@ -57,8 +64,7 @@ class Options:
     seed: int
     image_size: tuple[int, int] = (400, 225)
     beams: int = 32
-    sweeps: int = 9
-    val_fraction: float = 0.2
+    sweeps: int = 0
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
@@ -69,89 +75,127 @@ class Options:
             ("image-size (height)", self.image_size[1], 16, 4 * NATIVE_SIZE[1]),
             ("beams", self.beams, 2, 128),
             ("sweeps", self.sweeps, 0, 9),
-            ("val-fraction", self.val_fraction, 0.0, 1.0),
         ):
             if not low <= value <= high:
                 raise UsageError(f"--{name}: {value} is out of range, expected {low} to {high}")
 
     @property
+    def num_keyframes(self) -> int:
+        return self.scenes * self.keyframes
+
+    @property
+    def num_sweeps(self) -> int:
+        return self.scenes * (self.keyframes - 1) * self.sweeps
+
+    @property
     def splits(self) -> dict[str, list[str]]:
         """Scene names of `sim_train` and `sim_val`."""
         names = [scene_name(k) for k in range(self.scenes)]
-        held_out = round(self.val_fraction * self.scenes)
-        if self.val_fraction > 0 and self.scenes > 1:
-            held_out = max(held_out, 1)
-        first = self.scenes - held_out
+        first = self.scenes - (max(round(VAL_SHARE * self.scenes), 1) if self.scenes > 1 else 0)
         return {"sim_train": names[:first], "sim_val": names[first:]}
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a simulation will write: number of files, bytes, and seconds on one core."""
+    """What a simulation would write, and how long that takes.
 
+    Args:
+        scenes_left: scenes that are not there yet, of `scenes`.
+        bytes: of the whole root.
+        seconds: from now on.
+    """
+
+    out: Path
+    scenes: int
+    scenes_left: int
     files: int
     bytes: int
     seconds: float
+    workers: int
+
+    def summary(self) -> str:
+        return (
+            f"{self.out}: would simulate {self.scenes_left} of {self.scenes} scenes; about {self.files} files, "
+            f"{_size(self.bytes)} in all, {duration(self.seconds)} with {self.workers} worker(s); nothing was written"
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a simulation did; `simulated` counts the scenes of this run, the others were there already."""
+
+    out: Path
+    options: SimulateOptions
+    simulated: int
+    seconds: float
+
+    def summary(self) -> str:
+        options = self.options
+        splits = ", ".join(f"{name}: {len(scenes)}" for name, scenes in options.splits.items())
+        if not self.simulated:
+            done = "nothing was left to do"
+        else:
+            rate = self.simulated * options.keyframes / max(self.seconds, 1e-9)
+            done = f"{self.simulated} scenes in {duration(self.seconds)}, {rate:.1f} keyframes/s"
+        return (
+            f"{self.out}: {options.scenes} scenes, {options.num_keyframes} keyframes, version {VERSION}, "
+            f"splits {splits}; {done}"
+        )
 
 
 def scene_name(index: int) -> str:
     return f"sim-{index:04d}"
 
 
-def estimate_nuscenes(options: Options) -> Estimate:
-    """Foresee a simulation without doing anything."""
-    keyframes = options.scenes * options.keyframes
-    sweeps = options.scenes * (options.keyframes - 1) * options.sweeps
-    pixels, rays = options.image_size[0] * options.image_size[1], COLUMNS * options.beams
-    size = keyframes * (21 * rays + 6 * 0.3 * pixels + 90_000) + sweeps * (20 * rays + 900) + options.scenes * 900_000
-    work = pixels / (400 * 225)
-    seconds = options.scenes * SECONDS_PER_SCENE + keyframes * SECONDS_PER_KEYFRAME * (0.15 + 0.85 * work)
-    seconds += sweeps * SECONDS_PER_SWEEP * options.beams / 32
-    return Estimate(keyframes * 8 + sweeps + 20, int(size), seconds)
-
-
-def simulate_nuscenes(
-    out: Path,
-    *,
-    scenes: int,
-    keyframes: int,
-    seed: int,
-    image_size: tuple[int, int] = (400, 225),
-    beams: int = 32,
-    sweeps: int = 9,
-    val_fraction: float = 0.2,
-    workers: int = 1,
-) -> None:
-    """Write a simulated nuScenes data root to `out`; see `Options` for the arguments.
-
-    The same options give the same bytes, whatever the number of `workers` (processes). A root that is complete with the same
-    options is left alone.
+def estimate(out: Path, options: SimulateOptions, *, workers: int = 1) -> Estimate:
+    """Foresee a simulation; writes nothing.
 
     Raises:
         UserError: `out` holds something else, or was simulated with other options.
-        UsageError: an option is out of range.
     """
-    options = Options(scenes, keyframes, seed, image_size, beams, sweeps, val_fraction)
-    if _is_complete(out, options):
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / STATE, {"options": asdict(options), "complete": False})
-    remove_partial_files(out)
-    todo = [plan for plan in map(lambda k: plan_scene(options, k), range(scenes)) if not _rows_file(out, plan.name).exists()]
-    for _ in track(_simulate(out, todo, workers), total=len(todo), what="simulate", unit="scene"):
-        pass
-    _write_tables(out, options)
-    write_json(out / STATE, {"options": asdict(options), "complete": True})
-    for k in range(scenes):
-        _rows_file(out, scene_name(k)).unlink(missing_ok=True)
-    (out / FINISHED_SCENES).rmdir()
+    left = 0 if _is_complete(out, options) else len(_missing(out, options))
+    keyframes, sweeps = options.num_keyframes, options.num_sweeps
+    pixels, rays = options.image_size[0] * options.image_size[1], COLUMNS * options.beams
+    size = keyframes * (BYTES_PER_KEYFRAME + len(CAMERAS) * BYTES_PER_PIXEL * pixels)
+    size += keyframes * (BYTES_PER_RAY + BYTES_PER_LABEL) * rays + sweeps * (BYTES_PER_SWEEP + BYTES_PER_RAY * rays)
+    size += options.scenes * BYTES_PER_SCENE
+    more_pixels, more_rays = pixels / (400 * 225), options.beams / 32
+    keyframe = SECONDS_PER_KEYFRAME * (IMAGE_SHARE * more_pixels + (1 - IMAGE_SHARE) * more_rays)
+    seconds = options.scenes * SECONDS_PER_SCENE + keyframes * keyframe + sweeps * SECONDS_PER_SWEEP * more_rays
+    files = keyframes * (len(CAMERAS) + 2) + sweeps + 20
+    share = left / options.scenes / min(workers, max(left, 1))
+    return Estimate(out, options.scenes, left, files, int(size), share * seconds, workers)
 
 
-def plan_scene(options: Options, index: int) -> ScenePlan:
+def simulate_nuscenes(out: Path, options: SimulateOptions, *, workers: int = 1) -> Report:
+    """Write a simulated nuScenes data root to `out`, or what is still missing of it.
+
+    The same options give the same bytes, whatever the number of `workers` (processes) and however often the work was
+    interrupted. A root that is complete with the same options is left alone.
+
+    Raises:
+        UserError: `out` holds something else, was simulated with other options, or the disk is full.
+    """
+    start = time.monotonic()
+    todo: list[int] = []
+    if not _is_complete(out, options):
+        write_json(out / STATE, {"options": asdict(options), "complete": False})
+        remove_partial_files(out)
+        todo = _missing(out, options)
+        for _ in track(_simulate(out, options, todo, workers), total=len(todo), what="simulate", unit="scene"):
+            pass
+        _write_tables(out, options)
+        write_json(out / STATE, {"options": asdict(options), "complete": True})
+    _remove_rows(out, options)
+    return Report(out, options, len(todo), time.monotonic() - start)
+
+
+def plan_scene(options: SimulateOptions, index: int) -> ScenePlan:
     """The plan of one scene; it depends on the options and the index alone."""
     location = list(LOCATIONS)[index % len(LOCATIONS)]
     (width, _), hand = LOCATIONS[location]
-    side = 2 * 95.0 + 2 * 92.0 + FASTEST * KEYFRAME_PERIOD * options.keyframes  # of a square that holds any scene
+    # a square that holds any scene
+    side = 2 * (VIEW_MARGIN + SIDE_REACH) + FASTEST * KEYFRAME_PERIOD * options.keyframes
     columns, place = max(int(width // side), 1), index // len(LOCATIONS)
     return ScenePlan(
         name=scene_name(index),
@@ -163,60 +207,75 @@ def plan_scene(options: Options, index: int) -> ScenePlan:
         hand=hand,
         location=location,
         shift=((place % columns + 0.5) * side, (place // columns + 0.5) * side),
-        start=1_700_000_000_000_000 + index * 1_000_000_000,
+        start=FIRST_TIME + index * SCENE_SPACING,
         version=VERSION,
     )
 
 
-def _is_complete(out: Path, options: Options) -> bool:
+def _is_complete(out: Path, options: SimulateOptions) -> bool:
     """Whether `out` already holds this very simulation; refuses what it must not touch."""
     state_file = out / STATE
     if not state_file.exists():
-        if out.exists() and any(out.iterdir()):
-            raise UserError(f"{out}: the folder is not empty and holds no {STATE}; expected a new or an empty folder")
+        if out.exists() and (not out.is_dir() or any(_contents(out))):
+            raise UserError(f"{out}: holds something else and no {STATE}; expected a new or an empty folder")
         return False
     state = read_json(state_file)
-    found, wanted = state.get("options", {}), _as_json(options)
-    for name, value in wanted.items():
-        if found.get(name) != value:
+    found = state.get("options") if isinstance(state, dict) else None
+    if not isinstance(found, dict):
+        raise UserError(f"{state_file}: field options is missing; expected what `pc-ssl simulate nuscenes` wrote")
+    for name, value in asdict(options).items():
+        wanted = list(value) if isinstance(value, tuple) else value
+        if found.get(name) != wanted:
             raise UserError(
-                f"{state_file}: the root was simulated with {name} = {found.get(name)}, but {value} was asked for; "
+                f"{state_file}: the root was simulated with {name} = {found.get(name)}, but {wanted} was asked for; "
                 "choose another folder"
             )
     return bool(state.get("complete"))
 
 
-def _as_json(options: Options) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(options).items()}
+def _contents(folder: Path) -> Iterator[Path]:
+    """What is in a folder besides the unfinished files of a run that was killed at its very start."""
+    return (path for path in folder.iterdir() if not path.name.startswith(STATE))
 
 
 def _rows_file(out: Path, name: str) -> Path:
     return out / FINISHED_SCENES / f"{name}.json"
 
 
-def _simulate(out: Path, plans: list[ScenePlan], workers: int) -> Iterator[str]:
-    """Simulate the scenes one by one, or in `workers` processes; yields the name of each finished scene."""
-    if workers <= 1 or len(plans) <= 1:
-        for plan in plans:
-            yield _finish_scene(out, plan)
+def _missing(out: Path, options: SimulateOptions) -> list[int]:
+    """Indices of the scenes that are not finished."""
+    return [index for index in range(options.scenes) if not _rows_file(out, scene_name(index)).exists()]
+
+
+def _remove_rows(out: Path, options: SimulateOptions) -> None:
+    if (out / FINISHED_SCENES).exists():
+        for index in range(options.scenes):
+            _rows_file(out, scene_name(index)).unlink(missing_ok=True)
+        (out / FINISHED_SCENES).rmdir()
+
+
+def _simulate(out: Path, options: SimulateOptions, indices: list[int], workers: int) -> Iterator[None]:
+    """Simulate scenes one by one, or in `workers` processes; yields when one is finished."""
+    if workers <= 1 or len(indices) <= 1:
+        for index in indices:
+            yield _finish_scene(out, plan_scene(options, index))
         return
     from joblib import Parallel, delayed
 
-    pool = Parallel(n_jobs=workers, return_as="generator_unordered")
-    yield from pool(delayed(_finish_scene)(out, plan) for plan in plans)
+    pool = Parallel(n_jobs=min(workers, len(indices)), return_as="generator")
+    yield from pool(delayed(_finish_scene)(out, plan_scene(options, index)) for index in indices)
 
 
-def _finish_scene(out: Path, plan: ScenePlan) -> str:
+def _finish_scene(out: Path, plan: ScenePlan) -> None:
     write_json(_rows_file(out, plan.name), simulate_scene(out, plan))
-    return plan.name
 
 
-def _write_tables(out: Path, options: Options) -> None:
+def _write_tables(out: Path, options: SimulateOptions) -> None:
     tables: dict[str, list] = {**shared_tables(options.image_size), **{table: [] for table in SCENE_TABLES}}
     layers: dict[str, dict[str, Any]] = {}
     logs: dict[str, list[str]] = {}
-    for k in range(options.scenes):
-        rows = read_json(_rows_file(out, scene_name(k)))
+    for index in range(options.scenes):
+        rows = read_json(_rows_file(out, scene_name(index)))
         for table in SCENE_TABLES:
             tables[table] += rows["tables"][table]
         _merge(layers.setdefault(rows["location"], _empty_map(rows["location"])), rows["map"])
@@ -228,14 +287,15 @@ def _write_tables(out: Path, options: Options) -> None:
         filename = f"maps/{token}.png"
         write_map_mask(out / filename, layers[location])
         tables["map"].append({"token": token, "log_tokens": tokens, "category": "semantic_prior", "filename": filename})
-    for table, rows in tables.items():
-        write_json(out / VERSION / f"{table}.json", rows)
+    for table, records in tables.items():
+        write_json(out / VERSION / f"{table}.json", records)
     write_json(out / VERSION / "splits.json", options.splits)
 
 
 def _empty_map(location: str) -> dict[str, Any]:
     lists: dict[str, Any] = {layer: [] for layer in LAYERS}
-    return {"version": "1.3", "canvas_edge": list(LOCATIONS[location][0]), **lists, "arcline_path_3": {}, "connectivity": {}}
+    canvas = list(LOCATIONS[location][0])
+    return {"version": "1.3", "canvas_edge": canvas, **lists, "arcline_path_3": {}, "connectivity": {}}
 
 
 def _merge(into: dict[str, Any], layers: dict[str, Any]) -> None:
@@ -244,3 +304,8 @@ def _merge(into: dict[str, Any], layers: dict[str, Any]) -> None:
             into[name].update(records)
         else:
             into[name] += records
+
+
+def _size(count: float) -> str:
+    """`2_500_000` -> `2.5 MB`."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

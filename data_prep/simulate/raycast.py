@@ -93,7 +93,9 @@ class Shell:
         """Nearest hit of each ray [N, 6] float32 (origin, unit direction)."""
         if self._scene is None or not len(ray):
             count = len(ray)
-            return Hits(np.full(count, np.inf, np.float32), np.full(count, -1, np.int32), np.zeros((count, 3), np.float32))
+            return Hits(
+                np.full(count, np.inf, np.float32), np.full(count, -1, np.int32), np.zeros((count, 3), np.float32)
+            )
         answer = self._scene.cast_rays(self._tensor(ray), nthreads=1)
         distance, primitive = answer["t_hit"].numpy(), answer["primitive_ids"].numpy()
         normal = answer["primitive_normals"].numpy()

@@ -66,11 +66,13 @@ class _Ego:
         self._pace = rng.uniform(4.0, 8.0, 2)
 
     def pose(self, time: float) -> NDArray[np.float64]:
-        roll, pitch = np.array(SWAY) * np.sin(self._pace * time + self._phase) * min(self._track.speed_at(time) / 5.0, 1.0)
-        sway = np.eye(4)
-        sway[:3, :3] = np.array([[1, 0, 0], [0, np.cos(roll), -np.sin(roll)], [0, np.sin(roll), np.cos(roll)]]) @ np.array(
-            [[np.cos(pitch), 0, np.sin(pitch)], [0, 1, 0], [-np.sin(pitch), 0, np.cos(pitch)]]
+        roll, pitch = (
+            np.array(SWAY) * np.sin(self._pace * time + self._phase) * min(self._track.speed_at(time) / 5.0, 1.0)
         )
+        sway = np.eye(4)
+        sway[:3, :3] = np.array(
+            [[1, 0, 0], [0, np.cos(roll), -np.sin(roll)], [0, np.sin(roll), np.cos(roll)]]
+        ) @ np.array([[np.cos(pitch), 0, np.sin(pitch)], [0, 1, 0], [-np.sin(pitch), 0, np.cos(pitch)]])
         return self._track.pose(time) @ sway
 
 

@@ -35,7 +35,11 @@ def _texture(kind, x, y, z, nx, ny, nz, far):  # type: ignore[no-untyped-def]
     """Factor on a material's colour at a point; fine patterns fade out where a pixel is wider than they are."""
     fine = F(1) if far < F(14) else (F(14) / far)
     if kind == _ASPHALT:
-        return F(0.84) + F(0.2) * smooth(x * F(0.35), y * F(0.35), 1) + F(0.12) * fine * hash01(int(x * 22), int(y * 22), 2)
+        return (
+            F(0.84)
+            + F(0.2) * smooth(x * F(0.35), y * F(0.35), 1)
+            + F(0.12) * fine * hash01(int(x * 22), int(y * 22), 2)
+        )
     if kind == _PAVING or kind == _CONCRETE:
         u, v = x * F(1.6), y * F(1.6)
         if abs(nz) < F(0.5):
@@ -45,11 +49,18 @@ def _texture(kind, x, y, z, nx, ny, nz, far):  # type: ignore[no-untyped-def]
         tile = F(0.93) + F(0.14) * hash01(int(np.floor(u)), int(np.floor(v)), 3)
         return (F(1) - fine) + fine * joint * tile
     if kind == _GRASS or kind == _SOIL:
-        return F(0.7) + F(0.35) * smooth(x * F(0.5), y * F(0.5), 4) + F(0.3) * fine * smooth(x * F(7), y * F(7), 5) - F(0.02)
+        return (
+            F(0.7)
+            + F(0.35) * smooth(x * F(0.5), y * F(0.5), 4)
+            + F(0.3) * fine * smooth(x * F(7), y * F(7), 5)
+            - F(0.02)
+        )
     if kind == _BRICK:
         course = np.floor(z / F(0.16))
         u = (x * ny - y * nx) / F(0.42) + F(0.5) * (course - F(2) * np.floor(course * F(0.5)))
-        return F(1) - fine * F(0.3) * (F(1) if u - np.floor(u) < F(0.08) else F(0.6) * hash01(int(np.floor(u)), int(course), 6))
+        return F(1) - fine * F(0.3) * (
+            F(1) if u - np.floor(u) < F(0.08) else F(0.6) * hash01(int(np.floor(u)), int(course), 6)
+        )
     if kind == _ROOF:
         band = (x + y + z) * F(2.2)
         return F(0.9) + F(0.14) * (band - np.floor(band))
@@ -60,7 +71,7 @@ def _texture(kind, x, y, z, nx, ny, nz, far):  # type: ignore[no-untyped-def]
 def _sky(dx, dy, dz, horizon, zenith, clouds, towards, sun, channel):  # type: ignore[no-untyped-def]
     """Colour of the sky in a direction."""
     up = max(dz, F(0))
-    rise = up**F(0.45)
+    rise = up ** F(0.45)
     color = horizon[channel] * (F(1) - rise) + zenith[channel] * rise
     if up > F(0.02) and clouds > F(0):
         u, v = dx / (up + F(0.12)), dy / (up + F(0.12))
@@ -72,7 +83,7 @@ def _sky(dx, dy, dz, horizon, zenith, clouds, towards, sun, channel):  # type: i
         cover = min(max((puff - F(0.72) + F(0.5) * clouds) * F(4.5), F(0)), F(1)) * F(0.9)
         color = color * (F(1) - cover) + cover * (F(0.72) + F(0.25) * puff)
     glow = max(dx * towards[0] + dy * towards[1] + dz * towards[2], F(0))
-    return color + F(0.6) * sun[channel] * glow**F(180)
+    return color + F(0.6) * sun[channel] * glow ** F(180)
 
 
 @numba.njit(cache=True)
@@ -131,7 +142,9 @@ def shade(  # type: ignore[no-untyped-def]
                 value += F(0.12) * albedo
             if mirror > F(0):
                 if rz > F(0):
-                    seen = _sky(rx, ry, rz, horizon, zenith, F(0), towards, sun, c) * (F(1) if lit[i] or rz > F(0.4) else F(0.6))
+                    seen = _sky(rx, ry, rz, horizon, zenith, F(0), towards, sun, c) * (
+                        F(1) if lit[i] or rz > F(0.4) else F(0.6)
+                    )
                 else:
                     seen = F(0.12)
                 value = value * (F(1) - mirror) + mirror * seen

@@ -32,7 +32,11 @@ def shared_tables(image_size: tuple[int, int]) -> dict[str, list[Row]]:
         ],
         "attribute": [{"token": SHARED.of("attribute", name), "name": name, "description": ""} for name in ATTRIBUTES],
         "visibility": [
-            {"token": token, "level": level, "description": f"visibility of whole object is between {level[1:].replace('-', ' and ')}%"}
+            {
+                "token": token,
+                "level": level,
+                "description": f"visibility of whole object is between {level[1:].replace('-', ' and ')}%",
+            }
             for token, level in VISIBILITIES
         ],
         "sensor": [{"token": SHARED.of("sensor", name), "channel": name, "modality": kind} for name, kind in sensors],
@@ -54,13 +58,23 @@ def _calibrated(channel: str, translation: tuple, rotation: tuple, intrinsic: li
 def quaternion(rotation: NDArray) -> list[float]:
     """(w, x, y, z), w >= 0, of a rotation matrix [3, 3] (Shepperd's method)."""
     m = rotation
-    square = np.array([1 + m[0, 0] + m[1, 1] + m[2, 2], 1 + m[0, 0] - m[1, 1] - m[2, 2], 1 - m[0, 0] + m[1, 1] - m[2, 2],
-                       1 - m[0, 0] - m[1, 1] + m[2, 2]])
+    square = np.array(
+        [
+            1 + m[0, 0] + m[1, 1] + m[2, 2],
+            1 + m[0, 0] - m[1, 1] - m[2, 2],
+            1 - m[0, 0] + m[1, 1] - m[2, 2],
+            1 - m[0, 0] - m[1, 1] + m[2, 2],
+        ]
+    )
     k = int(np.argmax(square))
     root = np.sqrt(square[k])
     a, b, c = m[2, 1] - m[1, 2], m[0, 2] - m[2, 0], m[1, 0] - m[0, 1]
     d, e, f = m[0, 1] + m[1, 0], m[0, 2] + m[2, 0], m[1, 2] + m[2, 1]
-    q = 0.5 * np.array([[square[0], a, b, c], [a, square[1], d, e], [b, d, square[2], f], [c, e, f, square[3]]][k]) / root
+    q = (
+        0.5
+        * np.array([[square[0], a, b, c], [a, square[1], d, e], [b, d, square[2], f], [c, e, f, square[3]]][k])
+        / root
+    )
     q = q if q[0] >= 0 else -q
     return [float(value) for value in q / np.linalg.norm(q)]
 

@@ -12,8 +12,16 @@ from data_prep.simulate.materials import Material
 from data_prep.simulate.mesh import Color, Mesh, box, join, loft, make, quads, tube
 
 WALLS: tuple[Color, ...] = (
-    (198, 190, 176), (176, 172, 168), (212, 206, 196), (160, 110, 88), (142, 88, 70), (190, 168, 136), (128, 132, 138),
-    (222, 214, 190), (150, 152, 148), (186, 176, 182),
+    (198, 190, 176),
+    (176, 172, 168),
+    (212, 206, 196),
+    (160, 110, 88),
+    (142, 88, 70),
+    (190, 168, 136),
+    (128, 132, 138),
+    (222, 214, 190),
+    (150, 152, 148),
+    (186, 176, 182),
 )
 ROOFS: tuple[Color, ...] = ((128, 62, 48), (84, 82, 84), (104, 74, 60), (62, 60, 64))
 FOUNDATION = 1.0  # metres that walls reach below the ground, which is not level
@@ -25,9 +33,13 @@ def _pick(rng: np.random.Generator, colors: tuple[Color, ...], spread: float = 9
     return int(red), int(green), int(blue)
 
 
-def block(x: float, y: float, width: float, depth: float, low: float, high: float, wall: Material, color: Color) -> Mesh:
+def block(
+    x: float, y: float, width: float, depth: float, low: float, high: float, wall: Material, color: Color
+) -> Mesh:
     """Four walls of a facade material and a flat roof; (x, y) is the middle of the front edge."""
-    corner = np.array([[x - 0.5 * width, y], [x + 0.5 * width, y], [x + 0.5 * width, y + depth], [x - 0.5 * width, y + depth]])
+    corner = np.array(
+        [[x - 0.5 * width, y], [x + 0.5 * width, y], [x + 0.5 * width, y + depth], [x - 0.5 * width, y + depth]]
+    )
     bottom, top = np.column_stack([corner, np.full(4, low)]), np.column_stack([corner, np.full(4, high)])
     walls = np.stack([np.stack([bottom[k], bottom[(k + 1) % 4], top[(k + 1) % 4], top[k]]) for k in range(4)])
     return join([quads(walls, wall, color), quads(top[None], Material.ROOF, (110, 108, 104))])
@@ -58,13 +70,22 @@ def offices(rng: np.random.Generator, width: float, depth: float) -> Mesh:
         parts.append(box((width, back, 0.4), (0, 0.5 * back, ground - 0.2), Material.CONCRETE, trim))
         radius = rng.uniform(0.25, 0.5)
         for x in np.arange(-0.5 * width + 1.0, 0.5 * width, rng.uniform(4.5, 8.0)):
-            parts.append(tube((x, 0.8, -FOUNDATION), (x, 0.8, ground), radius, Material.CONCRETE, trim, sides=8, capped=False))
+            parts.append(
+                tube((x, 0.8, -FOUNDATION), (x, 0.8, ground), radius, Material.CONCRETE, trim, sides=8, capped=False)
+            )
         parts.append(block(0, 0, width, depth, ground, height, kind, wall))
     else:
         parts.append(block(0, 0, width, depth, -FOUNDATION, ground, Material.FACADE_SHOP, trim))
         inset = rng.uniform(0.0, 3.0)
         parts.append(block(0, inset, width - 2 * inset, depth - 2 * inset, ground, height, kind, wall))
-        parts.append(box((rng.uniform(3, 6), 2.4, 0.25), (rng.uniform(-0.3, 0.3) * width, -1.2, 3.2), Material.METAL, (90, 92, 96)))
+        parts.append(
+            box(
+                (rng.uniform(3, 6), 2.4, 0.25),
+                (rng.uniform(-0.3, 0.3) * width, -1.2, 3.2),
+                Material.METAL,
+                (90, 92, 96),
+            )
+        )
     for z in np.arange(ground + 3.6, height, 3.6 * float(rng.integers(1, 4))):
         parts.append(box((width + 0.3, 0.25, 0.3), (0, -0.1, z), Material.CONCRETE, trim))
     parts.append(_parapet(0, 0, width, depth, height, trim))
@@ -99,11 +120,18 @@ def shops(rng: np.random.Generator, width: float, depth: float) -> Mesh:
         middle, step, wall = x + 0.5 * unit, rng.uniform(0.0, 0.8), _pick(rng, WALLS)
         height = rng.uniform(6.5, 13.0)
         kind = Material.FACADE_PUNCHED if rng.random() < 0.7 else Material.FACADE_HOUSE
-        parts.append(block(middle, step, unit - 0.02, depth - 4.0, -FOUNDATION, 3.6, Material.FACADE_SHOP, _pick(rng, WALLS)))
+        parts.append(
+            block(middle, step, unit - 0.02, depth - 4.0, -FOUNDATION, 3.6, Material.FACADE_SHOP, _pick(rng, WALLS))
+        )
         parts.append(block(middle, step, unit - 0.02, depth - 4.0, 3.6, height, kind, wall))
         if rng.random() < 0.6:
             cloth: Color = tuple(int(c) for c in rng.integers(40, 220, 3))  # type: ignore[assignment]
-            awning = [[x + 0.4, step - 1.4, 2.5], [x + unit - 0.4, step - 1.4, 2.5], [x + unit - 0.4, step, 3.2], [x + 0.4, step, 3.2]]
+            awning = [
+                [x + 0.4, step - 1.4, 2.5],
+                [x + unit - 0.4, step - 1.4, 2.5],
+                [x + unit - 0.4, step, 3.2],
+                [x + 0.4, step, 3.2],
+            ]
             parts.append(quads(np.array([awning]), Material.CLOTH, cloth))
         sign: Color = tuple(int(c) for c in rng.integers(30, 230, 3))  # type: ignore[assignment]
         parts.append(box((0.7 * unit, 0.15, 0.6), (middle, step - 0.06, 3.5), Material.PLASTIC, sign))
@@ -118,7 +146,11 @@ def house(rng: np.random.Generator, width: float, depth: float) -> Mesh:
     eaves, rise = rng.uniform(2.9, 6.2), rng.uniform(1.6, 3.4)
     parts = [block(0, 0, width, depth, -FOUNDATION, eaves, Material.FACADE_HOUSE, wall)]
     parts.append(gable(width, depth, eaves, rise, wall, roof, along_x=rng.random() < 0.65))
-    parts.append(box((0.7, 0.7, 1.6), (rng.uniform(-0.3, 0.3) * width, 0.45 * depth, eaves + rise), Material.BRICK, (132, 80, 64)))
+    parts.append(
+        box(
+            (0.7, 0.7, 1.6), (rng.uniform(-0.3, 0.3) * width, 0.45 * depth, eaves + rise), Material.BRICK, (132, 80, 64)
+        )
+    )
     door = rng.uniform(-0.3, 0.3) * width
     parts.append(box((1.1, 0.14, 2.1), (door, -0.03, 1.1), Material.WOOD, (84, 60, 46)))
     if rng.random() < 0.5:
@@ -134,11 +166,17 @@ def gable(width: float, depth: float, eaves: float, rise: float, wall: Color, ro
     if along_x:
         mid = 0.5 * depth
         ridge = np.array([[x0, mid, eaves + rise], [x1, mid, eaves + rise]])
-        slopes = [[[x0, y0, eaves], [x1, y0, eaves], ridge[1], ridge[0]], [[x1, y1, eaves], [x0, y1, eaves], ridge[0], ridge[1]]]
+        slopes = [
+            [[x0, y0, eaves], [x1, y0, eaves], ridge[1], ridge[0]],
+            [[x1, y1, eaves], [x0, y1, eaves], ridge[0], ridge[1]],
+        ]
         ends = [[[x, 0, eaves], [x, depth, eaves], [x, mid, eaves + rise - 0.15]] for x in (-0.5 * width, 0.5 * width)]
     else:
         ridge = np.array([[0, y0, eaves + rise], [0, y1, eaves + rise]])
-        slopes = [[[x0, y1, eaves], [x0, y0, eaves], ridge[0], ridge[1]], [[x1, y0, eaves], [x1, y1, eaves], ridge[1], ridge[0]]]
+        slopes = [
+            [[x0, y1, eaves], [x0, y0, eaves], ridge[0], ridge[1]],
+            [[x1, y0, eaves], [x1, y1, eaves], ridge[1], ridge[0]],
+        ]
         ends = [[[-0.5 * width, y, eaves], [0.5 * width, y, eaves], [0, y, eaves + rise - 0.15]] for y in (0.0, depth)]
     return join(
         [
@@ -170,10 +208,20 @@ def ring_building(rng: np.random.Generator, radius: float) -> Mesh:
         return np.stack([center[0] + r * np.cos(angle), center[1] + r * np.sin(angle), np.full(20, z)], 1)
 
     shaft = loft(np.stack([ring(0.6 * radius, -FOUNDATION), ring(0.6 * radius, ground)]), Material.CONCRETE, wall)
-    upper = loft(np.stack([ring(radius, ground), ring(radius, height)]), Material.FACADE_RIBBON, wall,
-                 cap=(Material.ROOF, (110, 108, 104)))
+    upper = loft(
+        np.stack([ring(radius, ground), ring(radius, height)]),
+        Material.FACADE_RIBBON,
+        wall,
+        cap=(Material.ROOF, (110, 108, 104)),
+    )
     columns = [
-        tube((*ring(0.9 * radius, 0)[k, :2], -FOUNDATION), (*ring(0.9 * radius, 0)[k, :2], ground), 0.35, Material.CONCRETE, wall)
+        tube(
+            (*ring(0.9 * radius, 0)[k, :2], -FOUNDATION),
+            (*ring(0.9 * radius, 0)[k, :2], ground),
+            0.35,
+            Material.CONCRETE,
+            wall,
+        )
         for k in range(0, 20, 3)
     ]
     return join([shaft, upper, *columns])
@@ -191,11 +239,15 @@ def skyline(rng: np.random.Generator, reach: float) -> Mesh:
             turn[:2, 3] = distance * np.cos(angle), distance * np.sin(angle)
             if rng.random() < 0.55:
                 kind = (Material.FACADE_PUNCHED, Material.FACADE_RIBBON, Material.FACADE_CURTAIN)[int(rng.integers(3))]
-                parts.append(block(0, 0, width, 15.0, -5.0, rng.uniform(8.0, 60.0), kind, _pick(rng, WALLS)).moved(turn))
+                parts.append(
+                    block(0, 0, width, 15.0, -5.0, rng.uniform(8.0, 60.0), kind, _pick(rng, WALLS)).moved(turn)
+                )
             else:
                 green: Color = (int(rng.integers(50, 80)), int(rng.integers(74, 100)), int(rng.integers(44, 60)))
                 for x in np.arange(-0.5 * width, 0.5 * width, 5.0):
                     tall = rng.uniform(6.0, 14.0)
-                    crown = box((6.5, 5.0, tall), (x, 0, 0.5 * tall - 1.0), Material.FOLIAGE, green, top_scale=(0.4, 0.4))
+                    crown = box(
+                        (6.5, 5.0, tall), (x, 0, 0.5 * tall - 1.0), Material.FOLIAGE, green, top_scale=(0.4, 0.4)
+                    )
                     parts.append(crown.moved(turn))
     return join(parts)

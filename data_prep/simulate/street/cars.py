@@ -97,14 +97,33 @@ def car_body(
     rear_glass, roof_start, roof_end, screen_end = profile
     belt = min(0.62 * height, hood * height + 0.02)
     station = np.array(
-        [0.0, 0.02, max(rear_glass, 0.03), max(roof_start, 0.05), 0.5 * (roof_start + roof_end), roof_end, screen_end,
-         0.93, 0.985, 1.0]
+        [
+            0.0,
+            0.02,
+            max(rear_glass, 0.03),
+            max(roof_start, 0.05),
+            0.5 * (roof_start + roof_end),
+            roof_end,
+            screen_end,
+            0.93,
+            0.985,
+            1.0,
+        ]
     )
     deck = tail * height if tail < 0.9 else 0.93 * height
     top = np.array(
-        [0.9 * min(deck, belt + 0.05), deck if rear_glass > 0.05 else belt + 0.05, deck if rear_glass > 0.05 else
-         max(belt + 0.05, 0.8 * height), height, 1.005 * height, 0.985 * height, hood * height, 0.92 * hood * height,
-         0.85 * hood * height, 0.5 * hood * height]
+        [
+            0.9 * min(deck, belt + 0.05),
+            deck if rear_glass > 0.05 else belt + 0.05,
+            deck if rear_glass > 0.05 else max(belt + 0.05, 0.8 * height),
+            height,
+            1.005 * height,
+            0.985 * height,
+            hood * height,
+            0.92 * hood * height,
+            0.85 * hood * height,
+            0.5 * hood * height,
+        ]
     )
     narrow = np.array([0.90, 0.95, 0.985, 1.0, 1.0, 1.0, 0.99, 0.95, 0.88, 0.82])
     sections, roof_share = [], (0.78 if height < 1.6 else 0.86)
@@ -113,13 +132,23 @@ def car_body(
         cabin = np.clip((z - belt) / max(height - belt, 1e-6), 0.0, 1.0)
         waist, low = min(belt, z), clearance + 0.05 * (x > 0.97)
         roof = half * (0.93 + (roof_share - 0.93) * cabin)
-        left = [(half * 0.88, low), (half * 0.97, low + 0.16), (half, 0.55 * waist + 0.1), (half * 0.96, waist), (roof, z)]
+        left = [
+            (half * 0.88, low),
+            (half * 0.97, low + 0.16),
+            (half, 0.55 * waist + 0.1),
+            (half * 0.96, waist),
+            (roof, z),
+        ]
         ring = [(-y, z_) for y, z_ in left] + left[::-1]
         sections.append([((x - 0.5) * length, y, z_) for y, z_ in ring])
     body_glass = _body_patches(station, paint, roof_start, roof_end, max(windows_from, rear_glass - 0.02), tail)
     body = loft(np.array(sections), *body_glass)
     front, rear = 0.5 * length * rng.uniform(0.58, 0.64), -0.5 * length * rng.uniform(0.54, 0.62)
-    parts = [body, _lights(length, width, hood * height, min(deck, belt)), _mirrors(width, belt, paint, screen_end, length)]
+    parts = [
+        body,
+        _lights(length, width, hood * height, min(deck, belt)),
+        _mirrors(width, belt, paint, screen_end, length),
+    ]
     parts += [axle(x, width, wheel) for x in (front, rear)]
     mesh = join(parts)
     return mesh
@@ -174,8 +203,12 @@ def axle(x: float, width: float, radius: float, thickness: float = 0.22, sides: 
     """Two wheels with tyre, rim and the dark arch behind them."""
     outer = 0.5 * width + 0.01
     tyre = tube((x, outer - thickness, radius), (x, outer, radius), radius, Material.RUBBER, TYRE, sides=sides)
-    rim = tube((x, outer - 0.02, radius), (x, outer + 0.012, radius), 0.6 * radius, Material.METAL, (150, 152, 155), sides=8)
+    rim = tube(
+        (x, outer - 0.02, radius), (x, outer + 0.012, radius), 0.6 * radius, Material.METAL, (150, 152, 155), sides=8
+    )
     angle = np.linspace(0.0, np.pi, 7)
-    arch = np.stack([x + 1.16 * radius * np.cos(angle), np.full(7, outer - 0.005), radius + 1.16 * radius * np.sin(angle)], 1)
+    arch = np.stack(
+        [x + 1.16 * radius * np.cos(angle), np.full(7, outer - 0.005), radius + 1.16 * radius * np.sin(angle)], 1
+    )
     fan = np.stack([np.broadcast_to(arch[0], (5, 3)), arch[1:-1], arch[2:], arch[2:]], 1)
     return both_sides(join([tyre, rim, quads(fan, Material.PLASTIC, DARK)]))

@@ -18,12 +18,25 @@ def _wheel(x: float, radius: float, thickness: float, sides: int = 14) -> Mesh:
         direction = np.array([np.cos(a), 0.0, np.sin(a)])
         middle = np.array([x, 0.0, radius])
         half = 0.5 * thickness
-        section.append([middle + (radius - thickness) * direction + [0, -half, 0], middle + radius * direction + [0, -half, 0],
-                        middle + radius * direction + [0, half, 0], middle + (radius - thickness) * direction + [0, half, 0]])
+        section.append(
+            [
+                middle + (radius - thickness) * direction + [0, -half, 0],
+                middle + radius * direction + [0, -half, 0],
+                middle + radius * direction + [0, half, 0],
+                middle + (radius - thickness) * direction + [0, half, 0],
+            ]
+        )
     ring = loft(np.array(section), Material.RUBBER, TYRE, capped=False)
     spokes = [
-        tube((x - radius * np.cos(a), 0, radius - radius * np.sin(a)), (x + radius * np.cos(a), 0, radius + radius * np.sin(a)),
-             0.012, Material.METAL, (140, 142, 145), sides=3, capped=False)
+        tube(
+            (x - radius * np.cos(a), 0, radius - radius * np.sin(a)),
+            (x + radius * np.cos(a), 0, radius + radius * np.sin(a)),
+            0.012,
+            Material.METAL,
+            (140, 142, 145),
+            sides=3,
+            capped=False,
+        )
         for a in (0.4, 1.45, 2.5)
     ]
     return join([ring, *spokes])
@@ -38,8 +51,14 @@ def bicycle(rng: np.random.Generator, *, rider: bool) -> Mesh:
     seat = np.array([-0.22, 0, rng.uniform(0.86, 0.98)])
     head = np.array([0.5 * base - 0.16, 0, seat[2] - 0.05])
     bar = head + [-0.02, 0, rng.uniform(0.08, 0.2)]
-    frame = [(rear, crank), (crank, head - [0, 0, 0.1]), (crank, seat), (rear, seat - [0, 0, 0.15]), (seat - [0, 0, 0.12], head),
-             (front, bar)]
+    frame = [
+        (rear, crank),
+        (crank, head - [0, 0, 0.1]),
+        (crank, seat),
+        (rear, seat - [0, 0, 0.15]),
+        (seat - [0, 0, 0.12], head),
+        (front, bar),
+    ]
     parts = [tube(a, b, tube_radius, Material.METAL, paint, sides=4, capped=False) for a, b in frame]
     parts += [_wheel(rear[0], radius, 0.045), _wheel(front[0], radius, 0.045)]
     parts.append(tube(bar + [0, -0.28, 0], bar + [0, 0.28, 0], 0.018, Material.METAL, DARK, sides=4))
@@ -47,7 +66,9 @@ def bicycle(rng: np.random.Generator, *, rider: bool) -> Mesh:
     if rng.random() < 0.3:
         parts.append(box((0.3, 0.32, 0.24), tuple(bar + [0.14, 0, -0.06]), Material.METAL, (90, 92, 94)))
     if rider:
-        parts.append(_rider(rng, seat + [0, 0, 0.05], bar, crank, lean=rng.uniform(0.2, 0.55), helmet=rng.random() < 0.6))
+        parts.append(
+            _rider(rng, seat + [0, 0, 0.05], bar, crank, lean=rng.uniform(0.2, 0.55), helmet=rng.random() < 0.6)
+        )
     return join(parts)
 
 
@@ -70,13 +91,19 @@ def motorcycle(rng: np.random.Generator, *, rider: bool) -> Mesh:
     else:
         parts.append(box((0.5, 0.34, 0.36), (0.02, 0, 0.45), Material.METAL, (96, 98, 100)))
         parts.append(box((0.55, 0.3, 0.24), (0.16, 0, 0.84), Material.CAR_PAINT, paint, top_scale=(0.75, 0.75)))
-        parts.append(tube((-0.1, -0.2, 0.35), (rear - 0.2, -0.24, 0.45), 0.055, Material.METAL, (170, 170, 172), sides=6))
+        parts.append(
+            tube((-0.1, -0.2, 0.35), (rear - 0.2, -0.24, 0.45), 0.055, Material.METAL, (170, 170, 172), sides=6)
+        )
     parts.append(box((0.1, 0.2, 0.16), (front - 0.1, 0, 0.86), Material.LAMP, (222, 224, 220)))
     parts.append(box((0.06, 0.18, 0.1), (rear - 0.18, 0, 0.66), Material.RETRO, (150, 16, 18)))
     if rng.random() < 0.35:
         parts.append(box((0.4, 0.42, 0.36), (rear - 0.02, 0, 1.0), Material.PLASTIC, draw_paint(rng)))
     if rider:
-        parts.append(_rider(rng, seat + [-0.02, 0, 0.08], bar, np.array([0.0, 0, 0.32]), lean=rng.uniform(0.1, 0.35), helmet=True))
+        parts.append(
+            _rider(
+                rng, seat + [-0.02, 0, 0.08], bar, np.array([0.0, 0, 0.32]), lean=rng.uniform(0.1, 0.35), helmet=True
+            )
+        )
     return join(parts)
 
 
@@ -92,7 +119,10 @@ def _rider(
     """A person who sits at `hip`, holds the bar and has the feet at `foot`."""
     clothes: Clothes = draw_clothes(rng)
     chest = hip + 0.5 * np.array([np.sin(lean), 0, np.cos(lean)])
-    parts = [limb(hip + [0, 0, 0.02], chest, (0.15, 0.18), clothes.top, flat=0.75), ball_head(chest + [0.06, 0, 0.24], clothes)]
+    parts = [
+        limb(hip + [0, 0, 0.02], chest, (0.15, 0.18), clothes.top, flat=0.75),
+        ball_head(chest + [0.06, 0, 0.24], clothes),
+    ]
     if helmet:
         parts.append(ball_head(chest + [0.05, 0, 0.27], clothes, helmet=draw_paint(rng)))
     for side in (-1, 1):

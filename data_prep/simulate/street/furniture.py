@@ -41,7 +41,10 @@ def traffic_light(rng: np.random.Generator, reach: float) -> Mesh:
     height = 5.6 if reach > 0 else 3.1
     parts = [tube((0, 0, -0.2), (0, 0, height), 0.09, Material.METAL, STEEL, sides=6, capped=False), head(0.0, 2.75)]
     if reach > 0:
-        parts += [tube((0, 0, height), (0, reach, height + 0.1), 0.06, Material.METAL, STEEL, sides=5), head(reach, height - 0.2)]
+        parts += [
+            tube((0, 0, height), (0, reach, height + 0.1), 0.06, Material.METAL, STEEL, sides=5),
+            head(reach, height - 0.2),
+        ]
     return join(parts)
 
 
@@ -51,7 +54,9 @@ def sign(rng: np.random.Generator) -> Mesh:
     color: Color = ((36, 80, 160), (196, 36, 36), (220, 190, 50), (230, 230, 226), (36, 120, 70))[int(rng.integers(5))]
     post = tube((0, 0, -0.2), (0, 0, height), 0.035, Material.METAL, STEEL, sides=6, capped=False)
     if shape == "board":
-        plate = box((0.04, rng.uniform(0.7, 1.6), rng.uniform(0.5, 1.0)), (-0.05, 0, height - 0.3), Material.RETRO, color)
+        plate = box(
+            (0.04, rng.uniform(0.7, 1.6), rng.uniform(0.5, 1.0)), (-0.05, 0, height - 0.3), Material.RETRO, color
+        )
     elif shape == "square":
         plate = box((0.04, 0.6, 0.6), (-0.05, 0, height - 0.3), Material.RETRO, color)
     else:
@@ -62,7 +67,9 @@ def sign(rng: np.random.Generator) -> Mesh:
 
 def bollard(rng: np.random.Generator) -> Mesh:
     height = rng.uniform(0.75, 1.1)
-    return tube((0, 0, -0.1), (0, 0, height), rng.uniform(0.05, 0.1), Material.METAL, _shade(rng, (120, 120, 118)), sides=8)
+    return tube(
+        (0, 0, -0.1), (0, 0, height), rng.uniform(0.05, 0.1), Material.METAL, _shade(rng, (120, 120, 118)), sides=8
+    )
 
 
 def bus_shelter(rng: np.random.Generator) -> Mesh:
@@ -83,16 +90,26 @@ def bus_shelter(rng: np.random.Generator) -> Mesh:
 def bench(rng: np.random.Generator) -> Mesh:
     wood = _shade(rng, (130, 96, 62))
     legs = [box((0.08, 0.45, 0.44), (x, 0, 0.22), Material.METAL, (50, 52, 54)) for x in (-0.7, 0.7)]
-    return join([*legs, box((1.8, 0.45, 0.05), (0, 0, 0.46), Material.WOOD, wood), box((1.8, 0.05, 0.4), (0, 0.22, 0.72), Material.WOOD, wood)])
+    return join(
+        [
+            *legs,
+            box((1.8, 0.45, 0.05), (0, 0, 0.46), Material.WOOD, wood),
+            box((1.8, 0.05, 0.4), (0, 0.22, 0.72), Material.WOOD, wood),
+        ]
+    )
 
 
 def fence(rng: np.random.Generator, length: float) -> Mesh:
     """A fence or a low wall along x, centred."""
     if rng.random() < 0.4:
         height = rng.uniform(0.6, 1.8)
-        return box((length, 0.22, height + 0.4), (0, 0, 0.5 * height - 0.2), Material.BRICK, _shade(rng, (156, 120, 100)))
+        return box(
+            (length, 0.22, height + 0.4), (0, 0, 0.5 * height - 0.2), Material.BRICK, _shade(rng, (156, 120, 100))
+        )
     height, color = rng.uniform(1.0, 2.0), _shade(rng, (96, 100, 104))
-    parts = [tube((-0.5 * length, 0, z), (0.5 * length, 0, z), 0.03, Material.METAL, color, sides=4) for z in (0.25, height)]
+    parts = [
+        tube((-0.5 * length, 0, z), (0.5 * length, 0, z), 0.03, Material.METAL, color, sides=4) for z in (0.25, height)
+    ]
     for x in np.arange(-0.5 * length, 0.5 * length + 0.01, 0.35):
         parts.append(box((0.03, 0.03, height + 0.1), (x, 0, 0.5 * height), Material.METAL, color))
     return join(parts)
@@ -101,19 +118,32 @@ def fence(rng: np.random.Generator, length: float) -> Mesh:
 def cabinet(rng: np.random.Generator) -> Mesh:
     """An electric cabinet or a letter box."""
     size = (rng.uniform(0.4, 0.6), rng.uniform(0.6, 1.4), rng.uniform(1.0, 1.6))
-    return box(size, (0, 0, 0.5 * size[2]), Material.METAL, _shade(rng, ((150, 156, 150), (70, 96, 80), (170, 40, 38))[int(rng.integers(3))]))
+    return box(
+        size,
+        (0, 0, 0.5 * size[2]),
+        Material.METAL,
+        _shade(rng, ((150, 156, 150), (70, 96, 80), (170, 40, 38))[int(rng.integers(3))]),
+    )
 
 
 def hydrant(rng: np.random.Generator) -> Mesh:
     color = _shade(rng, (190, 44, 36))
-    return join([tube((0, 0, -0.1), (0, 0, 0.62), 0.1, Material.METAL, color), tube((0, -0.16, 0.45), (0, 0.16, 0.45), 0.05, Material.METAL, color)])
+    return join(
+        [
+            tube((0, 0, -0.1), (0, 0, 0.62), 0.1, Material.METAL, color),
+            tube((0, -0.16, 0.45), (0, 0.16, 0.45), 0.05, Material.METAL, color),
+        ]
+    )
 
 
 def guard_rail(length: float) -> Mesh:
     """A steel guard rail along x, centred."""
     profile = np.array([[-0.04, 0.45], [0.04, 0.5], [0.04, 0.72], [-0.04, 0.77]])
     rail = extrude(profile, -0.5 * length, 0.5 * length, Material.METAL, (150, 152, 152), axis="y").turned(0.5 * np.pi)
-    posts = [box((0.1, 0.12, 0.8), (x, 0, 0.35), Material.METAL, (120, 122, 122)) for x in np.arange(-0.5 * length + 0.3, 0.5 * length, 2.0)]
+    posts = [
+        box((0.1, 0.12, 0.8), (x, 0, 0.35), Material.METAL, (120, 122, 122))
+        for x in np.arange(-0.5 * length + 0.3, 0.5 * length, 2.0)
+    ]
     return join([rail, *posts])
 
 

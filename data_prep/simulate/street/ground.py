@@ -157,15 +157,29 @@ def lay_ground(
     lawn = extent.difference(taken)
     surfaces = [
         Surface("road", LABEL["flat.driveable_surface"], Material.ASPHALT, asphalt, road, 0.0),
-        Surface("car_park", LABEL["flat.driveable_surface"], Material.ASPHALT, _tint(rng, asphalt, 10),
-                parking_lots.difference(street.road_area), 0.012),
-        Surface("median", LABEL["flat.other"], Material.PAVING, _tint(rng, (158, 154, 146), 12),
-                shapely.union_all(street.medians), 0.16),
+        Surface(
+            "car_park",
+            LABEL["flat.driveable_surface"],
+            Material.ASPHALT,
+            _tint(rng, asphalt, 10),
+            parking_lots.difference(street.road_area),
+            0.012,
+        ),
+        Surface(
+            "median",
+            LABEL["flat.other"],
+            Material.PAVING,
+            _tint(rng, (158, 154, 146), 12),
+            shapely.union_all(street.medians),
+            0.16,
+        ),
         Surface("walkway", LABEL["flat.sidewalk"], Material.PAVING, paving, walkway, 0.14),
         Surface("verge", LABEL["flat.terrain"], Material.GRASS, grass, verge, 0.15),
         Surface("paved", LABEL["flat.sidewalk"], Material.PAVING, _tint(rng, paving, 16), paved, 0.14),
         Surface("soil", LABEL["flat.terrain"], Material.SOIL, _tint(rng, (142, 116, 86), 18), soil, 0.1, 5.0, True),
-        Surface("yard", LABEL["flat.driveable_surface"], Material.CONCRETE, _tint(rng, (138, 136, 130), 14), yard, 0.06),
+        Surface(
+            "yard", LABEL["flat.driveable_surface"], Material.CONCRETE, _tint(rng, (138, 136, 130), 14), yard, 0.06
+        ),
         Surface("lawn", LABEL["flat.terrain"], Material.GRASS, _tint(rng, grass, 12), lawn, 0.13, 5.0, True),
     ]
     return Ground(rng, [surface for surface in surfaces if not surface.area.is_empty]), walkway

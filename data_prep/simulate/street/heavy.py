@@ -8,12 +8,21 @@ from data_prep.simulate.materials import Material
 from data_prep.simulate.mesh import Color, Mesh, both_sides, box, extrude, join, quads, tube
 from data_prep.simulate.street.cars import DARK, GLASS, axle, car_body, draw_paint
 
-TRUCK_PAINTS: tuple[Color, ...] = ((230, 230, 226), (188, 30, 32), (34, 70, 140), (212, 176, 46), (96, 100, 104), (38, 102, 62))
+TRUCK_PAINTS: tuple[Color, ...] = (
+    (230, 230, 226),
+    (188, 30, 32),
+    (34, 70, 140),
+    (212, 176, 46),
+    (96, 100, 104),
+    (38, 102, 62),
+)
 MACHINE_PAINTS: tuple[Color, ...] = ((226, 168, 26), (222, 120, 28), (206, 196, 60), (150, 156, 150))
 
 
 def _pick(rng: np.random.Generator, colors: tuple[Color, ...]) -> Color:
-    red, green, blue = np.clip(np.array(colors[int(rng.integers(len(colors)))]) + rng.normal(0, 7, 3), 5, 250).astype(int)
+    red, green, blue = np.clip(np.array(colors[int(rng.integers(len(colors)))]) + rng.normal(0, 7, 3), 5, 250).astype(
+        int
+    )
     return int(red), int(green), int(blue)
 
 
@@ -39,11 +48,20 @@ def truck(rng: np.random.Generator) -> Mesh:
     elif kind == "flatbed":
         parts.append(_flatbed(rng, middle, bed, width, frame))
     elif kind == "dump":
-        parts.append(box((bed * 0.9, width * 0.86, 1.3), (middle, 0, frame + 0.65), Material.METAL, paint, top_scale=(1.1, 1.16)))
+        parts.append(
+            box((bed * 0.9, width * 0.86, 1.3), (middle, 0, frame + 0.65), Material.METAL, paint, top_scale=(1.1, 1.16))
+        )
     elif kind == "tank":
         radius = 0.48 * width
         parts.append(
-            tube((rear, 0, frame + radius), (rear + bed, 0, frame + radius), radius, Material.METAL, (196, 198, 200), sides=12)
+            tube(
+                (rear, 0, frame + radius),
+                (rear + bed, 0, frame + radius),
+                radius,
+                Material.METAL,
+                (196, 198, 200),
+                sides=12,
+            )
         )
     else:
         parts.append(tube((middle, 0, frame - 0.05), (middle, 0, frame + 0.1), 0.5, Material.METAL, DARK))
@@ -74,11 +92,19 @@ def cab(rng: np.random.Generator, front: float, length: float, width: float, hei
     half, top = 0.5 * width - 0.12, 0.88 * height
     at_top = front - slant * (top - waist) / (height - waist)
     gap = 0.015
-    screen = [[front + gap, -half, waist + 0.05], [front + gap, half, waist + 0.05], [at_top + gap, half, top],
-              [at_top + gap, -half, top]]
+    screen = [
+        [front + gap, -half, waist + 0.05],
+        [front + gap, half, waist + 0.05],
+        [at_top + gap, half, top],
+        [at_top + gap, -half, top],
+    ]
     side_y = 0.5 * width + gap
-    window = [[front - 0.75 * length, side_y, waist], [front - 0.15 * length, side_y, waist],
-              [front - 0.25 * length, side_y, top], [front - 0.75 * length, side_y, top]]
+    window = [
+        [front - 0.75 * length, side_y, waist],
+        [front - 0.15 * length, side_y, waist],
+        [front - 0.25 * length, side_y, top],
+        [front - 0.75 * length, side_y, top],
+    ]
     return join(
         [
             body,
@@ -98,7 +124,11 @@ def _flatbed(rng: np.random.Generator, middle: float, bed: float, width: float, 
     for _ in range(int(rng.integers(0, 5))):
         size = (rng.uniform(0.6, 1.6), rng.uniform(0.6, 0.8 * width), rng.uniform(0.4, 1.3))
         x = middle + rng.uniform(-0.3, 0.3) * bed
-        parts.append(box(size, (x, 0.0, frame + 0.12 + 0.5 * size[2]), Material.WOOD, _pick(rng, ((150, 116, 80), (90, 96, 100)))))
+        parts.append(
+            box(
+                size, (x, 0.0, frame + 0.12 + 0.5 * size[2]), Material.WOOD, _pick(rng, ((150, 116, 80), (90, 96, 100)))
+            )
+        )
     return join(parts)
 
 
@@ -127,13 +157,24 @@ def trailer(rng: np.random.Generator) -> Mesh:
         if kind == "container":  # corrugated walls
             for x in np.arange(-0.5 * length + 0.3, 0.5 * length, 0.6):
                 parts.append(box((0.18, width + 0.08, tall - 0.2), (x, 0, frame + 0.5 * tall), Material.METAL, paint))
-        parts.append(box((0.05, width - 0.1, 0.2), (-0.5 * length - 0.02, 0, frame + 0.1), Material.RETRO, (200, 30, 30)))
+        parts.append(
+            box((0.05, width - 0.1, 0.2), (-0.5 * length - 0.02, 0, frame + 0.1), Material.RETRO, (200, 30, 30))
+        )
     parts += [axle(-0.5 * length + 1.2 + k * 1.3, width, wheel, 0.4) for k in range(int(rng.integers(2, 4)))]
-    parts.append(both_sides(box((0.15, 0.15, frame - 0.3), (0.28 * length, 0.7, 0.5 * (frame - 0.3)), Material.METAL, DARK)))
+    parts.append(
+        both_sides(box((0.15, 0.15, frame - 0.3), (0.28 * length, 0.7, 0.5 * (frame - 0.3)), Material.METAL, DARK))
+    )
     return join(parts)
 
 
-BUS_PAINTS: tuple[Color, ...] = ((198, 36, 38), (226, 226, 222), (38, 116, 70), (226, 178, 40), (40, 88, 160), (120, 56, 120))
+BUS_PAINTS: tuple[Color, ...] = (
+    (198, 36, 38),
+    (226, 226, 222),
+    (38, 116, 70),
+    (226, 178, 40),
+    (40, 88, 160),
+    (120, 56, 120),
+)
 
 
 def bus(rng: np.random.Generator, *, bendy: bool) -> list[Mesh]:
@@ -151,25 +192,48 @@ def bus(rng: np.random.Generator, *, bendy: bool) -> list[Mesh]:
 
 
 def _bus_section(
-    rng: np.random.Generator, length: float, width: float, height: float, decks: int, paint: Color, second: Color, *,
+    rng: np.random.Generator,
+    length: float,
+    width: float,
+    height: float,
+    decks: int,
+    paint: Color,
+    second: Color,
+    *,
     front: bool,
 ) -> Mesh:
     low, half, end = 0.32, 0.5 * width, 0.5 * length
     body = box((length, width, 1.0), (0, 0, low + 0.5), Material.CAR_PAINT, second)
-    upper = box((length, width, height - low - 1.0), (0, 0, 0.5 * (height + low + 1.0)), Material.CAR_PAINT, paint,
-                top_scale=(0.985, 0.94))
+    upper = box(
+        (length, width, height - low - 1.0),
+        (0, 0, 0.5 * (height + low + 1.0)),
+        Material.CAR_PAINT,
+        paint,
+        top_scale=(0.985, 0.94),
+    )
     parts = [body, upper]
     deck_height = (height - low) / decks
     for deck in range(decks):
         bottom = low + deck * deck_height + 1.05
         top = bottom + min(0.95, deck_height - 1.25)
         edge = np.arange(-end + 0.4, end - 0.9, 1.35)
-        window = [[[x, half + 0.012, bottom], [x + 1.22, half + 0.012, bottom], [x + 1.22, half - 0.01, top], [x, half - 0.01, top]]
-                  for x in edge]
+        window = [
+            [
+                [x, half + 0.012, bottom],
+                [x + 1.22, half + 0.012, bottom],
+                [x + 1.22, half - 0.01, top],
+                [x, half - 0.01, top],
+            ]
+            for x in edge
+        ]
         parts.append(both_sides(quads(np.array(window), Material.GLASS, GLASS)))
         if front:
-            screen = [[end + 0.015, -half + 0.15, bottom - 0.25], [end + 0.015, half - 0.15, bottom - 0.25],
-                      [end - 0.01, half - 0.2, top + 0.1], [end - 0.01, -half + 0.2, top + 0.1]]
+            screen = [
+                [end + 0.015, -half + 0.15, bottom - 0.25],
+                [end + 0.015, half - 0.15, bottom - 0.25],
+                [end - 0.01, half - 0.2, top + 0.1],
+                [end - 0.01, -half + 0.2, top + 0.1],
+            ]
             parts.append(quads(np.array([screen]), Material.GLASS, GLASS))
     if front:
         parts.append(box((0.04, 1.5, 0.25), (end, 0, height - 0.3), Material.LAMP, (60, 48, 20)))
@@ -201,33 +265,52 @@ def construction_vehicle(rng: np.random.Generator) -> Mesh:
     if kind == "loader":
         return _loader(rng, paint)
     drum = tube((1.5, -0.85, 0.65), (1.5, 0.85, 0.65), 0.65, Material.METAL, (120, 118, 114), sides=14)
-    return join([drum, box((1.3, 1.7, 0.4), (0.9, 0, 1.0), Material.METAL, paint),
-                 box((1.9, 1.6, 0.9), (-0.9, 0, 1.15), Material.METAL, paint), _machine_cabin(-0.4, 1.5, 1.5, 1.3, paint),
-                 axle(-1.2, 1.75, 0.62, 0.5)])
+    return join(
+        [
+            drum,
+            box((1.3, 1.7, 0.4), (0.9, 0, 1.0), Material.METAL, paint),
+            box((1.9, 1.6, 0.9), (-0.9, 0, 1.15), Material.METAL, paint),
+            _machine_cabin(-0.4, 1.5, 1.5, 1.3, paint),
+            axle(-1.2, 1.75, 0.62, 0.5),
+        ]
+    )
 
 
 def _machine_cabin(x: float, base: float, height: float, width: float, paint: Color) -> Mesh:
     frame = box((1.3, width, 0.1), (x, 0, base + height), Material.METAL, paint)
     glass = box((1.2, width - 0.08, height), (x, 0, base + 0.5 * height), Material.GLASS, GLASS, top_scale=(0.9, 0.92))
-    post = both_sides(box((0.09, 0.09, height), (x + 0.58, 0.5 * width - 0.03, base + 0.5 * height), Material.METAL, DARK))
+    post = both_sides(
+        box((0.09, 0.09, height), (x + 0.58, 0.5 * width - 0.03, base + 0.5 * height), Material.METAL, DARK)
+    )
     return join([frame, glass, post])
 
 
 def _excavator(rng: np.random.Generator, paint: Color) -> Mesh:
     scale = rng.uniform(0.7, 1.15)
-    outline = np.array([[-1.9, 0.25], [-1.5, 0.0], [1.5, 0.0], [1.9, 0.25], [1.9, 0.6], [1.5, 0.85], [-1.5, 0.85], [-1.9, 0.6]])
+    outline = np.array(
+        [[-1.9, 0.25], [-1.5, 0.0], [1.5, 0.0], [1.9, 0.25], [1.9, 0.6], [1.5, 0.85], [-1.5, 0.85], [-1.9, 0.6]]
+    )
     track = extrude(outline, 0.75, 1.3, Material.RUBBER, (58, 56, 54), axis="y")
     body = box((2.9, 2.4, 1.1), (-0.5, 0, 1.6), Material.METAL, paint, top_scale=(0.94, 0.95))
     lift, fold = rng.uniform(0.5, 1.0), rng.uniform(-1.2, -0.5)
     shoulder = np.array([0.9, -0.2, 1.9])
     elbow = shoulder + 2.7 * np.array([np.cos(lift), 0, np.sin(lift)])
     wrist = elbow + 2.1 * np.array([np.cos(fold), 0, np.sin(fold)])
-    arm = [tube(shoulder, elbow, (0.34, 0.24), Material.METAL, paint, sides=4),
-           tube(elbow, wrist, (0.24, 0.15), Material.METAL, paint, sides=4),
-           tube(shoulder + [0.1, 0, -0.3], 0.5 * (shoulder + elbow), 0.09, Material.METAL, (150, 150, 150), sides=5),
-           box((0.7, 0.95, 0.7), tuple(wrist + [0.1, 0, -0.3]), Material.METAL, (86, 80, 74), top_scale=(0.5, 1.0))]
-    mesh = join([both_sides(track), box((1.6, 1.5, 0.5), (0, 0, 0.85), Material.METAL, DARK), body,
-                 _machine_cabin(0.25, 1.6, 1.35, 1.05, paint).shifted(y=0.6), *arm])
+    arm = [
+        tube(shoulder, elbow, (0.34, 0.24), Material.METAL, paint, sides=4),
+        tube(elbow, wrist, (0.24, 0.15), Material.METAL, paint, sides=4),
+        tube(shoulder + [0.1, 0, -0.3], 0.5 * (shoulder + elbow), 0.09, Material.METAL, (150, 150, 150), sides=5),
+        box((0.7, 0.95, 0.7), tuple(wrist + [0.1, 0, -0.3]), Material.METAL, (86, 80, 74), top_scale=(0.5, 1.0)),
+    ]
+    mesh = join(
+        [
+            both_sides(track),
+            box((1.6, 1.5, 0.5), (0, 0, 0.85), Material.METAL, DARK),
+            body,
+            _machine_cabin(0.25, 1.6, 1.35, 1.05, paint).shifted(y=0.6),
+            *arm,
+        ]
+    )
     return mesh.moved(np.diag([scale, scale, scale, 1.0]))
 
 

@@ -159,7 +159,9 @@ def lay_out(rng: np.random.Generator, trip: float, hand: int, ego_turns: bool) -
     medians = _medians(roads, junctions, crossings)
     area = shapely.union_all([_surface(road) for road in roads])
     area = area.buffer(CORNER_RADIUS, quad_segs=4).buffer(-CORNER_RADIUS, quad_segs=4)
-    extent = main.curve.strip(0, main.curve.length, -30.0, 30.0, 8.0).envelope.buffer(SIDE_REACH - 30.0, join_style="mitre")
+    extent = main.curve.strip(0, main.curve.length, -30.0, 30.0, 8.0).envelope.buffer(
+        SIDE_REACH - 30.0, join_style="mitre"
+    )
     street = Street(
         hand=hand,
         extent=extent,
@@ -284,14 +286,14 @@ def _crossings(rng: np.random.Generator, roads: list[Road], junctions: list[Junc
             width = rng.uniform(2.6, 4.0)
             s = center + direction * (half + CORNER_RADIUS - 1.5 + 0.5 * width)
             if rng.random() < 0.7 and width < s < roads[road].curve.length - width:
-                area = roads[road].curve.strip(s - 0.5 * width, s + 0.5 * width, roads[road].edge(-1), roads[road].edge(1))
+                area = roads[road].curve.strip(
+                    s - 0.5 * width, s + 0.5 * width, roads[road].edge(-1), roads[road].edge(1)
+                )
                 crossings.append(Crossing(area, road, float(s), float(width), index))
     return crossings
 
 
-def _lanes_of(
-    road: Road, index: int, junctions: list[Junction], crossings: list[Crossing], hand: int
-) -> list[Lane]:
+def _lanes_of(road: Road, index: int, junctions: list[Junction], crossings: list[Crossing], hand: int) -> list[Lane]:
     lanes = []
     for along in (1, -1):
         for rank in range(road.lanes):
@@ -301,9 +303,7 @@ def _lanes_of(
             for number, junction in enumerate(junctions):
                 if index not in (0, junction.side_road):
                     continue
-                s, half = (
-                    (junction.main_s, junction.main_half) if index == 0 else (junction.side_s, junction.side_half)
-                )
+                s, half = (junction.main_s, junction.main_half) if index == 0 else (junction.side_s, junction.side_half)
                 near = [c for c in crossings if c.junction == number and c.road == index and (c.s - s) * along < 0]
                 clear = abs(near[0].s - s) + 0.5 * near[0].width if near else half + CORNER_RADIUS - 2.0
                 stop, enter = curve.nearest(road.curve.at(s - along * (clear + STOP_GAP), d)), s - along * half

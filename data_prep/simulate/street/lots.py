@@ -67,7 +67,9 @@ def divide_into_lots(rng: np.random.Generator, street: Street) -> list[Lot]:
     district = str(rng.choice(list(DISTRICTS)))
     weight = np.array(DISTRICTS[district], float)
     weight /= weight.sum()
-    taken = shapely.union_all([road.curve.strip(0, road.curve.length, road.back(-1), road.back(1)) for road in street.roads])
+    taken = shapely.union_all(
+        [road.curve.strip(0, road.curve.length, road.back(-1), road.back(1)) for road in street.roads]
+    )
     taken = taken.buffer(3.0).buffer(-2.8)  # lots stay clear of the corners
     lots: list[Lot] = []
     for index, road in enumerate(street.roads):

@@ -54,7 +54,9 @@ def ball_head(center: NDArray, clothes: Clothes, *, helmet: Color | None = None)
     if helmet is not None:
         return ball(center, (0.135, 0.125, 0.13), Material.PLASTIC, helmet, rings=4, sides=7)
     face = ball(center, (0.1, 0.08, 0.125), Material.SKIN, clothes.skin, rings=4, sides=6)
-    hair = ball(np.asarray(center) + [-0.02, 0, 0.04], (0.105, 0.09, 0.105), Material.CLOTH, clothes.hair, rings=3, sides=6)
+    hair = ball(
+        np.asarray(center) + [-0.02, 0, 0.04], (0.105, 0.09, 0.105), Material.CLOTH, clothes.hair, rings=3, sides=6
+    )
     return join([face, hair])
 
 
@@ -107,27 +109,42 @@ def person(figure: Figure, phase: float, *, walking: bool) -> Mesh:
     if figure.outfit in ("skirt", "coat"):
         length = 0.3 if figure.outfit == "skirt" else 0.36
         color = clothes.legs if figure.outfit == "skirt" else top
-        parts.append(tube((0, 0, hip + 0.06 * h), (0, 0, hip - length * h), (0.14 * g, 0.2 * g), Material.CLOTH, color, sides=7))
+        parts.append(
+            tube((0, 0, hip + 0.06 * h), (0, 0, hip - length * h), (0.14 * g, 0.2 * g), Material.CLOTH, color, sides=7)
+        )
     if figure.outfit == "worker":
         parts.append(_torso(h, 1.08 * g, hip + 0.05 * h, neck - 0.01, VEST, material=Material.CLOTH))
-        band = tube((0, 0, 0.66 * h), (0, 0, 0.69 * h), 0.205 * g, Material.RETRO, (220, 220, 214), sides=8, capped=False)
+        band = tube(
+            (0, 0, 0.66 * h), (0, 0, 0.69 * h), 0.205 * g, Material.RETRO, (220, 220, 214), sides=8, capped=False
+        )
         parts += [band, ball_head(np.array([0.01, 0, 0.955 * h]), clothes, helmet=(236, 206, 44))]
     if figure.outfit == "police":
-        parts.append(ball(np.array([0.02, 0, 0.985 * h]), (0.13, 0.115, 0.05), Material.CLOTH, (18, 22, 40), rings=3, sides=7))
+        parts.append(
+            ball(np.array([0.02, 0, 0.985 * h]), (0.13, 0.115, 0.05), Material.CLOTH, (18, 22, 40), rings=3, sides=7)
+        )
     if figure.load == "backpack":
-        parts.append(box((0.18, 0.3, 0.42), (-0.2 * g, 0, 0.7 * h), Material.CLOTH, clothes.legs, top_scale=(0.8, 0.85)))
+        parts.append(
+            box((0.18, 0.3, 0.42), (-0.2 * g, 0, 0.7 * h), Material.CLOTH, clothes.legs, top_scale=(0.8, 0.85))
+        )
     elif figure.load == "bag":
         parts.append(box((0.34, 0.12, 0.28), (0.02, 0.32 * g, 0.36 * h), Material.CLOTH, clothes.hair))
     elif figure.load == "umbrella":
         parts.append(tube((0.2, 0.22, 0.7 * h), (0.12, 0.1, h + 0.3), 0.012, Material.METAL, (60, 60, 60), sides=4))
-        parts.append(tube((0.12, 0.1, h + 0.12), (0.12, 0.1, h + 0.36), (0.52, 0.04), Material.CLOTH, clothes.top, sides=8))
+        parts.append(
+            tube((0.12, 0.1, h + 0.12), (0.12, 0.1, h + 0.36), (0.52, 0.04), Material.CLOTH, clothes.top, sides=8)
+        )
     return join(parts)
 
 
 def _torso(h: float, g: float, low: float, high: float, color: Color, material: Material = Material.CLOTH) -> Mesh:
     """Hips, waist, chest and shoulders as one skin."""
-    rows = ((low - 0.03 * h, 0.11, 0.155), (low + 0.3 * (high - low), 0.105, 0.14), (low + 0.75 * (high - low), 0.125, 0.19),
-            (high - 0.01 * h, 0.07, 0.17), (high + 0.01 * h, 0.05, 0.07))
+    rows = (
+        (low - 0.03 * h, 0.11, 0.155),
+        (low + 0.3 * (high - low), 0.105, 0.14),
+        (low + 0.75 * (high - low), 0.125, 0.19),
+        (high - 0.01 * h, 0.07, 0.17),
+        (high + 0.01 * h, 0.05, 0.07),
+    )
     angle = np.arange(8) * (2 * np.pi / 8)
     section = [np.stack([g * a * np.cos(angle), g * b * np.sin(angle), np.full(8, z)], 1) for z, a, b in rows]
     return loft(np.array(section), material, color)
@@ -139,7 +156,9 @@ def _leg(h: float, g: float, hip: float, side: int, angle: float, color: Color, 
     knee = joint + 0.27 * h * np.array([np.sin(angle), 0, -np.cos(angle)])
     ankle = knee + 0.22 * h * np.array([np.sin(angle - bend), 0, -np.cos(angle - bend)])
     ankle[2] = max(ankle[2], 0.05)
-    foot = box((0.24, 0.09, 0.08), (ankle[0] + 0.06, ankle[1], max(ankle[2] - 0.03, 0.04)), Material.RUBBER, (36, 34, 34))
+    foot = box(
+        (0.24, 0.09, 0.08), (ankle[0] + 0.06, ankle[1], max(ankle[2] - 0.03, 0.04)), Material.RUBBER, (36, 34, 34)
+    )
     return [limb(joint, knee, (0.085 * g, 0.06 * g), color), limb(knee, ankle, (0.06 * g, 0.045 * g), color), foot]
 
 

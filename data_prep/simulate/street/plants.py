@@ -30,7 +30,9 @@ def tree(rng: np.random.Generator, height: float | None = None) -> Mesh:
     if kind == "conifer":
         level = np.linspace(clear * 0.6, 0.97 * height, 7)
         center = np.column_stack([np.zeros((7, 2)), level])
-        radius = np.column_stack([np.repeat((0.24 * height * (1 - level / height) + 0.25)[:, None], 2, 1), np.full(7, 0.09 * height)])
+        radius = np.column_stack(
+            [np.repeat((0.24 * height * (1 - level / height) + 0.25)[:, None], 2, 1), np.full(7, 0.09 * height)]
+        )
         parts.append(tube(fork, (0, 0, 0.95 * height), (0.8 * thick, 0.02), Material.BARK, bark, sides=5, capped=False))
     else:
         count = int(rng.integers(4, 8))
@@ -40,14 +42,20 @@ def tree(rng: np.random.Generator, height: float | None = None) -> Mesh:
         level = rng.uniform(clear + 0.18 * height, 0.84 * height, count)
         center = np.column_stack([lean[0] + reach * np.cos(angle), lean[1] + reach * np.sin(angle), level])
         size = height * rng.uniform(0.13, 0.2, (count, 1)) * (1.0 if kind == "broad" else 0.75)
-        radius = size * np.column_stack([np.ones(count), np.ones(count), np.full(count, 0.8 if kind == "broad" else 1.5)])
+        radius = size * np.column_stack(
+            [np.ones(count), np.ones(count), np.full(count, 0.8 if kind == "broad" else 1.5)]
+        )
         for k in range(min(count, 4)):
             parts.append(tube(fork, center[k], (0.55 * thick, 0.03), Material.BARK, bark, sides=4, capped=False))
-    parts.append(leaves(rng, center, radius, green, per_blob=44 if kind != "conifer" else 26, size=0.055 * height + 0.12))
+    parts.append(
+        leaves(rng, center, radius, green, per_blob=44 if kind != "conifer" else 26, size=0.055 * height + 0.12)
+    )
     return join(parts)
 
 
-def leaves(rng: np.random.Generator, center: NDArray, radius: NDArray, green: NDArray, per_blob: int, size: float) -> Mesh:
+def leaves(
+    rng: np.random.Generator, center: NDArray, radius: NDArray, green: NDArray, per_blob: int, size: float
+) -> Mesh:
     """Clusters of leaves as small tilted cards in the shells of ellipsoids, centre [B, 3] and half-axes [B, 3]."""
     count = len(center) * per_blob
     direction = rng.normal(size=(count, 3))
@@ -73,11 +81,22 @@ def _fronds(rng: np.random.Generator, top: NDArray, reach: float, green: NDArray
     corner = []
     for angle in np.arange(9) * (2 * np.pi / 9) + rng.uniform(0, 0.5):
         out, across = np.array([np.cos(angle), np.sin(angle), 0.0]), np.array([-np.sin(angle), np.cos(angle), 0.0])
-        line = [top, top + 0.45 * reach * out + [0, 0, 0.25 * reach], top + 0.85 * reach * out, top + reach * out - [0, 0, 0.35 * reach]]
+        line = [
+            top,
+            top + 0.45 * reach * out + [0, 0, 0.25 * reach],
+            top + 0.85 * reach * out,
+            top + reach * out - [0, 0, 0.35 * reach],
+        ]
         width = [0.08, 0.22, 0.18, 0.04]
         for k in range(3):
-            corner.append([line[k] - width[k] * across, line[k + 1] - width[k + 1] * across, line[k + 1] + width[k + 1] * across,
-                           line[k] + width[k] * across])
+            corner.append(
+                [
+                    line[k] - width[k] * across,
+                    line[k + 1] - width[k + 1] * across,
+                    line[k + 1] + width[k + 1] * across,
+                    line[k] + width[k] * across,
+                ]
+            )
     color = np.clip(green * rng.uniform(0.8, 1.2, (len(corner), 1)), 5, 250).astype(np.uint8)
     return quads(np.array(corner), Material.FOLIAGE, color)
 
@@ -104,9 +123,7 @@ def hedge(rng: np.random.Generator, length: float) -> Mesh:
 def _core(x: float, y: float, z: float) -> NDArray:
     """The dark inside of a hedge: four walls and a lid, [5, 4, 3]."""
     base = np.array([[-x, -y], [x, -y], [x, y], [-x, y]])
-    walls = [
-        [[*base[k], 0.0], [*base[(k + 1) % 4], 0.0], [*base[(k + 1) % 4], z], [*base[k], z]] for k in range(4)
-    ]
+    walls = [[[*base[k], 0.0], [*base[(k + 1) % 4], 0.0], [*base[(k + 1) % 4], z], [*base[k], z]] for k in range(4)]
     return np.array([*walls, [[*corner, z] for corner in base]])
 
 
@@ -117,5 +134,8 @@ def bush(rng: np.random.Generator) -> Mesh:
     center = np.column_stack([rng.normal(0, 0.35, (count, 2)), np.full(count, 0.7 * size)])
     radius = np.full((count, 3), size) * rng.uniform(0.8, 1.2, (count, 3))
     green = np.array(GREENS[int(rng.integers(len(GREENS)))])
-    core = [ball(c, 0.7 * r, Material.FOLIAGE, tuple((green * 0.6).astype(int)), rings=3, sides=6) for c, r in zip(center, radius, strict=True)]
+    core = [
+        ball(c, 0.7 * r, Material.FOLIAGE, tuple((green * 0.6).astype(int)), rings=3, sides=6)
+        for c, r in zip(center, radius, strict=True)
+    ]
     return join([leaves(rng, center, radius, green, per_blob=40, size=0.2), *core])

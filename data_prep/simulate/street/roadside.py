@@ -19,7 +19,12 @@ def traffic_cone(rng: np.random.Generator) -> Mesh:
     low, top = (0.09, 0.06) if slim else (rng.uniform(0.13, 0.17), 0.03)
     edges = np.array([0.04, 0.45, 0.62, 0.78, 1.0]) * height
     radius = low + (top - low) * (edges - edges[0]) / (edges[-1] - edges[0])
-    kinds = ((Material.PLASTIC, ORANGE), (Material.RETRO, WHITE), (Material.PLASTIC, ORANGE), (Material.PLASTIC, ORANGE))
+    kinds = (
+        (Material.PLASTIC, ORANGE),
+        (Material.RETRO, WHITE),
+        (Material.PLASTIC, ORANGE),
+        (Material.PLASTIC, ORANGE),
+    )
     foot = rng.uniform(0.32, 0.42)
     parts = [box((foot, foot, 0.05), (0, 0, 0.025), Material.RUBBER, (52, 48, 46))]
     for k, (material, color) in enumerate(kinds):
@@ -32,17 +37,36 @@ def barrier(rng: np.random.Generator, kind: str) -> Mesh:
     if kind in ("concrete", "water"):
         length, height = rng.uniform(1.7, 2.1), rng.uniform(0.8, 1.05)
         color: Color = (168, 166, 160) if kind == "concrete" else (ORANGE if rng.random() < 0.5 else WHITE)
-        outline = np.array([[-0.28, 0.0], [0.28, 0.0], [0.26, 0.12], [0.12, 0.4], [0.08, height], [-0.08, height], [-0.12, 0.4],
-                            [-0.26, 0.12]])
+        outline = np.array(
+            [
+                [-0.28, 0.0],
+                [0.28, 0.0],
+                [0.26, 0.12],
+                [0.12, 0.4],
+                [0.08, height],
+                [-0.08, height],
+                [-0.12, 0.4],
+                [-0.26, 0.12],
+            ]
+        )
         material = Material.CONCRETE if kind == "concrete" else Material.PLASTIC
         return extrude(outline, -0.5 * length, 0.5 * length, material, color, axis="y")
     if kind == "board":
-        parts = [both_sides(box((0.6, 0.08, 0.06), (0, 0.8, 0.03), Material.RUBBER, DARK)),
-                 both_sides(box((0.06, 0.06, 1.0), (0, 0.8, 0.5), Material.METAL, (170, 170, 168)))]
+        parts = [
+            both_sides(box((0.6, 0.08, 0.06), (0, 0.8, 0.03), Material.RUBBER, DARK)),
+            both_sides(box((0.06, 0.06, 1.0), (0, 0.8, 0.5), Material.METAL, (170, 170, 168))),
+        ]
         for z in (0.45, 0.85):
             for k in range(6):
                 color = (196, 30, 30) if k % 2 else WHITE
-                parts.append(box((0.03, 0.3, 0.2), (0, -0.75 + 0.3 * k, z), Material.RETRO if k % 2 == 0 else Material.PLASTIC, color))
+                parts.append(
+                    box(
+                        (0.03, 0.3, 0.2),
+                        (0, -0.75 + 0.3 * k, z),
+                        Material.RETRO if k % 2 == 0 else Material.PLASTIC,
+                        color,
+                    )
+                )
         return join(parts)
     parts = [both_sides(box((0.7, 0.05, 0.05), (0, 0.9, 0.03), Material.METAL, (160, 162, 164)))]
     for z in (0.2, 1.08):

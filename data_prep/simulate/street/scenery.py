@@ -77,14 +77,27 @@ def _on_lot(stage: Stage, lot: Lot, along: float, deep: float) -> tuple[NDArray,
 
 def _build(stage: Stage, lot: Lot) -> None:
     rng = stage.rng
-    make = {"offices": buildings.offices, "apartments": buildings.apartments, "shops": buildings.shops,
-            "houses": buildings.house}[lot.kind]
-    setback = {"offices": rng.uniform(0.5, 7.0), "apartments": rng.uniform(1.5, 7.0), "shops": 0.3, "houses": rng.uniform(3, 8)}
+    make = {
+        "offices": buildings.offices,
+        "apartments": buildings.apartments,
+        "shops": buildings.shops,
+        "houses": buildings.house,
+    }[lot.kind]
+    setback = {
+        "offices": rng.uniform(0.5, 7.0),
+        "apartments": rng.uniform(1.5, 7.0),
+        "shops": 0.3,
+        "houses": rng.uniform(3, 8),
+    }
     back = setback[lot.kind]
     width = lot.length - (1.0 if lot.kind == "shops" else rng.uniform(2.0, 5.0))
     depth = min(lot.depth - back - 1.0, rng.uniform(9.0, 13.0) if lot.kind == "houses" else rng.uniform(13.0, 24.0))
     xy, yaw = _on_lot(stage, lot, 0.5, back / lot.depth)
-    mesh = buildings.ring_building(rng, 0.4 * width) if lot.kind == "offices" and rng.random() < 0.15 else make(rng, width, depth)
+    mesh = (
+        buildings.ring_building(rng, 0.4 * width)
+        if lot.kind == "offices" and rng.random() < 0.15
+        else make(rng, width, depth)
+    )
     stage.put(mesh, "static.manmade", xy, yaw)
     if back > 3.0:
         _front_garden(stage, lot, back)
@@ -152,7 +165,9 @@ def _construction_site(stage: Stage, lot: Lot) -> None:
         xy, yaw = _on_lot(stage, lot, along + rng.uniform(-0.05, 0.05), deep)
         draw = rng.random()
         if draw < 0.7:
-            stage.park("vehicle.construction", construction_vehicle(rng), xy, rng.uniform(-np.pi, np.pi), "vehicle.parked")
+            stage.park(
+                "vehicle.construction", construction_vehicle(rng), xy, rng.uniform(-np.pi, np.pi), "vehicle.parked"
+            )
         elif draw < 0.85:
             stage.park("vehicle.truck", truck(rng), xy, yaw, "vehicle.parked")
         else:
@@ -162,7 +177,9 @@ def _construction_site(stage: Stage, lot: Lot) -> None:
         stage.stand("human.pedestrian.construction_worker", xy, rng.uniform(-np.pi, np.pi))
     for _ in range(int(rng.integers(1, 5))):
         xy, _ = _on_lot(stage, lot, rng.uniform(0.1, 0.9), rng.uniform(0.04, 0.15))
-        make, category = ((debris, "movable_object.debris"), (traffic_cone, "movable_object.trafficcone"))[int(rng.integers(2))]
+        make, category = ((debris, "movable_object.debris"), (traffic_cone, "movable_object.trafficcone"))[
+            int(rng.integers(2))
+        ]
         stage.park(category, make(rng), xy, rng.uniform(-np.pi, np.pi), "")
 
 
@@ -214,7 +231,13 @@ def _park_at(stage: Stage, road: Road, s: float, d: float, side: int, width: flo
     elif draw < 0.92:
         for k in range(int(rng.integers(1, 4))):
             along = road.curve.at(s + 1.1 * k - 1.1, d)
-            stage.park("vehicle.motorcycle", motorcycle(rng, rider=False), along, yaw + 0.5 * np.pi * side, "cycle.without_rider")
+            stage.park(
+                "vehicle.motorcycle",
+                motorcycle(rng, rider=False),
+                along,
+                yaw + 0.5 * np.pi * side,
+                "cycle.without_rider",
+            )
     else:
         mesh = truck(rng)
         low, high = mesh.bounds()
@@ -297,8 +320,19 @@ def _parked_bicycles(stage: Stage, road: Road, s: float, d: float, heading: floa
     rng = stage.rng
     count = int(rng.integers(1, 5))
     if count >= 3 and rng.random() < 0.5:
-        stage.park("static_object.bicycle_rack", bicycle_rack(rng, count), road.curve.at(s + 0.45 * (count - 1), d),
-                   heading + 0.5 * np.pi, "")
+        stage.park(
+            "static_object.bicycle_rack",
+            bicycle_rack(rng, count),
+            road.curve.at(s + 0.45 * (count - 1), d),
+            heading + 0.5 * np.pi,
+            "",
+        )
     for k in range(count):
         xy = road.curve.at(s + 0.9 * k + 0.25, d)
-        stage.park("vehicle.bicycle", bicycle(rng, rider=False), xy, heading + 0.5 * np.pi + rng.normal(0, 0.12), "cycle.without_rider")
+        stage.park(
+            "vehicle.bicycle",
+            bicycle(rng, rider=False),
+            xy,
+            heading + 0.5 * np.pi + rng.normal(0, 0.12),
+            "cycle.without_rider",
+        )

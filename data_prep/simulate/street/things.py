@@ -133,7 +133,9 @@ def frame_at(ground: Ground, xy: Sequence[float] | NDArray, yaw: float, *, tilte
     return frames_along(ground, xy[None], np.array([yaw]), tilted=tilted)[0]
 
 
-def frames_along(ground: Ground, xy: NDArray, yaw: NDArray, *, tilted: bool, offset: float | None = None) -> NDArray[np.float64]:
+def frames_along(
+    ground: Ground, xy: NDArray, yaw: NDArray, *, tilted: bool, offset: float | None = None
+) -> NDArray[np.float64]:
     """scene_from_thing [N, 4, 4] at xy [N, 2] with headings yaw [N].
 
     Args:

@@ -88,7 +88,11 @@ def drive(
             paths.append(ego_path)
         else:
             paths.append(_populate(rng, street, lane, duration, density))
-    paths += [_cyclists(rng, lane, duration, street.hand) for lane in street.lanes if _outermost(street, lane) and rng.random() < 0.3]
+    paths += [
+        _cyclists(rng, lane, duration, street.hand)
+        for lane in street.lanes
+        if _outermost(street, lane) and rng.random() < 0.3
+    ]
     things: list[Thing] = []
     trip: Track | None = None
     for path in paths:
@@ -138,8 +142,11 @@ def _populate(
         gap = rng.uniform(1.5, 3.0) if waiting else wish * HEADWAY + rng.exponential(22.0 / density)
         front = here - gap
         blocked = front > keep_free[0] and front - length < keep_free[1] and keep_free != (0.0, 0.0)
-        inside = any(low - 2.0 < front and front - length < high + 2.0 for (low, high), h in zip(lane.through, lane.stop, strict=True)
-                     if h[0] in halts)
+        inside = any(
+            low - 2.0 < front and front - length < high + 2.0
+            for (low, high), h in zip(lane.through, lane.stop, strict=True)
+            if h[0] in halts
+        )
         if not blocked and not inside:
             vehicles.append(Vehicle(parts, length, front, 0.0 if waiting else wish, wish))
         here = front - length if not blocked else min(front - length, keep_free[0])
@@ -150,7 +157,8 @@ def _populate(
 
 def _draw_vehicle(rng: np.random.Generator) -> tuple[list[tuple[str, Mesh, float]], float]:
     kind = rng.choice(
-        ["car", "truck", "bus", "bendy", "trailer", "motorcycle", "machine"], p=[0.73, 0.1, 0.04, 0.02, 0.035, 0.065, 0.01]
+        ["car", "truck", "bus", "bendy", "trailer", "motorcycle", "machine"],
+        p=[0.73, 0.1, 0.04, 0.02, 0.035, 0.065, 0.01],
     )
     if kind == "car":
         meshes = [("vehicle.car", car(rng))]
@@ -206,7 +214,9 @@ def _follow(path: Path, steps: int) -> tuple[NDArray, NDArray]:
         stops_first = lead_rear > halt
         gap = np.where(stops_first, halt + STANDSTILL_GAP - 0.5, lead_rear) - here
         approach = np.where(stops_first, now, now - lead_speed)
-        desired = STANDSTILL_GAP + np.maximum(0.0, now * HEADWAY + now * approach / (2 * np.sqrt(ACCELERATION * BRAKING)))
+        desired = STANDSTILL_GAP + np.maximum(
+            0.0, now * HEADWAY + now * approach / (2 * np.sqrt(ACCELERATION * BRAKING))
+        )
         pull = ACCELERATION * (1 - (now / wish) ** 4 - (desired / np.maximum(gap, 0.3)) ** 2)
         pull = np.clip(pull, -6.0, ACCELERATION)
         following = np.maximum(now + STEP * pull, 0.0)

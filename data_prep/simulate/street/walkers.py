@@ -70,7 +70,9 @@ def _on_crossing(stage: Stage, crossing: Crossing, duration: float) -> None:
     heading = float(road.curve.heading_at(s)) + 0.5 * np.pi * direction
     moved = np.abs(np.diff(d, prepend=d[0]))
     now = np.append(moved[1:], moved[-1]) / STEP
-    _walk(stage, draw_category(rng), road.curve.at(np.full(len(d), s), d), np.full(len(d), heading), now, np.cumsum(moved))
+    _walk(
+        stage, draw_category(rng), road.curve.at(np.full(len(d), s), d), np.full(len(d), heading), now, np.cumsum(moved)
+    )
 
 
 def _walk_is_green(stage: Stage, crossing: Crossing) -> bool:
@@ -87,7 +89,13 @@ def _walk(stage: Stage, category: str, xy: NDArray, yaw: NDArray, speed: float |
     meshes = tuple(person(figure, k / PHASES, walking=True) for k in range(PHASES))
     pose = frames_along(stage.ground, xy, yaw, tilted=False)
     count = len(xy)
-    track = Track(-BEFORE, pose, np.broadcast_to(np.asarray(speed, float), (count,)), way + stage.rng.uniform(0, STRIDE), np.ones(count, bool))
+    track = Track(
+        -BEFORE,
+        pose,
+        np.broadcast_to(np.asarray(speed, float), (count,)),
+        way + stage.rng.uniform(0, STRIDE),
+        np.ones(count, bool),
+    )
     stage.things.append(Thing(category, meshes, track, "pedestrian.standing", "pedestrian.moving", STRIDE))
 
 
@@ -112,7 +120,13 @@ def _work_zone(stage: Stage, index: int, side: int, low: float, length: float) -
         if kind == "cones":
             stage.park("movable_object.trafficcone", traffic_cone(rng), xy, rng.uniform(-3, 3), "")
         else:
-            stage.park("movable_object.barrier", barrier(rng, kind), road.curve.at(s, line + 0.5 * side), heading + 0.5 * np.pi, "")
+            stage.park(
+                "movable_object.barrier",
+                barrier(rng, kind),
+                road.curve.at(s, line + 0.5 * side),
+                heading + 0.5 * np.pi,
+                "",
+            )
     for s in (low - 2.0, low + length + 1.0):
         stage.park("movable_object.trafficcone", traffic_cone(rng), road.curve.at(s, line + 0.3 * side), 0.0, "")
     behind = line + side * (1.6 + road.verge)
@@ -122,4 +136,10 @@ def _work_zone(stage: Stage, index: int, side: int, low: float, length: float) -
     if rng.random() < 0.35 and road.verge + road.sidewalk > 3.4:
         s = low + 0.5 * length
         yaw = float(road.curve.heading_at(s))
-        stage.park("vehicle.construction", construction_vehicle(rng), road.curve.at(s, line + 2.1 * side), yaw, "vehicle.parked")
+        stage.park(
+            "vehicle.construction",
+            construction_vehicle(rng),
+            road.curve.at(s, line + 2.1 * side),
+            yaw,
+            "vehicle.parked",
+        )

@@ -12,7 +12,7 @@ from data_prep.simulate.categories import LABEL
 from data_prep.simulate.mesh import Mesh
 from data_prep.simulate.street.buildings import skyline
 from data_prep.simulate.street.car_parks import CarPark, car_park, driveway
-from data_prep.simulate.street.ground import Ground, lay_ground
+from data_prep.simulate.street.ground import lay_ground
 from data_prep.simulate.street.layout import Street, lay_out
 from data_prep.simulate.street.lots import Lot, divide_into_lots
 from data_prep.simulate.street.paint import Paint, paint_road
