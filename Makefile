@@ -23,8 +23,9 @@ $(STAMP): pyproject.toml setup.py $(wildcard csrc/*.cpp csrc/*.h csrc/*/*.cpp cs
 demo: setup
 	$(BIN)/python benchmarks/demo.py
 
+# One thread for each worker: several on the same core wait for each other more than they work.
 test: setup
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

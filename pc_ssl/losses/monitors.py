@@ -1,0 +1,42 @@
+"""Signs of collapse: cheap numbers beside the loss that tell whether embeddings still say anything."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MAX_ROWS = 1024  # effective rank and uniformity are computed on so many rows at most
+
+
+@torch.no_grad()
+def collapse_monitors(first: Tensor, second: Tensor) -> dict[str, Tensor]:
+    """Monitors of embeddings of the same points in two views.
+
+    Args:
+        first: [S, D] of unit length.
+        second: [S, D] of unit length; row i is the same point as row i of `first`.
+
+    Returns:
+        Scalars in float32; all zero when S is below 2.
+        "feature_std": mean over the D channels of the standard deviation, times sqrt(D): 1 when spread evenly over the
+            sphere, 0 when collapsed to a point.
+        "effective_rank": exp of the entropy of the normalised singular values of the centred embeddings, 1..D (Roy and
+            Vetterli, "The effective rank", EUSIPCO 2007, Sec. 2).
+        "alignment": mean squared distance of the two views of a point; 0 is perfect (Wang and Isola, "Understanding
+            Contrastive Representation Learning through Alignment and Uniformity", ICML 2020, Sec. 4.1.1, alpha = 2).
+        "uniformity": log of the mean of exp(-2 d^2) over pairs of different points; the lower, the more evenly spread
+            (same, Sec. 4.1.2, t = 2).
+    """
+    names = ("feature_std", "effective_rank", "alignment", "uniformity")
+    if len(first) < 2:
+        return {name: torch.zeros((), device=first.device) for name in names}
+    first, second = first.float(), second.float()
+    some = first[:: -(-len(first) // MAX_ROWS)]
+    singular = torch.linalg.svdvals(some - some.mean(dim=0))
+    share = singular / singular.sum().clamp(min=torch.finfo(singular.dtype).tiny)
+    return {
+        "feature_std": first.std(dim=0).mean() * first.shape[1] ** 0.5,
+        "effective_rank": torch.special.entr(share).sum().exp(),
+        "alignment": (first - second).square().sum(dim=1).mean(),
+        "uniformity": torch.pdist(some).square().mul(-2).exp().mean().log(),
+    }

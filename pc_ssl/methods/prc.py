@@ -1,0 +1,97 @@
+"""PRC: point-region contrast, the LiDAR stage of CALICO.
+
+Sun et al., "CALICO: Self-Supervised Camera-LiDAR Contrastive Pre-training for BEV Perception", ICLR 2024, Sec. 2.2. No
+public code holds the published losses. What is known of the paper, and what is reconstructed, is said in
+`losses/point_region.py`; beside that, projector and temperature are not known: the projector is ours, the temperature
+that of the authors' prototype.
+
+1. Views: two augmented views of one cloud; N points inside regions and M outside, drawn among those in both.
+2. Forward: a backbone gives a BEV map, read bilinearly at the points (or a feature for each point), and a projector and
+   L2 normalisation give p_i in the first view and q_i in the second.
+3. Loss: L = alpha * PLRC + (1 - alpha) * RAPC (Eq. 2).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.point_region import (
+    Negatives,
+    chance_level,
+    point_level_region_contrast,
+    region_aware_point_contrast,
+)
+from pc_ssl.models.features import LidarBackbone
+from pc_ssl.structures import PairBatch, PointBatch
+from pc_ssl.views.lidar import PairViews
+
+
+class PointRegionContrast(nn.Module):
+    """Pretrains `backbone` by point-region contrast.
+
+    Args:
+        backbone: LiDAR backbone with `out_channels`, from points to BevFeatures or PointFeatures.
+        views: draws the two views and the points to contrast.
+        hidden_channels: channels of the projector's hidden layer.
+        embedding_channels: D, channels of the embeddings; 64 in the prototype.
+        temperature: of both losses; 0.1 in the prototype.
+        alpha: weight of PLRC, 1 - alpha that of RAPC; 0.5 in the paper.
+        negatives: of RAPC, "all_points" or "other_regions".
+
+    Raises:
+        ValueError: temperature is not positive, alpha is not in 0..1, or negatives has another name.
+    """
+
+    def __init__(
+        self,
+        backbone: LidarBackbone,
+        views: PairViews,
+        hidden_channels: int = 256,
+        embedding_channels: int = 64,
+        temperature: float = 0.1,
+        alpha: float = 0.5,
+        negatives: str = Negatives.ALL_POINTS,
+    ) -> None:
+        super().__init__()
+        if temperature <= 0 or not 0 <= alpha <= 1:
+            raise ValueError(f"need temperature > 0 and alpha in 0..1, got {temperature} and {alpha}")
+        self.backbone = backbone
+        self.projector = nn.Sequential(
+            nn.Linear(backbone.out_channels, hidden_channels, bias=False),
+            nn.BatchNorm1d(hidden_channels),
+            nn.ReLU(),
+            nn.Linear(hidden_channels, embedding_channels),
+        )
+        self.embedding_channels = embedding_channels
+        self.views = views
+        self.temperature, self.alpha, self.negatives = temperature, alpha, Negatives(negatives)
+
+    collate = staticmethod(PairBatch.pack)
+
+    def forward(self, batch: PairBatch) -> dict[str, Tensor]:
+        """ "loss", its terms "plrc" and "rapc", RAPC's level by chance, and `collapse_monitors`; each a scalar.
+
+        Points are contrasted with the points of all frames of the batch, on each process with its own. With fewer than
+        two of them there is nothing to contrast: all is zero, and the gradient too.
+        """
+        first = self.embed(batch.first, batch.first_row)
+        second = self.embed(batch.second, batch.second_row)
+        plrc = point_level_region_contrast(first, second, batch.region, self.temperature)
+        rapc = region_aware_point_contrast(first, second, batch.region, self.temperature, self.negatives)
+        return {
+            "loss": self.alpha * plrc + (1 - self.alpha) * rapc,
+            "plrc": plrc.detach(),
+            "rapc": rapc.detach(),
+            "rapc_by_chance": torch.tensor(chance_level(len(first)), device=first.device),
+            **collapse_monitors(first, second),
+        }
+
+    def embed(self, points: PointBatch, rows: Tensor) -> Tensor:
+        """Embeddings [S, D] of unit length, float32 under autocast too, of the points in `rows` [S]."""
+        feature = self.backbone(points).at_points(points, rows)
+        if len(rows) < 2:  # too few for batch norm
+            return feature.new_zeros(0, self.embedding_channels) + feature.sum() * 0.0
+        return normalize(self.projector(feature).float(), dim=1)

@@ -1,0 +1,164 @@
+"""Augmented views of a LiDAR scene. Points keep their order, so correspondence is a look-up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pc_ssl.geometry import BevGrid, apply, rotation_about_z
+from pc_ssl.structures import PairSample, Scene, SegmentationSample
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A random rotation about the vertical, scale, flips and shift of a whole cloud.
+
+    The defaults are CALICO's two-view augmentation: rotation in +-90 degrees and scale in 0.9..1.1 (paper), flips and a
+    normal shift of 0.5 m (prototype).
+
+    Args:
+        rotation: the angle is uniform in +-rotation, radians.
+        scale: the factor is uniform in this range.
+        flip: probability of mirroring x, and that of mirroring y.
+        shift: standard deviation of the shift along each axis, metres.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    rotation: float = math.pi / 2
+    scale: tuple[float, float] = (0.9, 1.1)
+    flip: float = 0.5
+    shift: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"Augmentation: scale must be a range of positive numbers, got {self.scale}")
+        if not 0 <= self.flip <= 1 or self.rotation < 0 or self.shift < 0:
+            raise ValueError(
+                f"Augmentation: rotation {self.rotation}, flip {self.flip}, shift {self.shift}: out of range"
+            )
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """[4, 4] float64 `view_from_lidar`."""
+        view_from_lidar = np.eye(4)
+        mirror = np.where(rng.random(2) < self.flip, -1.0, 1.0)
+        factor = rng.uniform(*self.scale)
+        turn = rotation_about_z(rng.uniform(-self.rotation, self.rotation))
+        view_from_lidar[:3, :3] = turn @ np.diag([*mirror, 1.0]) * factor
+        view_from_lidar[:3, 3] = rng.normal(0.0, self.shift, 3)
+        return view_from_lidar
+
+
+@dataclass(frozen=True)
+class SingleView:
+    """One augmented view with the class of each point, for training with labels.
+
+    Args:
+        augmentation: drawn anew for each sample.
+    """
+
+    augmentation: Augmentation
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> SegmentationSample:
+        """A view that holds every point of the scene, in the scene's order.
+
+        Raises:
+            ValueError: the scene has no labels.
+        """
+        if scene.label is None:
+            raise ValueError(f"{scene.token}: the scene has no labels")
+        return SegmentationSample(scene.token, _move(scene.points, self.augmentation.draw(rng)), scene.label)
+
+
+@dataclass(frozen=True)
+class PairViews:
+    """Two augmented views of one cloud, and points that lie in both, drawn inside and outside regions.
+
+    CALICO draws 1024 "semantic-rich" points inside regions and 1024 "semantic-less" ones outside. Where there are
+    fewer, all of them are taken; no point is drawn twice.
+
+    Args:
+        augmentation: drawn independently for each view.
+        inside: points to draw inside regions.
+        outside: points to draw outside regions.
+        keep: share of the scene's points that each view keeps, drawn independently; 1 keeps all, as CALICO does.
+        grid: only points inside this box in both views are drawn: for backbones that see no further.
+        time_column: column of `points` with the time lag, where the scene holds several sweeps: only points of lag 0
+            are drawn, as earlier sweeps belong to no region.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    augmentation: Augmentation
+    inside: int = 1024
+    outside: int = 1024
+    keep: float = 1.0
+    grid: BevGrid | None = None
+    time_column: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.inside < 0 or self.outside < 0 or self.inside + self.outside == 0:
+            raise ValueError(f"PairViews: cannot draw {self.inside} points inside and {self.outside} outside regions")
+        if not 0 < self.keep <= 1:
+            raise ValueError(f"PairViews: keep must be in (0, 1], got {self.keep}")
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> PairSample:
+        """Draw the views.
+
+        Args:
+            scene: N points.
+            rng: all randomness.
+
+        Returns:
+            Two views of at most N points each, in the scene's order, and up to inside + outside points in both; those
+            inside regions come first.
+        """
+        views, rows = [], []
+        drawable = torch.ones(len(scene.points), dtype=torch.bool)
+        if self.time_column is not None:
+            drawable = scene.points[:, self.time_column] == 0
+        for _ in range(2):
+            moved = _move(scene.points, self.augmentation.draw(rng))
+            kept = torch.from_numpy(rng.random(len(moved)) < self.keep)
+            drawable = drawable & kept
+            if self.grid is not None:
+                drawable = drawable & self.grid.voxel_of(moved[:, :3])[1]
+            views.append(moved[kept])
+            rows.append(kept.long().cumsum(0) - 1)
+        drawn = torch.cat(
+            [
+                _draw(drawable & (scene.region >= 0), self.inside, rng),
+                _draw(drawable & (scene.region < 0), self.outside, rng),
+            ]
+        )
+        return PairSample(
+            token=scene.token,
+            first=views[0],
+            second=views[1],
+            first_row=rows[0][drawn],
+            second_row=rows[1][drawn],
+            region=scene.region[drawn].long(),
+            num_regions=scene.num_regions,
+        )
+
+
+def _draw(candidates: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+    """Rows [min(count, number of candidates)] int64 of the mask [N], without repetition, ascending."""
+    rows = candidates.nonzero()[:, 0]
+    if len(rows) > count:
+        rows = rows[torch.from_numpy(np.sort(rng.choice(len(rows), count, replace=False)))]
+    return rows
+
+
+def _move(points: Tensor, view_from_lidar: NDArray[np.float64]) -> Tensor:
+    """Points [N, 3 + F] in the frame of the view; their features stay."""
+    moved = points.clone()
+    moved[:, :3] = torch.from_numpy(apply(view_from_lidar, points[:, :3].numpy()))
+    return moved
