@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pc_ssl.errors import UserError
 
 
@@ -26,3 +29,11 @@ def check_jpeg(path: Path, content: bytes, width: int, height: int) -> None:
         raise UserError(f"{path}: cannot be decoded as a JPEG image ({error})") from None
     if size != (width, height):
         raise UserError(f"{path}: the image has {size[0]}x{size[1]} pixels, but the tables say {width}x{height}")
+
+
+def decode_jpeg(content: bytes) -> NDArray[np.uint8]:
+    """A JPEG that `check_jpeg` has passed -> [H, W, 3] sRGB."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
+        return np.asarray(image.convert("RGB"))

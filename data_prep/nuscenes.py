@@ -96,10 +96,7 @@ class NuScenesReader:
     def frames(self, split: str | None) -> list[FrameName]:
         scenes = [scene["name"] for scene in self._tables.scene]
         if split is not None:
-            known = self.splits()
-            if split not in known:
-                raise UserError(f"{self.root / self.version}: unknown split {split!r}; known: {', '.join(known)}")
-            wanted = set(known[split])
+            wanted = set(self.splits()[split])
             scenes = [scene for scene in scenes if scene in wanted]
             if not scenes:
                 raise UserError(f"{self.root / self.version / 'scene.json'}: no scene of split {split!r} is there")
@@ -210,7 +207,7 @@ class NuScenesReader:
         intrinsic = self._numbers("calibrated_sensor", sensor, "camera_intrinsic", 9).reshape(3, 3)
         camera_from_lidar = invert(self._global_from_sensor(recording)) @ global_from_lidar
         camera = PinholeCamera(recording["width"], recording["height"], intrinsic, camera_from_lidar)
-        return CameraFile(channel, recording["filename"], camera)
+        return CameraFile(channel, recording["filename"], recording["token"], camera)
 
     def _annotation(self, token: str) -> Annotation:
         record = self._tables.get("sample_annotation", token)
@@ -236,10 +233,11 @@ class SweepFile:
 
 @dataclass(frozen=True)
 class CameraFile:
-    """A camera's image: its file below the root."""
+    """A camera's image: its file below the root, its token in the table sample_data."""
 
     channel: str
     file: str
+    token: str
     camera: PinholeCamera
 
 
@@ -288,6 +286,7 @@ class NuScenesSource:
             global_from_lidar=self.global_from_lidar,
             cameras={camera.channel: camera.camera for camera in self.cameras},
             images={camera.channel: self._image(camera) for camera in self.cameras},
+            image_names={camera.channel: camera.token for camera in self.cameras},
         )
 
     def _labels(self, kept: NDArray[np.bool_], num_points: int) -> NDArray[np.uint8] | None:

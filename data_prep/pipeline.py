@@ -9,7 +9,6 @@ rest. A frame that cannot be prepared is noted in failed.json with the reason, a
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import sys
@@ -27,6 +26,7 @@ from data_prep.reader import FrameName, Reader, Source
 from data_prep.regions import GENERATORS, RegionGenerator
 from data_prep.regions.ground import StripPlaneGround
 from data_prep.stages import frame_tensors
+from data_prep.superpixels import FROM_FOLDER, SUPERPIXELS, ImageGenerator, image_generator, is_image_generator
 from pc_ssl.data.cache import (
     MANIFEST,
     FrameEntry,
@@ -53,7 +53,8 @@ class PrepareOptions:
 
     Args:
         split: name of a split of the data set; None prepares all frames.
-        regions: names of region generators, keys of `data_prep.regions.GENERATORS`.
+        regions: region generators of points, keys of `data_prep.regions.GENERATORS`, and of images, keys of
+            `data_prep.superpixels.SUPERPIXELS` or KIND:FOLDER with a key of its FROM_FOLDER.
         ground: how ground is found.
 
     Raises:
@@ -66,13 +67,29 @@ class PrepareOptions:
 
     def __post_init__(self) -> None:
         for name in self.regions:
-            if name not in GENERATORS:
-                raise UsageError(f"regions: unknown generator {name!r}; known: {', '.join(GENERATORS)}")
+            if name not in GENERATORS and not is_image_generator(name):
+                known = ", ".join([*GENERATORS, *SUPERPIXELS, *(f"{kind}:FOLDER" for kind in FROM_FOLDER)])
+                raise UsageError(f"regions: unknown generator {name!r}; known: {known}")
             if self.regions.count(name) > 1:
                 raise UsageError(f"regions: {name!r} is named twice")
 
     def generators(self) -> dict[str, RegionGenerator]:
-        return {name: GENERATORS[name] for name in self.regions}
+        """Those of points."""
+        return {name: GENERATORS[name] for name in self.regions if name in GENERATORS}
+
+    def image_generators(self, classes: Sequence[str]) -> dict[str, ImageGenerator]:
+        """Those of images; classes: names of the data set's label classes, which pseudo labels are given for.
+
+        Raises:
+            UserError: a folder that is named does not hold what its generator needs.
+            UsageError: two have the same name in the cache.
+        """
+        named = [image_generator(text, classes) for text in self.regions if text not in GENERATORS]
+        names = [name for name, _ in named]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"regions: two generators of images have the name {twice!r}")
+        return dict(named)
 
 
 @dataclass(frozen=True)
@@ -180,13 +197,14 @@ def estimate(reader: Reader, out: Path, options: PrepareOptions, *, workers: int
     """
     _finished_frames(out, _asked(reader, options))
     frames = reader.frames(options.split)
+    images = options.image_generators(reader.classes()["label"])
     _tell_absent(reader)
     tried = sorted({round(index) for index in np.linspace(0, len(frames) - 1, SAMPLES)})
     costs, problem = [], None
     for index in [tried[0], *tried]:  # the first one once more: its first run also compiles
         try:
             begin = time.perf_counter()
-            content = _content(reader.source(frames[index]), options)
+            content = _content(reader.source(frames[index]), options, images)
             costs.append((time.perf_counter() - begin, len(content)))
         except UserError as error:
             problem = error
@@ -200,13 +218,24 @@ def estimate(reader: Reader, out: Path, options: PrepareOptions, *, workers: int
 
 
 def _asked(reader: Reader, options: PrepareOptions) -> dict[str, Any]:
-    """All that the bytes depend on besides the data, as JSON values: the manifest's options."""
+    """All that the bytes depend on besides the data, as JSON values: the manifest's options.
+
+    Raises:
+        UsageError: an unknown split; told first, as it would also be a difference to what a cache holds.
+    """
+    known = reader.splits()
+    if options.split is not None and options.split not in known:
+        raise UsageError(f"split: the data set has no {options.split!r}; known: {', '.join(known)}")
     return reader.options() | {
         "split": options.split,
         "ground": {"kind": type(options.ground).__name__, **asdict(options.ground)},
         "regions": {
             name: {"kind": type(generator).__name__, **asdict(generator)}
             for name, generator in options.generators().items()
+        },
+        "images": {
+            name: {"kind": type(generator).__name__, "tensor": generator.tensor, **asdict(generator)}
+            for name, generator in options.image_generators(reader.classes()["label"]).items()
         },
         "revision": REVISION,
     }
@@ -290,13 +319,16 @@ def _prepare_rest(
 
     frames = [frame for frame in reader.frames(options.split) if frame.token not in kept]
     _tell_absent(reader)
+    images = options.image_generators(reader.classes()["label"])
     if workers > 1:
         _compile(options)
     made: dict[str, FrameEntry] = {}
     failures = []
-    with parallel_config(backend="loky", inner_max_num_threads=1):
+    with parallel_config(
+        backend="loky", inner_max_num_threads=1, initializer=_end_with_parent, initargs=(os.getpid(),)
+    ):
         results = Parallel(n_jobs=min(workers, max(len(frames), 1)), return_as="generator_unordered")(
-            delayed(_prepare_frame)(frame, _source(reader, frame), out, options, os.getpid()) for frame in frames
+            delayed(_prepare_frame)(frame, _source(reader, frame), out, options, images) for frame in frames
         )
         for result in track(results, total=len(frames), what="preparing"):
             if isinstance(result, FrameEntry):
@@ -320,15 +352,17 @@ def _source(reader: Reader, frame: FrameName) -> Source | str:
 
 
 def _prepare_frame(
-    frame: FrameName, source: Source | str, out: Path, options: PrepareOptions, main_process: int
+    frame: FrameName,
+    source: Source | str,
+    out: Path,
+    options: PrepareOptions,
+    images: Mapping[str, ImageGenerator],
 ) -> FrameEntry | Failure:
     """Prepare and write one frame, in a worker. What cannot be written ends the run; what cannot be read, the frame."""
-    if os.getpid() != main_process:
-        _end_with_parent()
     if isinstance(source, str):
         return Failure(frame.token, frame.scene, source)
     try:
-        content = _content(source, options)
+        content = _content(source, options, images)
     except UserError as error:
         return Failure(frame.token, frame.scene, str(error))
     except Exception as error:  # a mistake of ours on one frame in thousands must not cost the others
@@ -336,10 +370,8 @@ def _prepare_frame(
     return write_frame(out, frame.scene, frame.token, frame.timestamp_us, content)
 
 
-@functools.cache
-def _end_with_parent() -> None:
-    """End this worker soon after its parent was killed; loky's workers would wait for work for five minutes more."""
-    parent = os.getppid()
+def _end_with_parent(parent: int) -> None:
+    """End this worker soon after its parent was killed; by themselves loky's workers wait five minutes for work."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -349,9 +381,9 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _content(source: Source, options: PrepareOptions) -> bytes:
+def _content(source: Source, options: PrepareOptions, images: Mapping[str, ImageGenerator]) -> bytes:
     """The frame's file."""
-    return encode_frame(frame_tensors(source.read(), options.ground, options.generators()))
+    return encode_frame(frame_tensors(source.read(), options.ground, options.generators(), images))
 
 
 def _compile(options: PrepareOptions) -> None:
@@ -360,6 +392,9 @@ def _compile(options: PrepareOptions) -> None:
     ground = options.ground(xyz)
     for generator in options.generators().values():
         generator(xyz, ~ground)
+    for name in options.regions:
+        if name in SUPERPIXELS:
+            SUPERPIXELS[name](np.zeros((48, 64, 3), np.uint8), "")
 
 
 def _finish(

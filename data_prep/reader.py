@@ -37,6 +37,7 @@ class RawFrame:
         global_from_lidar: [4, 4] float64.
         cameras: by name.
         images: the recorded JPEG file of each camera.
+        image_names: a name of each image that no other in the data set has, to find files of other tools by.
     """
 
     points: NDArray[np.float32]
@@ -48,6 +49,7 @@ class RawFrame:
     global_from_lidar: NDArray[np.float64]
     cameras: Mapping[str, PinholeCamera]
     images: Mapping[str, bytes]
+    image_names: Mapping[str, str]
 
 
 class Source(Protocol):
@@ -82,10 +84,10 @@ class Reader(Protocol):
         ...
 
     def frames(self, split: str | None) -> Sequence[FrameName]:
-        """The keyframes of a split (None: all), scene by scene, in time order.
+        """The keyframes of a split, a key of `splits()` (None: all), scene by scene, in time order.
 
         Raises:
-            UserError: an unknown split, or one without a scene in this copy.
+            UserError: no scene of the split is in this copy.
         """
         ...
 

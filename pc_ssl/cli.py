@@ -91,7 +91,7 @@ def prepare_nuscenes(
     out: Annotated[Path, typer.Option(help="Cache to write.")],
     split: Annotated[str | None, typer.Option(help="Prepare this split only, such as `train`.")] = None,
     sweeps: Annotated[int, typer.Option(help="Merge so many LiDAR sweeps, the keyframe's own included.")] = 1,
-    regions: Annotated[str, typer.Option(help="Region generators, separated by commas.")] = "dbscan",
+    regions: Annotated[str, typer.Option(help="Generators of regions and superpixels: `dbscan,slic`.")] = "dbscan",
     workers: Workers = 1,
     dry_run: DryRun = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first frame that fails.")] = False,

@@ -15,8 +15,12 @@ from data_prep.regions.size_filter import SizeFilter
 
 
 class RegionGenerator(Protocol):
-    """Cuts one cloud into regions; a frozen dataclass, whose fields stand in the cache's manifest."""
+    """Cuts one cloud into regions; a frozen dataclass, whose fields stand in the cache's manifest.
 
+    `over_sweeps`: it gets all merged sweeps, not the key sweep alone.
+    """
+
+    over_sweeps: ClassVar[bool]
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:

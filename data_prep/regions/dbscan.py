@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ class DbscanRegions:
         keep: which clusters become regions; None keeps all.
     """
 
+    over_sweeps: ClassVar[bool] = False
     eps: float
     min_points: int
     dimensions: int

@@ -36,14 +36,15 @@ IGNORE = "ignore"  # name of class 0 of the point labels
 class Field:
     """What a frame's tensor must be: letters in the shape stand for lengths that are equal within one frame.
 
-    N points, C columns of a point, M boxes; under one camera: B bytes, P point-pixel pairs.
+    N points, C columns of a point, M boxes; under one camera: B bytes, P point-pixel pairs, H rows, W columns.
     """
 
     dtype: str
     shape: tuple[int | str, ...]
 
 
-# A name that ends in "/" stands for one tensor per region generator or camera: region/dbscan, image/CAM_FRONT.
+# A name that ends in "/" stands for one tensor per region generator or camera: region/dbscan, image/CAM_FRONT,
+# superpixel/slic/CAM_FRONT.
 FIELDS: dict[str, Field] = {
     "points": Field("float32", ("N", "C")),  # x y z [m, LiDAR frame], intensity [0, 1], time lag [s] if several sweeps
     "ground": Field("bool", ("N",)),
@@ -58,9 +59,12 @@ FIELDS: dict[str, Field] = {
     "camera_from_lidar/": Field("float32", (4, 4)),  # through the global frame, each sensor at its own time
     "pixel/": Field("float32", ("P", 2)),  # u v: column, row
     "point/": Field("int32", ("P",)),  # row of `points` seen at that pixel
+    "superpixel/": Field("int32", ("H", "W")),  # generator/camera; 0..S-1, -1 none; as large as the image
+    "pseudo_label/": Field("uint8", ("H", "W")),  # generator/camera; index into classes["label"], 0 ignore
 }
 REQUIRED = ("points", "ground", "ego_pose", "global_from_lidar")
 PER_CAMERA = ("image/", "intrinsic/", "camera_from_lidar/", "pixel/", "point/")
+PER_IMAGE = ("superpixel/", "pseudo_label/")  # one per generator and camera
 
 
 def field_of(key: str) -> Field | None:
@@ -227,7 +231,7 @@ def shape_problems(found: Mapping[str, tuple[str, tuple[int, ...]]]) -> list[str
             continue
         if dtype != field.dtype:
             problems.append(f"{key} is {dtype}, expected {field.dtype}")
-        camera = key.partition("/")[2] if key.startswith(PER_CAMERA) else ""
+        camera = key.rpartition("/")[2] if key.startswith(PER_CAMERA + PER_IMAGE) else ""
         expected = tuple(
             size if isinstance(size, int) else lengths.setdefault((size, camera), found_size)
             for size, found_size in zip(field.shape, shape, strict=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pc_ssl.data.cache import PER_CAMERA, REQUIRED, Cache, Frame, damage_of, frame_file, shape_problems
+from pc_ssl.data.cache import PER_CAMERA, PER_IMAGE, REQUIRED, Cache, Frame, damage_of, frame_file, shape_problems
 from pc_ssl.errors import UserError
 from pc_ssl.progress import track
 
@@ -88,6 +88,7 @@ def _frame_problems(cache: Cache, index: int) -> Iterator[str]:
         yield str(error).removeprefix(f"{cache.path / entry.file}: ")
         return
     wanted = [*REQUIRED, *(f"region/{name}" for name in cache.manifest.options.get("regions", ()))]
+    wanted += _wanted_maps(frame, cache)
     missing = [key for key in wanted if key not in frame]
     form = [f"{key} is missing" for key in missing] + shape_problems(found) + list(_unpaired(frame))
     yield from form or _value_problems(frame, cache)
@@ -95,6 +96,13 @@ def _frame_problems(cache: Cache, index: int) -> Iterator[str]:
 
 def _dtype_name(dtype: torch.dtype) -> str:
     return NUMPY_NAME.get(dtype, str(dtype).removeprefix("torch."))
+
+
+def _wanted_maps(frame: Frame, cache: Cache) -> list[str]:
+    """Names of the label maps that the options asked for: one per generator of images and camera."""
+    generators = cache.manifest.options.get("images", {})
+    cameras = [key.removeprefix("image/") for key in frame.keys() if key.startswith("image/")]  # noqa: SIM118
+    return [f"{options['tensor']}/{name}/{camera}" for name, options in generators.items() for camera in cameras]
 
 
 def _unpaired(frame: Frame) -> Iterator[str]:
@@ -128,7 +136,7 @@ def _value_problems(frame: Frame, cache: Cache) -> Iterator[str]:
         yield "box holds a size that is not positive"
     for key in frame.keys():  # noqa: SIM118
         if key.startswith("image/"):
-            yield from _camera_problems(frame, key.removeprefix("image/"))
+            yield from _camera_problems(frame, key.removeprefix("image/"), cache)
 
 
 def _region_problems(key: str, region: torch.Tensor) -> Iterator[str]:
@@ -151,7 +159,16 @@ def _pose_problems(key: str, pose: torch.Tensor) -> Iterator[str]:
         yield f"{key} is not a rigid transform"
 
 
-def _camera_problems(frame: Frame, camera: str) -> Iterator[str]:
+def _label_map_problems(key: str, label: torch.Tensor, size: tuple[int, int], cache: Cache) -> Iterator[str]:
+    if tuple(label.shape) != size:
+        yield f"{key} has {label.shape[1]}x{label.shape[0]} pixels, but its image has {size[1]}x{size[0]}"
+    elif key.startswith("superpixel/") and int(label.min()) < -1:
+        yield f"{key} holds id {int(label.min())}, expected -1 or more"
+    elif key.startswith("pseudo_label/") and int(label.max()) >= len(cache.manifest.classes["label"]):
+        yield f"{key} holds class {int(label.max())}, but the manifest names {len(cache.manifest.classes['label'])}"
+
+
+def _camera_problems(frame: Frame, camera: str, cache: Cache) -> Iterator[str]:
     from PIL import Image
 
     try:
@@ -160,6 +177,9 @@ def _camera_problems(frame: Frame, camera: str) -> Iterator[str]:
     except (OSError, Image.DecompressionBombError) as error:
         yield f"image/{camera} cannot be decoded ({error})"
         return
+    for key in frame.keys():  # noqa: SIM118
+        if key.startswith(PER_IMAGE) and key.rpartition("/")[2] == camera:
+            yield from _label_map_problems(key, frame[key], (height, width), cache)
     pixel, point = frame[f"pixel/{camera}"], frame[f"point/{camera}"]
     if not bool(((pixel >= 0) & (pixel <= torch.tensor([width - 1, height - 1]))).all()):
         yield f"pixel/{camera} leaves the image of {width}x{height} pixels"

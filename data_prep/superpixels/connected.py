@@ -1,0 +1,106 @@
+"""Connected pieces of a label map, and small ones joined to their neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from data_prep.regions.union_find import join, number_sets, root_of
+
+
+def join_small_pieces(label: NDArray[np.int32], colour: NDArray[np.float32], least: int) -> NDArray[np.int32]:
+    """Make each connected piece of a label map a segment of its own, and join the small ones to a neighbour.
+
+    Args:
+        label: [H, W].
+        colour: [3, H, W].
+        least: pixels; a smaller piece joins the neighbour (along an edge, not a corner) of the closest mean colour,
+            all in the order of their first pixels, until none is left or no neighbour.
+
+    Returns:
+        [H, W] int32, segments 0..S - 1 numbered by their first pixels.
+    """
+    parent, size = _pieces(label)
+    total = _sums(parent, colour)
+    first, second = _borders(label.shape, parent, size, least)
+    _join(parent, size, total, first, second, least)
+    return number_sets(parent, size, 1).reshape(label.shape)
+
+
+@njit(cache=True, nogil=True)
+def _pieces(label: NDArray) -> tuple[NDArray, NDArray]:
+    """Forest of the pixels [H W], in which pixels of a piece share a root, and its size at the root."""
+    height, width = label.shape
+    parent = np.arange(height * width)
+    size = np.ones(height * width, np.int64)
+    for y in range(height):
+        for x in range(width):
+            item = y * width + x
+            if x > 0 and label[y, x] == label[y, x - 1]:
+                a, b = root_of(parent, item - 1), root_of(parent, item)
+                if a != b:
+                    join(parent, size, a, b)
+            if y > 0 and label[y, x] == label[y - 1, x]:
+                a, b = root_of(parent, item - width), root_of(parent, item)
+                if a != b:
+                    join(parent, size, a, b)
+    for item in range(len(parent)):
+        parent[item] = root_of(parent, item)
+    return parent, size
+
+
+@njit(cache=True, nogil=True)
+def _sums(parent: NDArray, colour: NDArray) -> NDArray:
+    """[H W, 3]: the sum of the colours of each piece, at its root; `parent` names roots."""
+    plane = colour.reshape(3, -1)
+    total = np.zeros((len(parent), 3))
+    for item in range(len(parent)):
+        for channel in range(3):
+            total[parent[item], channel] += plane[channel, item]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _borders(shape: tuple[int, int], parent: NDArray, size: NDArray, least: int) -> tuple[NDArray, NDArray]:
+    """Roots of two pieces that touch, at least one of them small; pairs may come several times."""
+    height, width = shape
+    first, second = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
+    for y in range(height):
+        for x in range(width):
+            item = y * width + x
+            for there, neighbour in ((x + 1 < width, item + 1), (y + 1 < height, item + width)):
+                if there and parent[item] != parent[neighbour]:
+                    if min(size[parent[item]], size[parent[neighbour]]) < least:
+                        first.append(parent[item])
+                        second.append(parent[neighbour])
+    return np.array(first), np.array(second)
+
+
+@njit(cache=True, nogil=True)
+def _join(parent: NDArray, size: NDArray, total: NDArray, first: NDArray, second: NDArray, least: int) -> None:
+    """Join small pieces to their closest neighbours in rounds: each round looks at each border once."""
+    closest = np.full(len(parent), -1, np.int64)
+    distance = np.full(len(parent), np.inf)
+    while True:
+        for i in range(len(first)):
+            a, b = root_of(parent, first[i]), root_of(parent, second[i])
+            if a == b:
+                continue
+            between = 0.0
+            for channel in range(3):
+                between += (total[a, channel] / size[a] - total[b, channel] / size[b]) ** 2
+            for small, other in ((a, b), (b, a)):
+                if size[small] < least and between < distance[small]:
+                    closest[small], distance[small] = other, between
+        joined = False
+        for piece in range(len(parent)):
+            if closest[piece] >= 0:
+                a, b = root_of(parent, piece), root_of(parent, closest[piece])
+                if a != b and size[a] < least:
+                    total[min(a, b)] += total[max(a, b)]
+                    join(parent, size, a, b)
+                    joined = True
+                closest[piece], distance[piece] = -1, np.inf
+        if not joined:
+            return

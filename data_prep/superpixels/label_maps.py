@@ -1,0 +1,59 @@
+"""Superpixels that another tool made: a folder of PNG label maps (SAM, SEEM, SLidR's own files, ...)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pc_ssl.errors import UserError
+from pc_ssl.files import inside
+
+MODES = ("L", "P", "I;16", "I")  # one channel: 8 bits, 8 bits with a palette (its indices count), 16 bits
+
+
+@dataclass(frozen=True)
+class LabelMaps:
+    """Reads the label map of each image from `folder`/NAME.png, as large as the image; its values are the superpixels.
+
+    NAME is the image's name in its data set; nuScenes: its token in sample_data.json, as SLidR, Seal and SuperFlow
+    publish theirs.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+
+    tensor: ClassVar[str] = "superpixel"
+    folder: str
+
+    def __post_init__(self) -> None:
+        if not Path(self.folder).is_dir():
+            raise UserError(f"{self.folder}: no such folder; expected one of PNG label maps")
+
+    def __call__(self, image: NDArray[np.uint8], name: str) -> NDArray[np.int32]:
+        """image [H, W, 3]: only its size counts -> [H, W] int32, the map's values, renumbered 0..S - 1 in their order.
+
+        Raises:
+            UserError: no map of that name, or it is no PNG image of one channel, damaged, or of another size.
+        """
+        from PIL import Image
+
+        path = inside(Path(self.folder), f"{name}.png")
+        try:
+            with Image.open(path, formats=["PNG"]) as picture:
+                mode, (width, height) = picture.mode, picture.size
+                if mode in MODES and (height, width) == image.shape[:2]:
+                    value = np.array(picture)
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such label map") from None
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UserError(f"{path}: cannot be decoded as a PNG image ({error})") from None
+        if mode not in MODES:
+            raise UserError(f"{path}: is a PNG image of mode {mode}, expected one channel of 8 or 16 bits")
+        if (height, width) != image.shape[:2]:
+            expected = f"{image.shape[1]}x{image.shape[0]}"
+            raise UserError(f"{path}: has {width}x{height} pixels, but its image has {expected}")
+        return np.unique(value, return_inverse=True)[1].reshape(value.shape).astype(np.int32)
