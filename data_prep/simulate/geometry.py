@@ -95,6 +95,6 @@ class Geometry:
 def ego_mesh() -> Mesh:
     """The vehicle that carries the sensors, in the ego frame: a small hatchback with a roof rack."""
     fixed = np.random.default_rng(0)
-    body = car_body(fixed, EGO_LENGTH, 1.73, 1.5, 0.66, np.array([0.02, 0.14, 0.56, 0.76]), 0.66, (236, 236, 234))
-    rack = [box((0.06, 1.1, 0.05), (x, 0, 1.53), Material.METAL, (40, 40, 42)) for x in (-0.55, 0.25)]
+    body = car_body(fixed, EGO_LENGTH, 1.62, 1.43, 0.68, np.array([0.02, 0.14, 0.56, 0.76]), 0.66, (236, 236, 234))
+    rack = [box((0.06, 0.7, 0.05), (x, 0, 1.455), Material.METAL, (40, 40, 42)) for x in (-0.55, 0.25)]
     return join([body, *rack]).shifted(x=0.5 * EGO_LENGTH - EGO_REAR_AXLE)

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.simulate.categories import LABEL
 from data_prep.simulate.geometry import Geometry
 from data_prep.simulate.materials import Material, optics_table, window_table
 from data_prep.simulate.noise import in_window
@@ -17,9 +18,10 @@ from data_prep.simulate.street.paint import CELL, Paint
 from pc_ssl.geometry import invert
 
 RANGE_NOISE = 0.02  # metres, standard deviation; HDL-32E manual: accuracy +-2 cm
-FAINT = 0.10  # reflectivity that is seen every other time at FAINT_RANGE
-FAINT_RANGE = 62.0  # metres
-NOISE_LABEL = 0
+FAINT = 0.04  # reflectivity that is seen every other time at FAINT_RANGE metres
+FAINT_RANGE = 62.0
+STRENGTH = 190.0  # intensity of a white surface that faces the sensor
+NO_RETURN_LABEL = LABEL["vehicle.ego"]  # nuScenes labels what lies at the sensor so
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Sweep:
 
     Args:
         point: [N, 5] float32: x, y, z (metres, LiDAR frame at the end of the rotation), intensity 0..255, ring.
-        label: [N] uint8 lidarseg index; 0 for no return.
+        label: [N] uint8 lidarseg index; that of the ego vehicle for no return.
         owner: [N] int32 index of the thing that was hit, -1 for none.
         returned: [N] bool.
     """
@@ -107,7 +109,7 @@ class Lidar:
         point[:, :3] = end @ lidar_from_scene[:3, :3].T + lidar_from_scene[:3, 3]
         point[:, 3] = np.where(returned, intensity, np.floor(1 + 30 * draw[:, 0] ** 3))
         point[:, 4] = self.pattern.ring
-        label = np.where(returned, skin.label[hits.triangle], np.uint8(NOISE_LABEL))
+        label = np.where(returned, skin.label[hits.triangle], np.uint8(NO_RETURN_LABEL))
         owner = np.where(returned, skin.owner[hits.triangle], -1).astype(np.int32)
         return Sweep(point, label.astype(np.uint8), owner, returned)
 
@@ -151,7 +153,7 @@ def _returns(ray, distance, triangle, normal, draw, bell, material, reflectivity
         if draw[i, 1] > echo**2 / (np.float32(1.0) + echo**2):
             continue
         measured[i] = far + recess + RANGE_NOISE * bell[i, 0] + rough * bell[i, 1] / max(facing, np.float32(0.25))
-        value = np.float32(100.0) * bright * (np.float32(0.35) + np.float32(0.65) * facing)
+        value = np.float32(STRENGTH) * bright * (np.float32(0.35) + np.float32(0.65) * facing)
         if kind == _RETRO:
             value *= np.float32(2.2)
         value *= np.exp(np.float32(0.22) * bell[i, 1])

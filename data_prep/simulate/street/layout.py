@@ -217,7 +217,7 @@ def _main_road(rng: np.random.Generator, trip: float) -> Road:
         curve=Curve(curve.point - middle),
         lanes=lanes,
         lane_width=rng.uniform(3.1, 3.7),
-        median=float(rng.uniform(1.2, 3.0)) if lanes >= 2 and rng.random() < 0.45 else 0.0,
+        median=float(rng.uniform(1.2, 3.0)) if rng.random() < (0.6 if lanes >= 2 else 0.25) else 0.0,
         parking=tuple(float(rng.uniform(2.1, 2.5)) if rng.random() < 0.55 else 0.0 for _ in range(2)),  # type: ignore[arg-type]
         verge=float(rng.uniform(1.0, 2.5)) if rng.random() < 0.4 else 0.0,
         sidewalk=rng.uniform(1.8, 4.2),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from data_prep.simulate.street.layout import Street, free_stations
+from data_prep.simulate.street.layout import Road, Street, free_stations
 
 KINDS = ("offices", "apartments", "shops", "houses", "park", "car_park", "construction", "depot", "meadow")
 FRONTAGE = {  # metres along the road, shortest and longest
@@ -21,11 +21,12 @@ FRONTAGE = {  # metres along the road, shortest and longest
     "depot": (30.0, 50.0),
     "meadow": (20.0, 50.0),
 }
+SHORTEST = 10.0  # metres of frontage
 DISTRICTS = {  # how often each kind of lot is drawn, in the order of KINDS
-    "centre": (6, 3, 5, 0, 1.5, 1.5, 1.0, 0.2, 0.3),
-    "residential": (0.5, 4, 1.5, 6, 2, 1, 0.7, 0.2, 1),
-    "industrial": (2, 0.5, 1, 0, 0.7, 2.5, 1.5, 4, 2),
-    "park_side": (1, 1.5, 1, 2, 5, 1.5, 0.7, 0.3, 3),
+    "centre": (6, 3, 5, 0, 1.2, 1.5, 1.5, 0.2, 0.2),
+    "residential": (0.5, 4, 1.5, 6, 1.5, 1, 1.2, 0.2, 0.6),
+    "industrial": (3, 0.5, 1, 0, 0.7, 2.5, 2, 4, 1),
+    "park_side": (2, 2.5, 1, 2, 5, 1.5, 1.2, 0.3, 1),
 }
 
 
@@ -37,7 +38,7 @@ class Lot:
         kind: one of KINDS.
         road: index of the road that it lies at.
         low, high: stations of its ends on the road's curve.
-        near, far: offsets of its front (at the sidewalk) and of its back; both positive at the left, negative at the right.
+        near, far: offsets of its front (at the sidewalk) and of its back; positive at the left, negative at the right.
         area: the plot.
     """
 
@@ -74,17 +75,31 @@ def divide_into_lots(rng: np.random.Generator, street: Street) -> list[Lot]:
     lots: list[Lot] = []
     for index, road in enumerate(street.roads):
         for side in (1, -1):
-            near, usual_depth = road.back(side) + 0.4 * side, rng.uniform(26.0, 40.0)
-            for low, high in free_stations(street, index, margin=5.0):
+            near, depth = road.back(side) + 0.4 * side, rng.uniform(26.0, 40.0)
+            for low, high in free_stations(street, index, margin=2.0):
                 here = low
-                while here < high - 12.0:
+                while here < high - SHORTEST:
                     kind = str(rng.choice(KINDS, p=weight))
                     end = min(here + rng.uniform(*FRONTAGE[kind]), high)
-                    if high - end < 10.0:
+                    if high - end < SHORTEST:
                         end = high
-                    area = road.curve.strip(here, end, *sorted((near, near + side * usual_depth)), 3.0)
-                    if area.is_valid and area.area > 100.0 and not area.intersects(taken):
-                        lots.append(Lot(kind, index, here, end, near, near + side * usual_depth, area))
-                        taken = taken.union(area.buffer(0.2))
-                    here = end + rng.choice([0.5, 1.0, 3.0, 8.0], p=[0.4, 0.3, 0.2, 0.1])
+                    lot = _largest_free(taken, road, index, kind, here, end, near, side * depth)
+                    if lot is None:
+                        here += 2.0
+                        continue
+                    lots.append(lot)
+                    taken = taken.union(lot.area.buffer(0.2))
+                    here = lot.high + rng.choice([0.5, 1.0, 3.0, 8.0], p=[0.4, 0.3, 0.2, 0.1])
     return [lot for lot in lots if lot.area.within(street.extent)]
+
+
+def _largest_free(
+    taken: shapely.Geometry, road: Road, index: int, kind: str, low: float, high: float, near: float, depth: float
+) -> Lot | None:
+    """The lot at its full size, less deep, or shorter; None where all of them overlap `taken`."""
+    for end in (high, low + 0.6 * (high - low)):
+        for far in (near + depth, near + 0.65 * depth):
+            area = road.curve.strip(low, end, *sorted((near, far)), 3.0)
+            if end - low >= SHORTEST and area.is_valid and not area.intersects(taken):
+                return Lot(kind, index, low, end, near, far, area)
+    return None

@@ -32,6 +32,14 @@ class Stage:
     ground: Ground
     scenery: list[Scenery] = field(default_factory=list)
     things: list[Thing] = field(default_factory=list)
+    _closed: list[tuple[int, int, float, float]] = field(default_factory=list)
+
+    def close(self, road: int, side: int, low: float, high: float) -> None:
+        """Keep the kerb of a road free of parked vehicles between two stations."""
+        self._closed.append((road, side, low, high))
+
+    def is_closed(self, road: int, side: int, s: float) -> bool:
+        return any((road, side) == (r, k) and low < s < high for r, k, low, high in self._closed)
 
     def put(self, mesh: Mesh, label: str, xy: NDArray, yaw: float) -> None:
         """Place scenery; what would stand on the road or outside the built area is left out."""
@@ -216,7 +224,7 @@ def park_along(stage: Stage) -> None:
             d = side * (road.traffic_half + 0.5 * width)
             for low, high in free_stations(stage.street, index, margin=7.0):
                 for s in np.arange(low + 3.2, high - 3.2, 6.0):
-                    if rng.random() < full:
+                    if rng.random() < full and not stage.is_closed(index, side, s):
                         _park_at(stage, road, s + rng.uniform(-0.4, 0.4), d, side, width)
 
 

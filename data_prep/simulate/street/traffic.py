@@ -158,7 +158,7 @@ def _populate(
 def _draw_vehicle(rng: np.random.Generator) -> tuple[list[tuple[str, Mesh, float]], float]:
     kind = rng.choice(
         ["car", "truck", "bus", "bendy", "trailer", "motorcycle", "machine"],
-        p=[0.73, 0.1, 0.04, 0.02, 0.035, 0.065, 0.01],
+        p=[0.75, 0.1, 0.025, 0.01, 0.03, 0.065, 0.02],
     )
     if kind == "car":
         meshes = [("vehicle.car", car(rng))]

@@ -1,14 +1,12 @@
-"""People on foot: along the sidewalks, across the crossings, and in groups that stand; and work zones at the kerb."""
+"""People on foot: along the sidewalks, across the crossings, and in groups that stand."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.simulate.street.heavy import construction_vehicle
 from data_prep.simulate.street.layout import Crossing, free_stations
 from data_prep.simulate.street.people import PHASES, STRIDE, draw_figure, person
-from data_prep.simulate.street.roadside import barrier, traffic_cone
 from data_prep.simulate.street.scenery import Stage
 from data_prep.simulate.street.things import STEP, Thing, Track, frames_along
 from data_prep.simulate.street.traffic import AFTER, BEFORE
@@ -97,49 +95,3 @@ def _walk(stage: Stage, category: str, xy: NDArray, yaw: NDArray, speed: float |
         np.ones(count, bool),
     )
     stage.things.append(Thing(category, meshes, track, "pedestrian.standing", "pedestrian.moving", STRIDE))
-
-
-def work_zones(stage: Stage) -> None:
-    """Cones and barriers that close a part of a parking lane or of the kerb side, with workers and at times a machine."""
-    rng = stage.rng
-    for index, road in enumerate(stage.street.roads):
-        for side in (-1, 1):
-            for low, high in free_stations(stage.street, index, margin=9.0):
-                if high - low < 30.0 or rng.random() > 0.3 or road.parking[0 if side < 0 else 1] > 0:
-                    continue
-                _work_zone(stage, index, side, rng.uniform(low, high - 24.0), rng.uniform(12.0, 22.0))
-
-
-def _work_zone(stage: Stage, index: int, side: int, low: float, length: float) -> None:
-    rng = stage.rng
-    road = stage.street.roads[index]
-    line, kind = road.edge(side) - 0.12 * side, str(rng.choice(["cones", "water", "board", "concrete"]))
-    step = {"cones": 2.4, "water": 2.15, "board": 2.6, "concrete": 2.15}[kind]
-    for s in np.arange(low, low + length, step):
-        xy, heading = road.curve.at(s, line), float(road.curve.heading_at(s))
-        if kind == "cones":
-            stage.park("movable_object.trafficcone", traffic_cone(rng), xy, rng.uniform(-3, 3), "")
-        else:
-            stage.park(
-                "movable_object.barrier",
-                barrier(rng, kind),
-                road.curve.at(s, line + 0.5 * side),
-                heading + 0.5 * np.pi,
-                "",
-            )
-    for s in (low - 2.0, low + length + 1.0):
-        stage.park("movable_object.trafficcone", traffic_cone(rng), road.curve.at(s, line + 0.3 * side), 0.0, "")
-    behind = line + side * (1.6 + road.verge)
-    for _ in range(int(rng.integers(0, 4))):
-        xy = road.curve.at(low + rng.uniform(1.0, length - 1.0), behind)
-        stage.stand("human.pedestrian.construction_worker", xy, rng.uniform(-np.pi, np.pi))
-    if rng.random() < 0.35 and road.verge + road.sidewalk > 3.4:
-        s = low + 0.5 * length
-        yaw = float(road.curve.heading_at(s))
-        stage.park(
-            "vehicle.construction",
-            construction_vehicle(rng),
-            road.curve.at(s, line + 2.1 * side),
-            yaw,
-            "vehicle.parked",
-        )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data_prep.simulate.categories import LABEL
 from data_prep.simulate.mesh import Mesh
-from data_prep.simulate.street.buildings import skyline
+from data_prep.simulate.street.buildings import apartments, hall, offices, skyline
 from data_prep.simulate.street.car_parks import CarPark, car_park, driveway
 from data_prep.simulate.street.ground import lay_ground
 from data_prep.simulate.street.layout import Street, lay_out
@@ -21,7 +21,8 @@ from data_prep.simulate.street.scenery import Stage, fill_lots, furnish, park_al
 from data_prep.simulate.street.things import Scenery, Thing, Track
 from data_prep.simulate.street.traffic import drive
 from data_prep.simulate.street.trip import ego_path
-from data_prep.simulate.street.walkers import people_on_foot, work_zones
+from data_prep.simulate.street.walkers import people_on_foot
+from data_prep.simulate.street.work_zones import work_zones
 
 
 @dataclass(frozen=True)
@@ -67,23 +68,39 @@ def build_world(rng: np.random.Generator, duration: float, hand: int) -> World:
     ego, moving = drive(rng, street, ground, ego_path(rng, street, speed, turns=turns), duration, density)
     stage.things += moving
     fill_lots(stage, lots, parks)
+    work_zones(stage)
     park_along(stage)
     furnish(stage)
-    work_zones(stage)
     people_on_foot(stage, duration, rng.uniform(0.3, 1.6))
-    _wild_plants(stage, lots)
+    _hinterland(stage, lots)
     stage.scenery.append(Scenery(skyline(rng, 230.0), LABEL["static.manmade"]))
     mesh, label = ground.mesh()
     return World(street, walkway, list(parks.values()), mesh, label, paint, stage.scenery, stage.things, ego)
 
 
-def _wild_plants(stage: Stage, lots: list[Lot]) -> None:
-    """Trees and bushes on the land behind the lots."""
+def _hinterland(stage: Stage, lots: list[Lot]) -> None:
+    """Buildings, trees and bushes on the land behind the lots."""
+    rng = stage.rng
     lawn = next((surface.area for surface in stage.ground.surfaces if surface.name == "lawn"), shapely.Polygon())
     behind = lawn.difference(shapely.union_all([lot.area for lot in lots])).buffer(-2.0)
     low_x, low_y, high_x, high_y = stage.street.extent.bounds
-    count = int((high_x - low_x) * (high_y - low_y) * 0.003)
-    xy = stage.rng.uniform((low_x, low_y), (high_x, high_y), (count, 2))
+    area = (high_x - low_x) * (high_y - low_y)
+    built_up = rng.uniform(0.2, 1.0)
+    for center in rng.uniform((low_x, low_y), (high_x, high_y), (int(area * 0.0016 * built_up), 2)):
+        width, depth, yaw = rng.uniform(14.0, 34.0), rng.uniform(10.0, 18.0), rng.uniform(0, 2 * np.pi)
+        plot = _rectangle(center, width + 3.0, depth + 3.0, yaw)
+        if behind.contains(plot):
+            make = (offices, apartments, hall)[int(rng.choice(3, p=[0.35, 0.45, 0.2]))]
+            front = center + 0.5 * depth * np.array([np.sin(yaw), -np.cos(yaw)])
+            stage.put(make(rng, width, depth), "static.manmade", front, yaw)
+            behind = behind.difference(plot)
+    xy = rng.uniform((low_x, low_y), (high_x, high_y), (int(area * rng.uniform(0.002, 0.005)), 2))
     for point in xy[shapely.contains_xy(behind, xy[:, 0], xy[:, 1])]:
-        make = tree if stage.rng.random() < 0.6 else bush
-        stage.put(make(stage.rng), "static.vegetation", point, stage.rng.uniform(0, 2 * np.pi))
+        plant = tree(rng, rng.uniform(6.0, 13.0)) if rng.random() < 0.7 else bush(rng)
+        stage.put(plant, "static.vegetation", point, rng.uniform(0, 2 * np.pi))
+
+
+def _rectangle(center: NDArray, width: float, depth: float, yaw: float) -> shapely.Polygon:
+    corner = 0.5 * np.array([[-width, -depth], [width, -depth], [width, depth], [-width, depth]])
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    return shapely.Polygon(corner @ np.array([[cos, sin], [-sin, cos]]) + center)
