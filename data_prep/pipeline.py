@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ import numpy as np
 
 from data_prep.journal import JOURNAL, Journal, journal_options
 from data_prep.reader import FrameName, Reader, Source
-from data_prep.regions import GENERATORS, RegionGenerator
-from data_prep.regions.ground import StripPlaneGround
+from data_prep.regions import GENERATORS, GROUNDS, RegionGenerator
 from data_prep.stages import frame_tensors
 from data_prep.superpixels import FROM_FOLDER, SUPERPIXELS, ImageGenerator, image_generator, is_image_generator
 from pc_ssl.data.cache import (
@@ -55,7 +54,7 @@ class PrepareOptions:
         split: name of a split of the data set; None prepares all frames.
         regions: region generators of points, keys of `data_prep.regions.GENERATORS`, and of images, keys of
             `data_prep.superpixels.SUPERPIXELS` or KIND:FOLDER with a key of its FROM_FOLDER.
-        ground: how ground is found.
+        ground: how ground is found, a key of `data_prep.regions.GROUNDS`.
 
     Raises:
         UsageError: an unknown generator, or one named twice.
@@ -63,9 +62,11 @@ class PrepareOptions:
 
     split: str | None = None
     regions: tuple[str, ...] = ("dbscan",)
-    ground: StripPlaneGround = field(default_factory=StripPlaneGround)
+    ground: str = "strips"
 
     def __post_init__(self) -> None:
+        if self.ground not in GROUNDS:
+            raise UsageError(f"ground: unknown way {self.ground!r} to find it; known: {', '.join(GROUNDS)}")
         for name in self.regions:
             if name not in GENERATORS and not is_image_generator(name):
                 known = ", ".join([*GENERATORS, *SUPERPIXELS, *(f"{kind}:FOLDER" for kind in FROM_FOLDER)])
@@ -228,7 +229,7 @@ def _asked(reader: Reader, options: PrepareOptions) -> dict[str, Any]:
         raise UsageError(f"split: the data set has no {options.split!r}; known: {', '.join(known)}")
     return reader.options() | {
         "split": options.split,
-        "ground": {"kind": type(options.ground).__name__, **asdict(options.ground)},
+        "ground": {"kind": options.ground, **asdict(GROUNDS[options.ground])},
         "regions": {
             name: {"kind": type(generator).__name__, **asdict(generator)}
             for name, generator in options.generators().items()
@@ -383,13 +384,13 @@ def _end_with_parent(parent: int) -> None:
 
 def _content(source: Source, options: PrepareOptions, images: Mapping[str, ImageGenerator]) -> bytes:
     """The frame's file."""
-    return encode_frame(frame_tensors(source.read(), options.ground, options.generators(), images))
+    return encode_frame(frame_tensors(source.read(), GROUNDS[options.ground], options.generators(), images))
 
 
 def _compile(options: PrepareOptions) -> None:
     """Run the kernels once, so that workers find them compiled on the disk instead of compiling each for itself."""
-    xyz = np.zeros((options.ground.lowest, 3), np.float32)
-    ground = options.ground(xyz)
+    xyz = np.zeros((100, 3), np.float32)  # enough for ground to be looked for
+    ground = GROUNDS[options.ground](xyz)
     for generator in options.generators().values():
         generator(xyz, ~ground)
     for name in options.regions:

@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 
 from data_prep.images import decode_jpeg
 from data_prep.reader import RawFrame
-from data_prep.regions import RegionGenerator
-from data_prep.regions.ground import StripPlaneGround
+from data_prep.regions import Ground, RegionGenerator
 from data_prep.superpixels import ImageGenerator
 from pc_ssl.data.cache import FIELDS
 
 
 def frame_tensors(
     raw: RawFrame,
-    ground: StripPlaneGround,
+    ground: Ground,
     regions: Mapping[str, RegionGenerator],
     images: Mapping[str, ImageGenerator],
 ) -> dict[str, NDArray]:

@@ -92,6 +92,7 @@ def prepare_nuscenes(
     split: Annotated[str | None, typer.Option(help="Prepare this split only, such as `train`.")] = None,
     sweeps: Annotated[int, typer.Option(help="Merge so many LiDAR sweeps, the keyframe's own included.")] = 1,
     regions: Annotated[str, typer.Option(help="Generators of regions and superpixels: `dbscan,slic`.")] = "dbscan",
+    ground: Annotated[str, typer.Option(help="How ground is found: strips, patchworkpp or ransac.")] = "strips",
     workers: Workers = 1,
     dry_run: DryRun = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first frame that fails.")] = False,
@@ -105,7 +106,8 @@ def prepare_nuscenes(
     from data_prep.nuscenes import NuScenesReader
     from data_prep.pipeline import PrepareOptions, estimate, prepare
 
-    options = PrepareOptions(split=split, regions=tuple(name.strip() for name in regions.split(",") if name.strip()))
+    names = tuple(name.strip() for name in regions.split(",") if name.strip())
+    options = PrepareOptions(split=split, regions=names, ground=ground)
     reader = NuScenesReader(root, version, sweeps)
     if dry_run:
         print(estimate(reader, out, options, workers=workers).summary())

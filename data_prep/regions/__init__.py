@@ -11,7 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.regions.dbscan import DbscanRegions
+from data_prep.regions.ground import StripPlaneGround
+from data_prep.regions.ground_patchwork import PatchworkGround
+from data_prep.regions.ground_ransac import RansacGround
+from data_prep.regions.range_adaptive import RangeAdaptiveRegions
 from data_prep.regions.size_filter import SizeFilter
+
+
+class Ground(Protocol):
+    """Finds the ground of one cloud; a frozen dataclass, whose fields stand in the cache's manifest."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __call__(self, xyz: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """xyz [N, 3] metres, LiDAR frame, z up -> [N] bool, True for ground."""
+        ...
 
 
 class RegionGenerator(Protocol):
@@ -28,9 +42,16 @@ class RegionGenerator(Protocol):
         ...
 
 
+GROUNDS: dict[str, Ground] = {
+    "strips": StripPlaneGround(),  # CALICO
+    "patchworkpp": PatchworkGround(),  # TARL's kind
+    "ransac": RansacGround(thickness=0.25, trials=200),  # SegContrast's setting
+}
+
 GENERATORS: dict[str, RegionGenerator] = {
     "dbscan": DbscanRegions(eps=0.75, min_points=5, dimensions=2, keep=SizeFilter()),  # CALICO's setting
     "dbscan3d": DbscanRegions(eps=0.5, min_points=5, dimensions=3, keep=None),  # SegContrast's way, for 32 beams
+    "range_adaptive": RangeAdaptiveRegions(),
 }
 
-__all__ = ["GENERATORS", "RegionGenerator"]
+__all__ = ["GENERATORS", "GROUNDS", "Ground", "RegionGenerator"]

@@ -1,0 +1,222 @@
+"""Regions by a reach that grows with the range as the gaps between a spinning LiDAR's beams do.
+
+Our own. A sensor with a fixed angle between its beams leaves gaps proportional to the range, so one radius in metres
+either tears far objects apart or glues near ones together. Here two points are neighbours if, seen from the sensor, they
+are at most `azimuth_steps` shots apart along the ground and at most `beams` apart in height (an ellipse of both), in
+units of the nearer one's range:
+
+    d(p, q)^2 = (horizontal distance / (azimuth_steps * azimuth_step * range))^2
+              + (vertical distance / (beams * beam_step * range))^2,      range = max(min_range, min(|p|, |q|) in the plane)
+
+1. Points with d <= 1 belong together. A surface shows gaps of azimuth_step * range / cos(incidence): three steps reach
+   across surfaces seen at up to 70 degrees (the flank of a car ahead), a quarter more than one beam reaches the next beam
+   even where the surface leans, and neither reaches over a missing beam or a gap in which three shots went past.
+2. What is still a fragment of fewer than `fragment_points` (the roof of a car, one beam on a bumper) joins its neighbour
+   along the shortest link with d <= `fragment_reach`, shortest links first. Two components that have enough points for
+   objects of their own are never joined, however near: people beside a barrier, a cyclist beside a car.
+
+It is single linkage with the merging rule of Felzenszwalb and Huttenlocher (IJCV 2004) in its barest form: what is
+small may look farther.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from data_prep.regions.union_find import join, number_sets, root_of
+
+
+@dataclass(frozen=True)
+class RangeAdaptiveRegions:
+    """Clusters the points that are not ground; `ground` is taken as given.
+
+    Args:
+        azimuth_step: degrees between two shots of one beam (nuScenes: 1084 shots a turn).
+        beam_step: degrees between two beams (nuScenes: 32 beams over 41.33 degrees).
+        azimuth_steps: shots that neighbours may be apart.
+        beams: beams that neighbours may be apart.
+        min_range: metres; nearer points are linked as if they were so far away, as near objects have gaps of their own
+            (between legs, spokes) and noise of centimetres.
+        fragment_points: a component with fewer points is no object by itself.
+        fragment_reach: how far a fragment looks for its neighbour, as a multiple of the reach.
+        min_points: smaller components become no region.
+    """
+
+    over_sweeps: ClassVar[bool] = False
+    azimuth_step: float = 360 / 1084
+    beam_step: float = 41.33 / 31
+    azimuth_steps: float = 3.0
+    beams: float = 1.25
+    min_range: float = 10.0
+    fragment_points: int = 10
+    fragment_reach: float = 5 / 3
+    min_points: int = 5
+
+    def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""
+        above = np.flatnonzero(~ground)
+        region = np.full(len(xyz), -1, np.int32)
+        region[above] = cluster_by_range(
+            xyz[above],
+            azimuth_reach=self.azimuth_steps * math.radians(self.azimuth_step),
+            height_reach=self.beams * math.radians(self.beam_step),
+            min_range=self.min_range,
+            fragment_points=self.fragment_points,
+            fragment_reach=self.fragment_reach,
+            min_points=self.min_points,
+        )
+        return region
+
+
+def cluster_by_range(
+    xyz: NDArray[np.floating],
+    *,
+    azimuth_reach: float,
+    height_reach: float,
+    min_range: float,
+    fragment_points: int,
+    fragment_reach: float,
+    min_points: int,
+) -> NDArray[np.int32]:
+    """Cluster points [N, 3] (metres, sensor at the origin, z up, finite) as the module's text says.
+
+    Args:
+        azimuth_reach, height_reach: of two neighbours, as multiples of the range (radians).
+        min_range, fragment_points, fragment_reach, min_points: as in `RangeAdaptiveRegions`.
+
+    Returns:
+        [N] int32: cluster 0..K - 1 by their first points, -1 for clusters of fewer than `min_points`.
+
+    Raises:
+        ValueError: the shape is wrong, a reach or `min_range` is not positive, or `fragment_reach` is below 1.
+    """
+    if xyz.ndim != 2 or xyz.shape[1] != 3:
+        raise ValueError(f"cluster_by_range: points must be [N, 3], got {xyz.shape}")
+    if not (azimuth_reach > 0 and height_reach > 0 and min_range > 0 and fragment_reach >= 1):
+        raise ValueError("cluster_by_range: the reaches and min_range must be positive, fragment_reach 1 or more")
+    points = xyz.astype(np.float64)
+    distance = np.hypot(points[:, 0], points[:, 1])
+    farthest = 2 * math.asin(min(1.0, fragment_reach * azimuth_reach / 2))  # angle between neighbours beyond min_range
+    columns = max(1, int(2 * math.pi / (farthest * (1 + 1e-9))))
+    azimuth = np.arctan2(points[:, 1], points[:, 0]) / (2 * math.pi) + 0.5
+    column = np.minimum((azimuth * columns).astype(np.int64), columns - 1)
+    order = np.lexsort((distance, column))
+    cloud = Polar(points[order], distance[order], np.searchsorted(column[order], np.arange(columns + 1)), min_range)
+    parent, size = np.arange(len(points)), np.ones(len(points), np.int64)
+    _join_neighbours(cloud, azimuth_reach, height_reach, order, parent, size)
+    fragment = _of_fragments(order, parent, size, fragment_points)
+    first, second, squared = _fragment_links(
+        cloud, fragment_reach * azimuth_reach, fragment_reach * height_reach, fragment
+    )
+    shortest = np.argsort(squared, kind="stable")
+    _join_fragments(order[first[shortest]], order[second[shortest]], parent, size, fragment_points)
+    return number_sets(parent, size, min_points)
+
+
+class Polar(NamedTuple):
+    """Points sorted by columns of azimuth and, within a column, by distance in the plan view.
+
+    xyz [N, 3] float64; distance [N] float64; start [C + 1] int64: where each column begins; min_range: metres.
+    """
+
+    xyz: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    start: NDArray[np.int64]
+    min_range: float
+
+
+@njit(cache=True, nogil=True)
+def _farther_neighbours(cloud, i, azimuth_reach, height_reach, found, squared):
+    """Write the neighbours of point i that are as far as it, or farther, to `found` [N], and d^2 to `squared` [N].
+
+    Returns:
+        Their number. Of two points in one column at the same distance only the first has the second.
+    """
+    xyz, distance, start = cloud.xyz, cloud.distance, cloud.start
+    columns = len(start) - 1
+    scale = max(cloud.min_range, distance[i])
+    reach, height = azimuth_reach * scale, height_reach * scale
+    own = np.searchsorted(start, i, side="right") - 1
+    sine = reach / (2 * distance[i]) if distance[i] > 0 else 1.0
+    aside = 1 + int(2 * math.asin(min(1.0, sine)) * columns / (2 * math.pi))  # columns to either side
+    if 2 * aside + 1 > columns:
+        begin, end = own, own + columns
+    else:
+        begin, end = own - aside, own + aside + 1
+    count = 0
+    for c in range(begin, end):
+        column = c % columns
+        j = i + 1 if column == own else _first_at(distance, start[column], start[column + 1], distance[i])
+        while j < start[column + 1] and distance[j] <= distance[i] + reach:
+            x, y, z = xyz[i, 0] - xyz[j, 0], xyz[i, 1] - xyz[j, 1], xyz[i, 2] - xyz[j, 2]
+            d2 = (x * x + y * y) / (reach * reach) + z * z / (height * height)
+            if d2 <= 1:
+                found[count], squared[count] = j, d2
+                count += 1
+            j += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _first_at(distance, begin, end, least):
+    """The first of the rows begin..end - 1, ascending, with distance >= least; `end` if there is none."""
+    while begin < end:
+        middle = (begin + end) // 2
+        if distance[middle] < least:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
+
+
+@njit(cache=True, nogil=True)
+def _join_neighbours(cloud, azimuth_reach, height_reach, order, parent, size):
+    """Join all neighbours; order [N]: the item of `parent` and `size` that each point of the cloud is."""
+    n = len(order)
+    found, squared = np.empty(n, np.int64), np.empty(n)
+    for i in range(n):
+        for k in range(_farther_neighbours(cloud, i, azimuth_reach, height_reach, found, squared)):
+            a, b = root_of(parent, order[i]), root_of(parent, order[found[k]])
+            if a != b:
+                join(parent, size, a, b)
+
+
+@njit(cache=True, nogil=True)
+def _of_fragments(order, parent, size, fragment_points):
+    """[N] bool: the points of the cloud in sets of fewer than `fragment_points`."""
+    fragment = np.empty(len(order), np.bool_)
+    for i in range(len(order)):
+        fragment[i] = size[root_of(parent, order[i])] < fragment_points
+    return fragment
+
+
+@njit(cache=True, nogil=True)
+def _fragment_links(cloud, azimuth_reach, height_reach, fragment):
+    """The links with at least one end in a fragment: first, second [L] rows of the cloud, squared [L]."""
+    n = len(fragment)
+    found, squared = np.empty(n, np.int64), np.empty(n)
+    first, second = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
+    length = [0.0 for _ in range(0)]
+    for i in range(n):
+        for k in range(_farther_neighbours(cloud, i, azimuth_reach, height_reach, found, squared)):
+            if fragment[i] or fragment[found[k]]:
+                first.append(np.int64(i))
+                second.append(found[k])
+                length.append(squared[k])
+    return np.array(first), np.array(second), np.array(length)
+
+
+@njit(cache=True, nogil=True)
+def _join_fragments(first, second, parent, size, fragment_points):
+    """Walk the links, shortest first, and join what they connect if one side is still a fragment."""
+    for i in range(len(first)):
+        a, b = first[i], second[i]
+        root_a, root_b = root_of(parent, a), root_of(parent, b)
+        if root_a != root_b and min(size[root_a], size[root_b]) < fragment_points:
+            join(parent, size, root_a, root_b)
