@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.regions.dbscan import DbscanRegions
+from data_prep.regions.graph import GraphRegions
 from data_prep.regions.ground import StripPlaneGround
 from data_prep.regions.ground_patchwork import PatchworkGround
 from data_prep.regions.ground_ransac import RansacGround
+from data_prep.regions.hdbscan import HdbscanRegions
 from data_prep.regions.range_adaptive import RangeAdaptiveRegions
 from data_prep.regions.size_filter import SizeFilter
+from data_prep.regions.vccs import VccsRegions
 
 
 class Ground(Protocol):
@@ -52,6 +55,9 @@ GENERATORS: dict[str, RegionGenerator] = {
     "dbscan": DbscanRegions(eps=0.75, min_points=5, dimensions=2, keep=SizeFilter()),  # CALICO's setting
     "dbscan3d": DbscanRegions(eps=0.5, min_points=5, dimensions=3, keep=None),  # SegContrast's way, for 32 beams
     "range_adaptive": RangeAdaptiveRegions(),
+    "hdbscan": HdbscanRegions(min_cluster_size=20, voxel_size=0.1, largest=50),  # TARL's setting, thinned
+    "vccs": VccsRegions(voxel_size=0.03, seed_resolution=1.0, neighbours=15, spread=0.4),  # FAC's setting
+    "graph": GraphRegions(threshold=0.01, min_points=20),  # ScanNet's setting
 }
 
 __all__ = ["GENERATORS", "GROUNDS", "Ground", "RegionGenerator"]
