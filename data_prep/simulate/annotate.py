@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
@@ -9,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.simulate.categories import VISIBILITIES
-from data_prep.simulate.geometry import Geometry
+from data_prep.simulate.geometry import Geometry, Moment
 from data_prep.simulate.lidar import Sweep
 from data_prep.simulate.rig import FIRST_AZIMUTH, ROTATION_PERIOD, ego_from_lidar
-from data_prep.simulate.street.things import Thing
+from data_prep.simulate.street.things import Thing, Track
 from data_prep.simulate.tables import SHARED, Row, quaternion
-from pc_ssl.geometry import invert
 
 MARGIN = 0.06  # metres added to each edge of a box, so that noisy points lie inside
 REACH = 100.0  # metres from the ego vehicle within which things are annotated
-PROBES = 40  # points of a surface that are looked for from the cameras
+PROBES = 24  # points of a surface that are looked for from the cameras
 EYE = (0.8, 0.0, 1.55)  # metres in the ego frame; the middle of the cameras
 
 
@@ -47,28 +47,42 @@ class Annotator:
         self.geometry = geometry
         self.size = np.array([thing.size for thing in geometry.things]).reshape(-1, 3) + MARGIN
         self.center = np.array([thing.center for thing in geometry.things]).reshape(-1, 3)
-        self._probe = [_probes(rng, thing) for thing in geometry.things]
+        self._probe = np.array([_probes(rng, thing) for thing in geometry.things]).reshape(-1, PROBES, 6)
+        self._moving = [index for index, thing in enumerate(geometry.things) if thing.track.moves]
+        self._resting = [index for index, thing in enumerate(geometry.things) if not thing.track.moves]
+        poses = [geometry.things[index].track.pose(0.0) for index in self._resting]
+        self._resting_pose = np.array(poses).reshape(-1, 4, 4)
 
-    def boxes(self, time: float, scene_from_ego: NDArray, sweep: Sweep) -> list[Box]:
-        """All things within REACH at the keyframe that ends at `time`."""
+    def boxes(self, time: float, scene_from_ego: NDArray, sweep: Sweep, moments: Sequence[Moment]) -> list[Box]:
+        """All things within REACH at the keyframe at `time`; `moments` are those of its pictures."""
         scene_from_lidar = scene_from_ego @ ego_from_lidar()
-        found, poses, whens = [], [], []
-        for index, thing in enumerate(self.geometry.things):
-            when = self._swept_at(thing, time, scene_from_lidar)
-            pose = thing.track.pose(when)
-            if thing.track.present_at(when) and np.linalg.norm(pose[:2, 3] - scene_from_ego[:2, 3]) < REACH:
-                found.append(index)
-                poses.append(pose)
-                whens.append(when)
+        found, pose, when = self._present(time, scene_from_ego, scene_from_lidar)
         if not found:
             return []
-        pose = np.array(poses)
         points = self._count(found, pose, sweep, scene_from_lidar)
-        seen = self._visibility(found, pose, time, scene_from_ego)
+        seen = self._visibility(found, pose, scene_from_ego, moments)
         return [
-            Box(index, pose[k], int(points[k]), seen[k], self.geometry.things[index].attribute(whens[k]))
+            Box(index, pose[k], int(points[k]), seen[k], self.geometry.things[index].attribute(when[k]))
             for k, index in enumerate(found)
         ]
+
+    def _present(
+        self, time: float, scene_from_ego: NDArray, scene_from_lidar: NDArray
+    ) -> tuple[list[int], NDArray[np.float64], list[float]]:
+        """Indices of the things within REACH, their poses [K, 4, 4] when the LiDAR looks at them, and these times."""
+        center = scene_from_ego[:2, 3]
+        near = np.linalg.norm(self._resting_pose[:, :2, 3] - center, axis=1) < REACH
+        found = [index for index, is_near in zip(self._resting, near, strict=True) if is_near]
+        poses, when = list(self._resting_pose[near]), [time] * len(found)
+        for index in self._moving:
+            track = self.geometry.things[index].track
+            at = _swept_at(track, time, scene_from_lidar)
+            pose = track.pose(at)
+            if track.present_at(at) and np.linalg.norm(pose[:2, 3] - center) < REACH:
+                found.append(index)
+                poses.append(pose)
+                when.append(at)
+        return found, np.array(poses).reshape(-1, 4, 4), when
 
     def row(self, box: Box, shift: NDArray) -> Row:
         """The box as fields of a sample_annotation; `shift` [3] leads from the scene frame to the global frame."""
@@ -84,14 +98,6 @@ class Annotator:
             "num_lidar_pts": box.points,
         }
 
-    def _swept_at(self, thing: Thing, time: float, scene_from_lidar: NDArray) -> float:
-        """When, in the rotation that ends at `time`, the LiDAR looks at the thing."""
-        if not thing.track.moves:
-            return time
-        x, y, _ = invert(scene_from_lidar)[:3] @ np.append(thing.track.pose(time)[:3, 3], 1.0)
-        turned = (FIRST_AZIMUTH - np.arctan2(y, x)) % (2 * np.pi) / (2 * np.pi)
-        return time - ROTATION_PERIOD * (1.0 - turned)
-
     def _count(self, found: list[int], pose: NDArray, sweep: Sweep, scene_from_lidar: NDArray) -> NDArray[np.int64]:
         point = (
             sweep.point[sweep.returned, :3].astype(np.float64) @ scene_from_lidar[:3, :3].T + scene_from_lidar[:3, 3]
@@ -99,21 +105,30 @@ class Annotator:
         middle = np.einsum("kij,kj->ki", pose[:, :3, :3], self.center[found]) + pose[:, :3, 3]
         return _count_inside(point, middle, np.ascontiguousarray(pose[:, :3, :3]), 0.5 * self.size[found])
 
-    def _visibility(self, found: list[int], pose: NDArray, time: float, scene_from_ego: NDArray) -> list[str]:
+    def _visibility(
+        self, found: list[int], pose: NDArray, scene_from_ego: NDArray, moments: Sequence[Moment]
+    ) -> list[str]:
         eye = scene_from_ego[:3, :3] @ np.array(EYE) + scene_from_ego[:3, 3]
-        probe = np.stack([self._probe[index] for index in found])
+        probe = self._probe[found]
         at = np.einsum("kij,kpj->kpi", pose[:, :3, :3], probe[..., :3]) + pose[:, None, :3, 3]
         normal = np.einsum("kij,kpj->kpi", pose[:, :3, :3], probe[..., 3:])
         ray = (at - eye).reshape(-1, 3)
         away = np.linalg.norm(ray, axis=1)
         rays = np.concatenate([np.broadcast_to(eye, ray.shape), ray / away[:, None]], 1).astype(np.float32)
-        movers, _ = self.geometry.movers(time, scene_from_ego[:2, 3])
-        reach = np.minimum(self.geometry.still.cast(rays).distance, movers.cast(rays).distance)
+        shells = [self.geometry.still, *(moment.shell for moment in moments)]
+        reach = np.min([shell.cast(rays).distance for shell in shells], 0)
         # a mover may have gone on a little since the LiDAR saw it
         seen = (reach > away - 0.6).reshape(len(found), PROBES)
         faces = (np.einsum("ij,ij->i", normal.reshape(-1, 3), ray) < 0).reshape(len(found), PROBES)
         share = (seen & faces).sum(1) / np.maximum(faces.sum(1), 1)
         return [VISIBILITIES[k][0] for k in np.searchsorted([0.4, 0.6, 0.8], share, side="right")]
+
+
+def _swept_at(track: Track, time: float, scene_from_lidar: NDArray) -> float:
+    """When, in the rotation that ends at `time`, the LiDAR looks at the origin of something that moves."""
+    x, y, _ = scene_from_lidar[:3, :3].T @ (track.pose(time)[:3, 3] - scene_from_lidar[:3, 3])
+    turned = (FIRST_AZIMUTH - np.arctan2(y, x)) % (2 * np.pi) / (2 * np.pi)
+    return time - ROTATION_PERIOD * (1.0 - turned)
 
 
 def _probes(rng: np.random.Generator, thing: Thing) -> NDArray[np.float64]:

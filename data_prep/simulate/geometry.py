@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +12,14 @@ from data_prep.simulate.categories import LABEL
 from data_prep.simulate.materials import Material
 from data_prep.simulate.mesh import Mesh, box, join
 from data_prep.simulate.raycast import NO_OWNER, Shell, Skin
+from data_prep.simulate.rig import Camera
 from data_prep.simulate.street.cars import car_body
 from data_prep.simulate.street.traffic import EGO_LENGTH, EGO_REAR_AXLE
 from data_prep.simulate.street.world import World
 
 SIGHT = 110.0  # metres; what moves farther from the ego vehicle than this is left out
+NEARBY = 15.0  # metres; what moves nearer than this is always there, for it throws shadows
+BESIDE = np.deg2rad(20.0)  # the LiDAR's sectors reach up to 11 degrees beyond the cameras' views
 BRIGHTNESS = (0.6, 1.5)  # range of the factor on an object's reflectivity
 
 
@@ -23,6 +27,24 @@ BRIGHTNESS = (0.6, 1.5)  # range of the factor on an object's reflectivity
 class _Mover:
     thing: int
     first_row: tuple[int, ...]  # of each of the thing's shapes in the skin
+    radius: float  # metres; of a circle about its origin that holds it
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What moves, as it stands at one time.
+
+    Args:
+        time: seconds after the scene's first keyframe.
+        shell: its triangles.
+        thing: K indices of the things.
+        scene_from_thing: [K, 4, 4] float64.
+    """
+
+    time: float
+    shell: Shell
+    thing: list[int]
+    scene_from_thing: NDArray[np.float64]
 
 
 class Geometry:
@@ -52,7 +74,9 @@ class Geometry:
         row = still.num_triangles
         for index, skin in moving:
             first = np.cumsum([row] + [len(part.material) for part in skin])
-            self._movers.append(_Mover(index, tuple(int(r) for r in first[:-1])))
+            thing = self.things[index]
+            radius = float(np.linalg.norm(np.abs(thing.center[:2]) + 0.5 * thing.size[:2]))
+            self._movers.append(_Mover(index, tuple(int(r) for r in first[:-1]), radius))
             skins += skin
             row = int(first[-1])
         self.ego = ego_mesh()
@@ -60,36 +84,53 @@ class Geometry:
         skins.append(Skin.of(self.ego, LABEL["vehicle.ego"], NO_OWNER, 1.0))
         self.skin = Skin.join(skins)
 
-    def movers(self, time: float, around: NDArray) -> tuple[Shell, list[tuple[int, NDArray[np.float64]]]]:
-        """What moves, at `time`, near the point `around` [2].
+    def moment(self, time: float, scene_from_ego: NDArray, camera: Camera) -> Moment:
+        """What moves, at `time`, near the ego vehicle [4, 4] and in or beside a camera's view.
 
-        Returns:
-            its triangles, and (index of the thing, scene_from_thing [4, 4]) of each.
+        Everything within NEARBY is there; farther off, what lies outside the view by more than BESIDE is left out.
         """
-        vertex, triangle, row, poses, first = [], [], [], [], 0
+        vertex, triangle, row, found, poses, first = [], [], [], [], [], 0
         for mover in self._movers:
-            thing = self.things[mover.thing]
-            if not thing.track.present_at(time):
+            track = self.things[mover.thing].track
+            if not track.present_at(time):
                 continue
-            pose = thing.track.pose(time)
-            if np.linalg.norm(pose[:2, 3] - around) > SIGHT:
+            pose = track.pose(time)
+            if not _in_sight(pose[:2, 3], mover.radius, scene_from_ego, camera):
                 continue
-            phase = thing.phase(time)
-            mesh = thing.meshes[phase].moved(pose)
+            phase = self.things[mover.thing].phase(time)
+            mesh = self.things[mover.thing].meshes[phase].moved(pose)
             vertex.append(mesh.vertex)
             triangle.append(mesh.triangle + first)
             row.append(np.arange(mover.first_row[phase], mover.first_row[phase] + mesh.num_triangles, dtype=np.int32))
-            poses.append((mover.thing, pose))
+            found.append(mover.thing)
+            poses.append(pose)
             first += len(mesh.vertex)
-        if not vertex:
-            return Shell(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, np.int32)), poses
-        return Shell(np.concatenate(vertex), np.concatenate(triangle), np.concatenate(row)), poses
+        if not found:
+            return Moment(
+                time, Shell(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros(0, np.int32)), [], np.zeros((0, 4, 4))
+            )
+        return Moment(
+            time, Shell(np.concatenate(vertex), np.concatenate(triangle), np.concatenate(row)), found, np.array(poses)
+        )
 
     def ego_shell(self, scene_from_ego: NDArray) -> Shell:
         """The ego vehicle at a pose [4, 4]."""
         mesh = self.ego.moved(scene_from_ego)
         rows = np.arange(self._ego_row, self._ego_row + mesh.num_triangles, dtype=np.int32)
         return Shell(mesh.vertex, mesh.triangle, rows)
+
+
+def _in_sight(xy: NDArray, radius: float, scene_from_ego: NDArray, camera: Camera) -> bool:
+    """Whether a circle may matter for a camera and for the LiDAR while it looks the same way."""
+    dx, dy = xy[0] - scene_from_ego[0, 3], xy[1] - scene_from_ego[1, 3]
+    away = math.hypot(dx, dy)
+    if away > SIGHT:
+        return False
+    if away < NEARBY + radius:
+        return True
+    turned = math.atan2(dy, dx) - math.atan2(scene_from_ego[1, 0], scene_from_ego[0, 0]) - camera.heading
+    turned = abs((turned + math.pi) % (2 * math.pi) - math.pi)
+    return turned - math.asin(radius / away) < camera.half_view + BESIDE
 
 
 def ego_mesh() -> Mesh:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
@@ -9,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.simulate.categories import LABEL
-from data_prep.simulate.geometry import Geometry
+from data_prep.simulate.geometry import Geometry, Moment
 from data_prep.simulate.materials import Material, optics_table, window_table
 from data_prep.simulate.noise import in_window
 from data_prep.simulate.raycast import Hits, nearer
-from data_prep.simulate.rig import CAMERAS, MAX_RANGE, LidarPattern, ego_from_lidar
+from data_prep.simulate.rig import MAX_RANGE, LidarPattern, ego_from_lidar
 from data_prep.simulate.street.paint import CELL, Paint
 from pc_ssl.geometry import invert
 
@@ -60,19 +61,21 @@ class Lidar:
         optics = optics_table()[skin.material]
         self._reflectivity = (optics[:, 0] + optics[:, 1] * luminance**2) * skin.brightness
 
-    def sweep(self, rng: np.random.Generator, time: float, scene_from_ego: NDArray, before: NDArray) -> Sweep:
-        """Measure one rotation that ends at `time`.
+    def sweep(
+        self, rng: np.random.Generator, moments: Sequence[Moment], scene_from_ego: NDArray, before: NDArray
+    ) -> Sweep:
+        """Measure one rotation.
 
         Args:
-            scene_from_ego: [4, 4] at `time`.
+            moments: what moves, when the LiDAR looks along each of CAMERAS.
+            scene_from_ego: [4, 4] at the end of the rotation.
             before: [4, 4] the pose at the beginning of the rotation; the ego vehicle moves evenly between the two.
         """
         ray, start = self._rays(scene_from_ego, before)
         hits = self.geometry.still.cast(ray)
-        for sector, camera in enumerate(CAMERAS):
+        for sector, moment in enumerate(moments):
             rows = np.flatnonzero(self.pattern.sector == sector)
-            shell, _ = self.geometry.movers(time - camera.delay, scene_from_ego[:2, 3])
-            nearer(hits, shell.cast(ray[rows]), rows)
+            nearer(hits, moment.shell.cast(ray[rows]), rows)
         own = self._ego_hits
         ego_first = own.distance < hits.distance
         hits.distance[ego_first] = own.distance[ego_first]

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -111,8 +113,8 @@ def quads(corner: NDArray, material: Material, color: Color | NDArray) -> Mesh:
 
 
 def tube(
-    start: Sequence[float],
-    end: Sequence[float],
+    start: Sequence[float] | NDArray,
+    end: Sequence[float] | NDArray,
     radius: float | tuple[float, float],
     material: Material,
     color: Color,
@@ -121,14 +123,30 @@ def tube(
     capped: bool = True,
 ) -> Mesh:
     """A cylinder or cone between two points; `radius` at the start and at the end."""
-    start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
     r0, r1 = radius if isinstance(radius, tuple) else (radius, radius)
-    axis = (end - start) / max(float(np.linalg.norm(end - start)), 1e-9)
-    side = np.cross(axis, [0.0, 0.0, 1.0] if abs(axis[2]) < 0.9 else [1.0, 0.0, 0.0])
-    side /= np.linalg.norm(side)
-    angle = np.arange(sides) * (2 * np.pi / sides)
-    ring = np.cos(angle)[:, None] * side + np.sin(angle)[:, None] * np.cross(axis, side)
-    return loft(np.stack([start + r0 * ring, end + r1 * ring]), material, color, capped=capped)
+    section = _tube_sections(np.array(start, np.float64), np.array(end, np.float64), float(r0), float(r1), sides)
+    return loft(section, material, color, capped=capped)
+
+
+@numba.njit(cache=True)
+def _tube_sections(start: NDArray, end: NDArray, r0: float, r1: float, sides: int) -> NDArray:
+    """The rings [2, sides, 3] of a tube."""
+    axis = (end - start) / max(np.sqrt(((end - start) ** 2).sum()), 1e-9)
+    other = np.array([0.0, 0.0, 1.0]) if abs(axis[2]) < 0.9 else np.array([1.0, 0.0, 0.0])
+    side = _cross(axis, other)
+    side /= np.sqrt((side * side).sum())
+    across = _cross(axis, side)
+    section = np.empty((2, sides, 3), np.float32)
+    for k in range(sides):
+        angle = k * (2 * np.pi / sides)
+        ring = np.cos(angle) * side + np.sin(angle) * across
+        section[0, k], section[1, k] = start + r0 * ring, end + r1 * ring
+    return section
+
+
+@numba.njit(cache=True)
+def _cross(a: NDArray, b: NDArray) -> NDArray:
+    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
 def loft(
@@ -150,25 +168,27 @@ def loft(
         cap: material and colour of the caps; those of the first patch unless given.
     """
     sections, corners, _ = section.shape
+    triangle, patches = _loft_triangles(sections, corners, capped)
+    materials, colors = np.empty(len(triangle), np.uint8), np.empty((len(triangle), 3), np.uint8)
+    patch_material, patch_color = np.asarray(material, np.uint8), np.asarray(color, np.uint8)
+    materials[:patches] = np.repeat(patch_material.reshape(-1), 2) if patch_material.ndim else patch_material
+    colors[:patches] = np.repeat(patch_color.reshape(-1, 3), 2, axis=0) if patch_color.ndim > 1 else patch_color
+    if capped:
+        materials[patches:], colors[patches:] = cap if cap is not None else (materials[0], colors[0])
+    return Mesh(section.reshape(-1, 3).astype(np.float32), triangle, materials, colors)
+
+
+@lru_cache(maxsize=256)
+def _loft_triangles(sections: int, corners: int, capped: bool) -> tuple[NDArray[np.int32], int]:
+    """Triangles of a skin over cross-sections, those of the caps last, and how many there are without the caps."""
     row = np.arange(sections - 1)[:, None] * corners
     here, there = np.arange(corners)[None], (np.arange(corners)[None] + 1) % corners
     patch = np.stack([row + here, row + there, row + corners + there, row + corners + here], -1).reshape(-1, 4)
-    patch_material = np.broadcast_to(np.asarray(material, np.uint8), (sections - 1, corners)).reshape(-1)
-    patch_color = np.broadcast_to(np.asarray(color, np.uint8), (sections - 1, corners, 3)).reshape(-1, 3)
     triangle = [_split_quads(patch)]
-    materials, colors = [np.repeat(patch_material, 2)], [np.repeat(patch_color, 2, axis=0)]
     if capped:
-        cap_material, cap_color = cap if cap is not None else (patch_material[0], patch_color[0])
         fan = np.stack([np.zeros(corners - 2, int), np.arange(1, corners - 1), np.arange(2, corners)], -1)
         triangle += [fan[:, ::-1], fan + (sections - 1) * corners]
-        materials.append(np.full(2 * len(fan), cap_material, np.uint8))
-        colors.append(np.broadcast_to(np.asarray(cap_color, np.uint8), (2 * len(fan), 3)))
-    return Mesh(
-        section.reshape(-1, 3).astype(np.float32),
-        np.concatenate(triangle).astype(np.int32),
-        np.concatenate(materials).astype(np.uint8),
-        np.concatenate(colors).astype(np.uint8),
-    )
+    return np.concatenate(triangle).astype(np.int32), 2 * len(patch)
 
 
 def ball(

@@ -267,7 +267,10 @@ def _simulate(out: Path, options: SimulateOptions, indices: list[int], workers: 
 
 
 def _finish_scene(out: Path, plan: ScenePlan) -> None:
-    write_json(_rows_file(out, plan.name), simulate_scene(out, plan))
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # the work is spread over scenes; threads inside one would only get in each other's way
+        write_json(_rows_file(out, plan.name), simulate_scene(out, plan))
 
 
 def _write_tables(out: Path, options: SimulateOptions) -> None:

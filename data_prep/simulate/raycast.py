@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -99,19 +100,26 @@ class Shell:
         answer = self._scene.cast_rays(self._tensor(ray), nthreads=1)
         distance, primitive = answer["t_hit"].numpy(), answer["primitive_ids"].numpy()
         normal = answer["primitive_normals"].numpy()
-        missed = ~np.isfinite(distance)
-        primitive[missed] = 0
-        triangle = self.row[primitive]
-        triangle[missed] = -1
-        towards = np.einsum("ij,ij->i", normal, ray[:, 3:]) > 0
-        normal[towards] *= -1
-        return Hits(distance, triangle, normal)
+        return Hits(distance, _resolve(ray, distance, primitive, normal, self.row), normal)
 
     def blocks(self, ray: NDArray) -> NDArray[np.bool_]:
         """Whether anything lies on each ray [N, 6] float32."""
         if self._scene is None or not len(ray):
             return np.zeros(len(ray), bool)
         return self._scene.test_occlusions(self._tensor(ray), nthreads=1).numpy()
+
+
+@numba.njit(cache=True)
+def _resolve(ray: NDArray, distance: NDArray, primitive: NDArray, normal: NDArray, row: NDArray) -> NDArray:
+    """Rows of the skin [N] of Open3D's primitives [N]; turns the normals towards the rays' origins, in place."""
+    triangle = np.full(len(distance), -1, np.int32)
+    for i in range(len(distance)):
+        if distance[i] < np.inf:
+            triangle[i] = row[primitive[i]]
+        along = normal[i, 0] * ray[i, 3] + normal[i, 1] * ray[i, 4] + normal[i, 2] * ray[i, 5]
+        if along > 0:
+            normal[i] = -normal[i]
+    return triangle
 
 
 def nearer(first: Hits, second: Hits, rows: NDArray | slice = slice(None)) -> Hits:

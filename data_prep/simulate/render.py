@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.simulate.geometry import Geometry
+from data_prep.simulate.geometry import Geometry, Moment
 from data_prep.simulate.materials import optics_table, window_table
 from data_prep.simulate.raycast import Hits, Shell, nearer
 from data_prep.simulate.rig import Camera
@@ -16,6 +17,8 @@ from data_prep.simulate.street.paint import Paint
 from pc_ssl.geometry import invert
 
 SHADOW_REACH = 140.0  # metres; farther surfaces are taken to be lit
+NEAREST = 0.3  # metres; what lies nearer to a camera has no bounded picture
+_CORNER = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 EGO_SHADOW_REACH = 9.0  # metres; the ego vehicle's shadow reaches no farther
 
 
@@ -70,32 +73,25 @@ class CameraView:
         u, v = np.meshgrid(np.arange(self.width), np.arange(self.height))
         pixel = np.stack([u.ravel(), v.ravel(), np.ones(u.size)], 1)
         direction = pixel @ np.linalg.inv(self.intrinsic).T
-        self._direction = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        self._direction = direction.astype(np.float32)
 
     def render(
-        self,
-        geometry: Geometry,
-        paint: Paint,
-        light: Light,
-        scene_from_ego: NDArray,
-        time: float,
-        key: int,
+        self, geometry: Geometry, moment: Moment, paint: Paint, light: Light, scene_from_ego: NDArray, key: int
     ) -> NDArray[np.uint8]:
         """[H, W, 3] uint8 red, green, blue.
 
         Args:
-            scene_from_ego: [4, 4] at `time`.
+            moment: what moves.
+            scene_from_ego: [4, 4] at that moment.
             key: any number; pictures with the same key have the same grain.
         """
         scene_from_camera = scene_from_ego @ self.camera.ego_from_camera
-        direction = (self._direction @ scene_from_camera[:3, :3].T).astype(np.float32)
-        origin = scene_from_camera[:3, 3].astype(np.float32)
-        ray = np.concatenate([np.broadcast_to(origin, direction.shape), direction], 1)
-        movers, poses = geometry.movers(time, scene_from_ego[:2, 3])
+        ray = _rays(self._direction, scene_from_camera.astype(np.float32))
         hits = geometry.still.cast(ray)
-        rows = self._near_movers(geometry, poses, scene_from_camera)
-        nearer(hits, movers.cast(ray[rows]), rows)
-        lit = self._lit(geometry, movers, light, ray, hits, scene_from_ego)
+        rows = self._near_movers(geometry, moment, scene_from_camera)
+        nearer(hits, moment.shell.cast(ray[rows]), rows)
+        lit = self._lit(geometry, moment.shell, light, ray, hits, scene_from_ego)
         picture = shade(
             ray, hits.distance, hits.triangle, hits.normal, lit, geometry.skin.material, geometry.skin.color,
             optics_table(), window_table(), paint.picture, paint.origin.astype(np.float32), light.towards_sun, light.sun,
@@ -104,23 +100,21 @@ class CameraView:
         )  # fmt: skip
         return picture.reshape(self.height, self.width, 3)
 
-    def _near_movers(
-        self, geometry: Geometry, poses: list[tuple[int, NDArray]], scene_from_camera: NDArray
-    ) -> NDArray[np.int64]:
+    def _near_movers(self, geometry: Geometry, moment: Moment, scene_from_camera: NDArray) -> NDArray[np.int64]:
         """Pixels inside the picture of any mover's bounding box."""
+        if not moment.thing:
+            return np.zeros(0, np.int64)
+        center = np.array([geometry.things[index].center for index in moment.thing])
+        size = np.array([geometry.things[index].size for index in moment.thing]) + 0.02
+        local = np.concatenate([center[:, None] + _CORNER * size[:, None], np.ones((len(center), 8, 1))], 2)
+        camera_from_thing = invert(scene_from_camera) @ moment.scene_from_thing
+        seen = np.einsum("kij,kcj->kci", camera_from_thing[:, :3], local)
         mask = np.zeros((self.height, self.width), bool)
-        camera_from_scene = invert(scene_from_camera)
-        corner = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
-        for index, pose in poses:
-            thing = geometry.things[index]
-            local = thing.center + corner * (thing.size + 0.02)
-            seen = (local @ pose[:3, :3].T + pose[:3, 3]) @ camera_from_scene[:3, :3].T + camera_from_scene[:3, 3]
-            if (seen[:, 2] < 0.3).all():
-                continue
-            if (seen[:, 2] < 0.3).any():
-                mask[:] = True
+        for corner in seen[(seen[:, :, 2] > NEAREST).any(1)]:
+            if (corner[:, 2] < NEAREST).any():
+                mask[:] = True  # a box that reaches behind the camera has no rectangle
                 break
-            pixel = seen[:, :2] / seen[:, 2:] * self.intrinsic[[0, 1], [0, 1]] + self.intrinsic[:2, 2]
+            pixel = corner[:, :2] / corner[:, 2:] * self.intrinsic[[0, 1], [0, 1]] + self.intrinsic[:2, 2]
             low, high = np.floor(pixel.min(0)).astype(int) - 1, np.ceil(pixel.max(0)).astype(int) + 2
             mask[max(low[1], 0) : max(high[1], 0), max(low[0], 0) : max(high[0], 0)] = True
         return np.flatnonzero(mask)
@@ -129,12 +123,7 @@ class CameraView:
         self, geometry: Geometry, movers: Shell, light: Light, ray: NDArray, hits: Hits, scene_from_ego: NDArray
     ) -> NDArray[np.bool_]:
         """Whether the sun reaches each hit."""
-        lit = hits.normal @ light.towards_sun > 0.0
-        rows = np.flatnonzero(lit & (hits.distance < SHADOW_REACH))
-        away = hits.distance[rows, None]
-        shadow = np.empty((len(rows), 6), np.float32)
-        shadow[:, :3] = ray[rows, :3] + away * ray[rows, 3:] + (0.004 + 0.0006 * away) * hits.normal[rows]
-        shadow[:, 3:] = light.towards_sun
+        lit, rows, shadow = _shadow_rays(ray, hits.distance, hits.normal, light.towards_sun)
         dark = geometry.still.blocks(shadow)
         open_rows = np.flatnonzero(~dark)
         dark[open_rows] = movers.blocks(shadow[open_rows])
@@ -142,3 +131,37 @@ class CameraView:
         dark[near] = geometry.ego_shell(scene_from_ego).blocks(shadow[near])
         lit[rows[dark]] = False
         return lit
+
+
+@numba.njit(cache=True)
+def _rays(direction: NDArray, scene_from_camera: NDArray) -> NDArray:
+    """Rays [N, 6] float32 in the scene frame from directions [N, 3] in the camera frame."""
+    ray = np.empty((len(direction), 6), np.float32)
+    for i in range(len(direction)):
+        x, y, z = direction[i]
+        for k in range(3):
+            ray[i, k] = scene_from_camera[k, 3]
+            ray[i, 3 + k] = scene_from_camera[k, 0] * x + scene_from_camera[k, 1] * y + scene_from_camera[k, 2] * z
+    return ray
+
+
+@numba.njit(cache=True)
+def _shadow_rays(ray: NDArray, distance: NDArray, normal: NDArray, towards_sun: NDArray):  # type: ignore[no-untyped-def]
+    """Which hits face the sun [N], the rows [K] of those whose shadow matters, and rays from these to the sun [K, 6]."""
+    lit = np.zeros(len(distance), np.bool_)
+    rows = np.empty(len(distance), np.int64)
+    shadow = np.empty((len(distance), 6), np.float32)
+    count = 0
+    for i in range(len(distance)):
+        n = normal[i]
+        if n[0] * towards_sun[0] + n[1] * towards_sun[1] + n[2] * towards_sun[2] > 0:
+            lit[i] = True
+            away = distance[i]
+            if away < SHADOW_REACH:
+                lift = np.float32(0.004) + np.float32(0.0006) * away  # off the surface, or it would shadow itself
+                for k in range(3):
+                    shadow[count, k] = ray[i, k] + away * ray[i, 3 + k] + lift * n[k]
+                    shadow[count, 3 + k] = towards_sun[k]
+                rows[count] = i
+                count += 1
+    return lit, rows[:count], shadow[:count]

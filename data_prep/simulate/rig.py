@@ -7,6 +7,7 @@ Camera frame: x right, y down, z forward. Extrinsics and intrinsics are those of
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,9 +44,20 @@ class Camera:
     center: tuple[float, float]
     delay: float
 
-    @property
+    @cached_property
     def ego_from_camera(self) -> NDArray[np.float64]:
         return transform_from(list(self.rotation), list(self.translation))
+
+    @cached_property
+    def heading(self) -> float:
+        """Azimuth of the optical axis in the ego frame, radians."""
+        x, y = self.ego_from_camera[:2, 2]
+        return float(np.arctan2(y, x))
+
+    @cached_property
+    def half_view(self) -> float:
+        """Half the horizontal angle of view, radians."""
+        return float(np.arctan(0.5 * NATIVE_SIZE[0] / self.focal))
 
     def intrinsic(self, image_size: tuple[int, int]) -> NDArray[np.float64]:
         """[3, 3] for an image of `image_size` (width, height) pixels."""

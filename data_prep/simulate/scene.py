@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.simulate.annotate import Annotator, Box
-from data_prep.simulate.geometry import Geometry
+from data_prep.simulate.geometry import Geometry, Moment
 from data_prep.simulate.lidar import Lidar, Sweep
 from data_prep.simulate.maps import map_of
 from data_prep.simulate.render import CameraView, Light
@@ -106,19 +106,26 @@ class _Recorder:
         for keyframe, time in enumerate(times):
             if keyframe:
                 for back in range(self.plan.sweeps, 0, -1):
-                    self._lidar(time - back * ROTATION_PERIOD, keyframe, is_key=False)
-            sweep = self._lidar(time, keyframe, is_key=True)
-            for index, view in enumerate(self.views):
-                self._picture(view, time - view.camera.delay, keyframe, index)
-            for box in self.annotator.boxes(time, self.ego.pose(time), sweep):
+                    earlier = time - back * ROTATION_PERIOD
+                    self._lidar(earlier, self._moments(earlier), keyframe, is_key=False)
+            moments = self._moments(time)
+            sweep = self._lidar(time, moments, keyframe, is_key=True)
+            for index, (view, moment) in enumerate(zip(self.views, moments, strict=True)):
+                self._picture(view, moment, keyframe, index)
+            for box in self.annotator.boxes(time, self.ego.pose(time), sweep, moments):
                 boxes.setdefault(box.thing, []).append((keyframe, box))
         self._annotate(boxes)
         layers = map_of(self.world, Tokens(f"{self.plan.name}/map"), np.array(self.plan.shift))
         return {"tables": self.tables.rows, "map": layers, "location": self.plan.location}
 
-    def _lidar(self, time: float, keyframe: int, *, is_key: bool) -> Sweep:
+    def _moments(self, time: float) -> list[Moment]:
+        """What moves, when each camera takes its picture for the rotation that ends at `time`."""
         pose = self.ego.pose(time)
-        sweep = self.lidar.sweep(self.rng, time, pose, self.ego.pose(time - ROTATION_PERIOD))
+        return [self.geometry.moment(time - camera.delay, pose, camera) for camera in CAMERAS]
+
+    def _lidar(self, time: float, moments: list[Moment], keyframe: int, *, is_key: bool) -> Sweep:
+        pose = self.ego.pose(time)
+        sweep = self.lidar.sweep(self.rng, moments, pose, self.ego.pose(time - ROTATION_PERIOD))
         row = self.tables.add_data(LIDAR_CHANNEL, time, keyframe, pose, is_key=is_key, size=(0, 0))
         write_bytes(self.out / row["filename"], sweep.point.tobytes())
         if is_key:
@@ -127,10 +134,11 @@ class _Recorder:
             self.tables.add_lidarseg(row["token"], filename)
         return sweep
 
-    def _picture(self, view: CameraView, time: float, keyframe: int, index: int) -> None:
-        pose = self.ego.pose(time)
-        picture = view.render(self.geometry, self.world.paint, self.light, pose, time, keyframe * len(CAMERAS) + index)
-        row = self.tables.add_data(view.camera.channel, time, keyframe, pose, is_key=True, size=self.plan.image_size)
+    def _picture(self, view: CameraView, moment: Moment, keyframe: int, index: int) -> None:
+        pose, key = self.ego.pose(moment.time), keyframe * len(CAMERAS) + index
+        picture = view.render(self.geometry, moment, self.world.paint, self.light, pose, key)
+        channel, size = view.camera.channel, self.plan.image_size
+        row = self.tables.add_data(channel, moment.time, keyframe, pose, is_key=True, size=size)
         _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         write_bytes(self.out / row["filename"], encoded.tobytes())
 

@@ -12,7 +12,7 @@ from data_prep.simulate.street.paint import CELL
 _ASPHALT, _CONCRETE, _PAVING = int(Material.ASPHALT), int(Material.CONCRETE), int(Material.PAVING)
 _GRASS, _SOIL, _FOLIAGE = int(Material.GRASS), int(Material.SOIL), int(Material.FOLIAGE)
 _BRICK, _ROOF, _GLASS, _LAMP = int(Material.BRICK), int(Material.ROOF), int(Material.GLASS), int(Material.LAMP)
-GRAIN = 0.012  # standard deviation of the sensor's noise, of full scale, before gamma
+GRAIN = 0.006  # standard deviation of the sensor's noise, of full scale, before gamma
 
 F = np.float32
 

@@ -42,8 +42,9 @@ class Stage:
         return any((road, side) == (r, k) and low < s < high for r, k, low, high in self._closed)
 
     def put(self, mesh: Mesh, label: str, xy: NDArray, yaw: float) -> None:
-        """Place scenery; what would stand on the road or outside the built area is left out."""
-        if self.street.extent.contains(shapely.Point(xy)):
+        """Place scenery; what would stand outside the built area is left out."""
+        low_x, low_y, high_x, high_y = self.street.extent.bounds
+        if low_x < xy[0] < high_x and low_y < xy[1] < high_y:
             self.scenery.append(Scenery(mesh.moved(frame_at(self.ground, xy, yaw)), LABEL[label]))
 
     def park(self, category: str, mesh: Mesh, xy: NDArray, yaw: float, attribute: str) -> None:

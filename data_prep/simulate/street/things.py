@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,19 +40,16 @@ class Track:
         return len(self.speed) > 1 and bool(self.speed.max() > 0.01)
 
     def _place(self, time: float) -> tuple[int, float]:
-        position = np.clip((time - self.start) / STEP, 0.0, len(self.speed) - 1.0)
+        position = min(max((time - self.start) / STEP, 0.0), len(self.speed) - 1.0)
         index = min(int(position), max(len(self.speed) - 2, 0))
-        return index, float(position - index)
+        return index, position - index
 
     def pose(self, time: float) -> NDArray[np.float64]:
         """scene_from_thing [4, 4] at `time`, between two samples by straight lines (rotations re-orthonormalised)."""
         index, share = self._place(time)
         if len(self.speed) == 1:
             return self.scene_from_thing[0]
-        pose = (1 - share) * self.scene_from_thing[index] + share * self.scene_from_thing[index + 1]
-        u, _, vt = np.linalg.svd(pose[:3, :3])
-        pose[:3, :3] = u @ vt
-        return pose
+        return _between(self.scene_from_thing[index], self.scene_from_thing[index + 1], share)
 
     def speed_at(self, time: float) -> float:
         index, share = self._place(time)
@@ -65,6 +64,20 @@ class Track:
     def present_at(self, time: float) -> bool:
         index, share = self._place(time)
         return bool(self.present[round(index + share)])
+
+
+@numba.njit(cache=True)
+def _between(first: NDArray, second: NDArray, share: float) -> NDArray:
+    """The pose between two close ones: straight lines, x kept, y and z made perpendicular to it again."""
+    pose = (1 - share) * first + share * second
+    x, y = pose[:3, 0], pose[:3, 1]
+    x /= np.sqrt((x * x).sum())
+    y -= (x * y).sum() * x
+    y /= np.sqrt((y * y).sum())
+    pose[0, 2] = x[1] * y[2] - x[2] * y[1]
+    pose[1, 2] = x[2] * y[0] - x[0] * y[2]
+    pose[2, 2] = x[0] * y[1] - x[1] * y[0]
+    return pose
 
 
 def standing(scene_from_thing: NDArray) -> Track:
@@ -92,13 +105,13 @@ class Thing:
     busy: str
     stride: float = 0.0
 
-    @property
+    @cached_property
     def size(self) -> NDArray[np.float64]:
         """[3] length, width, height of the box around all shapes, metres."""
         low, high = self._bounds()
         return high - low
 
-    @property
+    @cached_property
     def center(self) -> NDArray[np.float64]:
         """[3] middle of that box in the thing's frame."""
         low, high = self._bounds()
@@ -152,5 +165,7 @@ def frames_along(
     forward = np.stack([np.cos(yaw), np.sin(yaw), np.zeros(len(xy))], 1)
     forward -= (forward * up).sum(1, keepdims=True) * up
     forward /= np.linalg.norm(forward, axis=1, keepdims=True)
-    pose[:, :3, 0], pose[:, :3, 1], pose[:, :3, 2] = forward, np.cross(up, forward), up
+    pose[:, :3, 0], pose[:, :3, 2] = forward, up
+    for a, b, c in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):  # left = up x forward; np.cross is slow for few rows
+        pose[:, a, 1] = up[:, b] * forward[:, c] - up[:, c] * forward[:, b]
     return pose
