@@ -284,6 +284,13 @@ def test_wrong_options() -> None:
         PrepareOptions(regions=("dbscan", "dbscan"))
 
 
+def test_an_unknown_split_is_told_before_anything_else(pristine_root: Path, tmp_path: Path) -> None:
+    run(pristine_root, tmp_path / "cache")
+    for attempt in (run, dry_run):
+        with pytest.raises(UsageError, match=r"split: the data set has no 'trian'; known: train, .*, verifying$"):
+            attempt(pristine_root, tmp_path / "cache", PrepareOptions(split="trian"))
+
+
 def test_workers_must_be_positive(pristine_root: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="workers: 0 is not positive"):
         run(pristine_root, tmp_path / "cache", workers=0)
@@ -413,8 +420,8 @@ prepare(NuScenesReader(root, "v1.0-mini", 3), out, PrepareOptions(regions=("dbsc
 
 
 def no_child_outlives(parent: int) -> bool:
-    """Whether the session of a killed process is empty a few seconds later."""
-    for _ in range(50):
+    """Whether the session of a killed process is empty some seconds later."""
+    for _ in range(100):
         if subprocess.run(["ps", "--no-headers", "--sid", str(parent)], capture_output=True).stdout == b"":
             return True
         time.sleep(0.1)
