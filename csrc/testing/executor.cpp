@@ -55,6 +55,7 @@ Fiber* running = nullptr;
 const std::function<void()>* body = nullptr;
 std::string message;  // of the launch's first failure
 std::mt19937_64 random_order;
+uint64_t launches = 0;
 
 [[gnu::noinline, noreturn]] void jump(Place& to) { __builtin_longjmp(to.buffer, 1); }
 
@@ -158,6 +159,8 @@ void schedule(uint64_t seed) { random_order.seed(seed); }
 
 const char* last_failure() { return message.c_str(); }
 
+uint64_t num_launches() { return launches; }
+
 [[noreturn]] void fail(const char* why) {
   if (message.empty()) message = why;
   for (;;) back_to_scheduler();  // the launch is over
@@ -178,6 +181,7 @@ const uint64_t* exchange(unsigned mask, Collective kind, uint64_t value) {
 }
 
 cudaError_t run_grid(const cudaLaunchConfig_t& config, const std::function<void()>& thread_body) {
+  ++launches;
   const unsigned threads = config.blockDim.x;
   const dim3 grid = config.gridDim;
   body = &thread_body;
