@@ -51,6 +51,7 @@ struct PoolJob {
   int64_t num_pieces;
   Wide<T>* partial;         // [num_pieces, C]
   int32_t* partial_point;   // [num_pieces, C], or null
+  bool stream;              // write pooled past the caches; its rows and address must then be multiples of 64 bytes
 };
 
 template <typename T>
@@ -73,6 +74,7 @@ struct GatherJob {
   const int64_t* counts;   // [R], or null: the elements of a row are divided by its count (float and double only)
   const int32_t* point;    // [R, C], or null: an element is kept only where point says this row (region_extremum_grad)
   void* out;               // [N, row_bytes]
+  bool stream;             // write past the caches; rows and out must then be multiples of 64 bytes
 };
 
 // Each returns the first position in [begin, end) whose id is R or more, where it stops, or -1.

@@ -46,6 +46,13 @@ inline std::vector<int64_t> equal_shares(const int64_t* offsets, int64_t num_reg
   return cut;
 }
 
+// A result too large to stay in the caches is written past them, which spares reading its lines before. Bytes.
+constexpr int64_t kStreamed = INT64_C(16) << 20;
+
+inline bool worth_streaming(const void* out, int64_t rows, int64_t row_bytes) {
+  return rows * row_bytes >= kStreamed && row_bytes % 64 == 0 && reinterpret_cast<uintptr_t>(out) % 64 == 0;
+}
+
 template <typename T>
 void pool(const Loops& all, const Pooling<T>& todo, const Threads& threads) {
   const PoolLoops<T>& loops = all.pool<T>();
@@ -54,7 +61,8 @@ void pool(const Loops& all, const Pooling<T>& todo, const Threads& threads) {
   std::vector<int32_t> partial_point(todo.point ? partial.size() : 0);
   const PoolJob<T> job{todo.rows,     todo.offsets, todo.channels, todo.reduction == Reduction::kMean,
                        todo.pooled,   todo.point,   piece.data(),  static_cast<int64_t>(piece.size()),
-                       partial.data(), partial_point.data()};
+                       partial.data(), partial_point.data(),
+                       worth_streaming(todo.pooled, todo.num_regions, todo.channels * sizeof(T))};
   const bool extremum = todo.reduction == Reduction::kMax || todo.reduction == Reduction::kMin;
   const int smallest = todo.reduction == Reduction::kMin;
   const auto pieces = extremum ? loops.extremum_pieces[smallest] : loops.sum_pieces;

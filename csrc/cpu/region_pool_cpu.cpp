@@ -77,7 +77,7 @@ Sorted sort_points(const Tensor& region, int64_t num_regions, const Threads& thr
     sorted.first = offsets_of_ascending(id, region.numel(), num_regions, offsets);
     if (sorted.first >= 0) return;
     sorted.first = 0;
-    sorted.order = at::empty(region.sizes(), region.options().dtype(at::kInt));
+    sorted.order = empty_output(region.sizes(), region.options().dtype(at::kInt));
     int32_t* order = sorted.order.mutable_data_ptr<int32_t>();
     const int64_t bad = sort_by_region(id, region.numel(), num_regions, order, offsets, threads);
     if (bad >= 0) throw_bad_id(id, bad, num_regions);
@@ -155,8 +155,9 @@ void gather_rows(const Tensor& table, const Tensor& region, const int64_t* count
   const Tensor ids = region.contiguous();
   AT_DISPATCH_INDEX_TYPES(ids.scalar_type(), "region", [&] {
     const index_t* id = ids.const_data_ptr<index_t>();
-    const GatherJob<index_t> job{id,     table.size(0), table.const_data_ptr(), table.size(1) * table.element_size(),
-                                 counts, point,         out.mutable_data_ptr()};
+    const int64_t row_bytes = table.size(1) * table.element_size();
+    const GatherJob<index_t> job{id,    table.size(0), table.const_data_ptr(), row_bytes, counts,
+                                 point, out.mutable_data_ptr(), worth_streaming(out.const_data_ptr(), ids.numel(), row_bytes)};
     const auto loop = choose(best_loops().gather<index_t>());
     const int64_t bad = first_reported(ids.numel(), threads_for(out.numel()),
                                        [&](int64_t begin, int64_t end) { return loop(job, begin, end); });
