@@ -133,7 +133,7 @@ def points_on_image(image: bytes, pixel: NDArray, depth: NDArray, region: NDArra
     size = float(np.clip(20_000 / max(len(pixel), 1), 3, 12))
     far = np.argsort(-depth, kind="stable")  # near points last, on top
     dots = above.scatter(*pixel[far].T, c=depth[far], s=size, cmap="turbo_r", linewidths=0, vmin=0, vmax=50)
-    figure.colorbar(dots, ax=above, label="depth [m]", extend="max", shrink=0.8, pad=0.01)
+    figure.colorbar(dots, ax=(above, below), label="depth [m]", extend="max", shrink=0.45, anchor=(0, 1), pad=0.01)
     above.set_title(f"{title}: {len(pixel)} points by depth", fontsize=11)
     far = far[region[far] >= 0]
     below.scatter(*pixel[far].T, c=region_colors(region[far]), s=size, linewidths=0)

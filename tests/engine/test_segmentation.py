@@ -163,7 +163,7 @@ def test_evaluating_pretrained_weights_without_a_head_is_refused(
 ) -> None:
     backbone = build_task(config, street_cache, seed=0).get_submodule("backbone")
     save_weights(tmp_path / "weights.safetensors", nn.ModuleDict({"backbone": backbone}), {})
-    with pytest.raises(UserError, match="holds the head None, expected .* fine-tune or probe first"):
+    with pytest.raises(UserError, match=r"holds the head None, expected .* fine-tune or probe first"):
         evaluate(config, street_cache, tmp_path / "weights.safetensors", tmp_path / "run", device="cpu")
 
 
@@ -188,7 +188,7 @@ def test_a_config_of_another_kind_or_number_of_classes_is_refused(config: RunCon
     with pytest.raises(UserError, match="holds a pretraining method, expected a `task`"):
         build_task(method, street_cache, seed=0)
     narrow = load_config(config.path, ["task.num_classes=5"])
-    with pytest.raises(UserError, match="task.num_classes is 5, but .* has 17 classes: ignore, barrier"):
+    with pytest.raises(UserError, match=r"task.num_classes is 5, but .* has 17 classes: ignore, barrier"):
         build_task(narrow, street_cache, seed=0)
 
 

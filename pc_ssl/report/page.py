@@ -1,0 +1,90 @@
+"""`pc-ssl report`: one HTML page of a cache or of a run, told apart by what lies in the folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pc_ssl.config import load_config
+from pc_ssl.data.cache import MANIFEST, Cache
+from pc_ssl.engine.run_folder import RunFolder
+from pc_ssl.engine.segmentation import load_task
+from pc_ssl.errors import UserError
+from pc_ssl.evaluation.run_result import CONFIG, RESULT, WEIGHTS, RunResult
+from pc_ssl.files import read_json, write_bytes
+from pc_ssl.report import html, sections
+
+PAGE = "report.html"
+TRAIN = "train"  # folder of a fine-tuning's training run, below that of its result
+
+
+def report(folder: Path, out: Path | None = None) -> Path:
+    """Write a self-contained page about `folder`.
+
+    Args:
+        folder: a cache, or the work folder of a pretraining, probe, fine-tuning or evaluation.
+        out: the file to write; None: report.html in `folder`.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        UserError: the folder holds none of these, or something damaged; the page cannot be written.
+    """
+    if (folder / MANIFEST).exists():
+        parts = of_cache(Cache(folder))
+    elif (folder / RESULT).exists():
+        parts = of_result(folder)
+    elif RunFolder(folder).settings.exists():
+        parts = of_training(folder)
+    else:
+        raise UserError(
+            f"{folder}: holds neither a cache ({MANIFEST}) nor a run ({RESULT}, {RunFolder(folder).settings.name})"
+        )
+    path = out or folder / PAGE
+    write_bytes(path, html.page(f"pc_ssl: {folder}", parts).encode())
+    return path
+
+
+def of_cache(cache: Cache) -> list[str]:
+    """What the cache holds, and its first frame."""
+    return sections.contents(cache) + (sections.regions(cache, 0) if len(cache) else [])
+
+
+def of_training(folder: Path) -> list[str]:
+    """Terms of the loss over the steps, and the settings."""
+    settings = read_json(RunFolder(folder).settings)["settings"]
+    rows = [[name, str(value)] for name, value in settings.items()]
+    table = html.table(["setting", "value"], rows, "Everything that the run's numbers depend on.")
+    return [*sections.training({folder.name: folder}), html.heading("Settings"), table]
+
+
+def of_result(folder: Path) -> list[str]:
+    """The result of a downstream run; with its cache at hand, predictions and features of one evaluated frame.
+
+    Raises:
+        UserError: the result is damaged.
+    """
+    run = RunResult.read(folder / RESULT)
+    outcome = f"mIoU {100 * run.result.miou:.1f} % over {run.result.num_frames} keyframes"
+    parts = [
+        html.paragraph(
+            f"{run.settings['command']} on {run.paths['cache']}, started from {run.origin}: {outcome} of split "
+            f"{run.settings['val_split']}."
+        ),
+        *sections.classes({"IoU %": [run]}),
+    ]
+    if (folder / TRAIN).exists():
+        parts += sections.training({run.settings["command"]: folder / TRAIN})
+    weights = Path(run.paths["weights"] or "") if run.settings["command"] == "evaluate" else folder / WEIGHTS
+    try:
+        cache = Cache(Path(run.paths["cache"] or ""))
+        task = load_task(load_config(folder / CONFIG), cache, weights)
+    except UserError as error:
+        return [*parts, html.paragraph(f"No pictures of the network: {error}.")]
+    rows = cache.indices(run.settings["val_split"])
+    middle = rows[len(rows) // 2]
+    return [
+        *parts,
+        *sections.predictions(cache, middle, {"predictions": task}),
+        *sections.features(cache, middle, {"features": task}),
+    ]

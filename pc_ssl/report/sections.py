@@ -1,0 +1,188 @@
+"""Sections of a report page: each takes what was prepared, trained or measured, and gives pieces of HTML."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pc_ssl.data.cache import Cache, Frame
+from pc_ssl.evaluation.run_result import RunResult
+from pc_ssl.heads.segmentation import SegmentationTask
+from pc_ssl.report import html
+from pc_ssl.report.curves import read_log, terms_over_steps
+from pc_ssl.report.pictures import classes_from_above, features_from_above, png, points_on_image, regions_from_above
+from pc_ssl.structures import PointBatch
+
+REGION = "region/"
+CAMERA = "pixel/"
+
+
+def contents(cache: Cache) -> list[str]:
+    """What a cache holds: splits, classes, tensors of its first frame."""
+    manifest = cache.manifest
+    size = sum(entry.bytes for entry in cache.frames) / 1e6
+    rows = [
+        [name, str(len(scenes)), str(len(cache.indices(name))) if scenes else "0"]
+        for name, scenes in manifest.splits.items()
+    ]
+    tensors = ", ".join(cache[0].keys())
+    return [
+        html.heading("Contents"),
+        html.paragraph(f"{manifest.dataset} {manifest.version}: {len(cache)} keyframes, {size:.0f} MB."),
+        html.table(["split", "scenes", "keyframes"], rows, "Splits that the cache holds."),
+        html.paragraph(f"Tensors of the first frame: {tensors}."),
+    ]
+
+
+def regions(cache: Cache, index: int) -> list[str]:
+    """The regions of one frame from above, and its points on the image that sees most of them: per generator."""
+    frame = cache[index]
+    generators = [key.removeprefix(REGION) for key in frame.keys() if key.startswith(REGION)]  # noqa: SIM118
+    xyz, ground = _xyz(frame), frame["ground"].numpy()
+    box = frame["box"].numpy() if "box" in frame else None
+    parts = [html.heading("Regions")] if generators else []
+    for generator in generators:
+        region = frame[REGION + generator].numpy()
+        above = png(regions_from_above(xyz, region, ground, box))
+        parts.append(html.picture(above, f"Regions of {generator}, keyframe {frame.token} of {frame.scene}."))
+        camera = _camera_that_sees_most(frame, region)
+        if camera is not None:
+            parts.append(html.picture(_on_image(frame, camera, xyz, region), f"The points that {camera} sees."))
+    return parts
+
+
+def training(runs: Mapping[str, Path]) -> list[str]:
+    """The logged terms of training runs.
+
+    Args:
+        runs: title -> folder of the run.
+
+    Raises:
+        UserError: a folder holds no log.
+    """
+    logs = {title: read_log(folder / "log.jsonl") for title, folder in runs.items()}
+    rows = []
+    for title, log in logs.items():
+        last = log[-1]
+        per_step = statistics.mean(float(line["seconds"] or 0) for line in log[1:] or log)
+        rows.append(
+            [title, str(last["step"]), _number(log[0].get("loss")), _number(last.get("loss")), f"{per_step:.2f}"]
+        )
+    return [
+        html.heading("Training"),
+        html.table(["run", "steps", "first loss", "last loss", "seconds a step"], rows, "Losses are of single steps."),
+        html.picture(
+            png(terms_over_steps(logs)), "Each term that the run logged, its gradient's norm and learning rate."
+        ),
+    ]
+
+
+def features(cache: Cache, index: int, networks: Mapping[str, SegmentationTask]) -> list[str]:
+    """What the backbones make of one frame: principal components of their features as colours.
+
+    Args:
+        cache: where the frame is.
+        index: of the frame.
+        networks: title -> task whose backbone to show.
+    """
+    frame = cache[index]
+    panels = {title: _features(task, frame) for title, task in networks.items()}
+    return [
+        html.heading("Features"),
+        html.picture(
+            png(features_from_above(_xyz(frame), panels)),
+            f"Features of the backbone, keyframe {frame.token} of {frame.scene} from above: their first three "
+            "principal components as red, green and blue. Equal colours mean similar features within a panel; between "
+            "panels colours mean nothing.",
+        ),
+    ]
+
+
+def predictions(cache: Cache, index: int, networks: Mapping[str, SegmentationTask]) -> list[str]:
+    """Predicted classes of one frame beside its labels.
+
+    Args:
+        cache: where the frame is; it has labels.
+        index: of the frame.
+        networks: title -> trained task.
+    """
+    frame = cache[index]
+    panels: dict[str, NDArray] = {"labels": frame["label"].numpy()}
+    points = PointBatch.pack([frame["points"]])
+    for title, task in networks.items():
+        panels[title] = task.eval().predict(points).numpy()
+    picture = png(classes_from_above(_xyz(frame), panels, cache.class_names))
+    return [
+        html.heading("Predictions"),
+        html.picture(picture, f"Predictions beside labels, keyframe {frame.token} of {frame.scene} from above."),
+    ]
+
+
+def classes(runs: Mapping[str, Sequence[RunResult]]) -> list[str]:
+    """IoU of each class.
+
+    Args:
+        runs: title -> runs over seeds; all evaluated on the same frames.
+    """
+    first = next(iter(runs.values()))[0].result
+    rows = [
+        [name, f"{first.labelled[k]:,}", *(_mean_iou([run.result.iou[k] for run in of]) for of in runs.values())]
+        for k, name in enumerate(first.class_names)
+    ]
+    means = (f"{100 * statistics.mean(run.result.miou for run in of):.1f}" for of in runs.values())
+    rows.append(["mean over the classes", f"{sum(first.labelled):,}", *means])
+    return [
+        html.heading("Classes"),
+        html.table(
+            ["class", "labelled points", *runs],
+            rows,
+            f"IoU in percent over {first.num_frames} evaluated keyframes, mean over the runs; - means that the "
+            "class is neither labelled nor predicted.",
+        ),
+    ]
+
+
+def _cameras(frame: Frame) -> list[str]:
+    """Names of the cameras of a frame."""
+    return [key.removeprefix(CAMERA) for key in frame.keys() if key.startswith(CAMERA)]  # noqa: SIM118
+
+
+def _camera_that_sees_most(frame: Frame, region: NDArray) -> str | None:
+    """The camera with the most points inside regions; None if no camera sees any point."""
+    seen = {camera: int((region[frame[f"point/{camera}"].numpy()] >= 0).sum()) for camera in _cameras(frame)}
+    seen = {camera: count for camera, count in seen.items() if len(frame[f"point/{camera}"])}
+    return max(seen, key=lambda camera: seen[camera], default=None)
+
+
+def _on_image(frame: Frame, camera: str, xyz: NDArray, region: NDArray) -> bytes:
+    point = frame[f"point/{camera}"].numpy()
+    camera_from_lidar = frame[f"camera_from_lidar/{camera}"].numpy()
+    depth = xyz[point] @ camera_from_lidar[2, :3] + camera_from_lidar[2, 3]
+    image = frame[f"image/{camera}"].numpy().tobytes()
+    return png(points_on_image(image, frame[f"pixel/{camera}"].numpy(), depth, region[point], camera))
+
+
+@torch.no_grad()
+def _features(task: SegmentationTask, frame: Frame) -> NDArray:
+    points = PointBatch.pack([frame["points"]])
+    feature: Tensor = task.eval().backbone(points).at_points(points)
+    return feature.numpy()
+
+
+def _xyz(frame: Frame) -> NDArray[np.float32]:
+    return frame["points"].numpy()[:, :3]
+
+
+def _mean_iou(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{100 * statistics.mean(known):.1f}" if known else "-"
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.3f}"
