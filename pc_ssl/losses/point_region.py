@@ -22,7 +22,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
-BLOCK_ELEMENTS = 2**23  # similarities that are held at once: 32 MiB in float32
+# Similarities that are held at once: 2 MiB in float32, which stay in a core's cache; a GPU wants large blocks.
+BLOCK_ELEMENTS = 2**19
+BLOCK_ELEMENTS_CUDA = 2**26
 LEFT_OUT = -1e30  # similarity of a point that is no negative: exp() gives 0, and the gradient stays finite
 
 
@@ -57,14 +59,16 @@ def point_level_region_contrast(first: Tensor, second: Tensor, region: Tensor, t
     anchors = (region >= 0).nonzero()[:, 0]
     if len(anchors) == 0:
         return (first.sum() + second.sum()) * 0.0
+    region_size = region[anchors].bincount()
 
     def block(anchor: Tensor, candidate: Tensor, rows: Tensor) -> Tensor:
-        similarity = anchor @ candidate.T / temperature
+        similarity = (anchor / temperature) @ candidate.T
         same = region[rows, None] == region
         negatives = similarity.masked_fill(same, LEFT_OUT).logsumexp(dim=1)
-        share = same.sum(dim=1).reciprocal()
-        term = softplus(negatives[:, None].expand_as(same).masked_select(same) - similarity.masked_select(same))
-        return (term * share[:, None].expand_as(same).masked_select(same)).sum()
+        pair = same.flatten().nonzero()[:, 0]  # all (i, j in P_i)
+        i = pair // len(candidate)
+        term = softplus(negatives[i] - similarity.flatten()[pair])
+        return (term / region_size[region[rows]][i]).sum()
 
     return _sum_over_blocks(block, first, second, anchors) / len(anchors)
 
@@ -90,7 +94,7 @@ def region_aware_point_contrast(
         return (first.sum() + second.sum()) * 0.0
 
     def block(anchor: Tensor, candidate: Tensor, rows: Tensor) -> Tensor:
-        similarity = anchor @ candidate.T / temperature
+        similarity = (anchor / temperature) @ candidate.T
         own = similarity.gather(1, rows[:, None])[:, 0]
         if negatives is Negatives.OTHER_REGIONS:
             itself = rows[:, None] == torch.arange(len(candidate), device=rows.device)
@@ -113,7 +117,8 @@ def _sum_over_blocks(
     dtype = torch.promote_types(first.dtype, torch.float32)
     with torch.autocast(first.device.type, enabled=False):
         first, second = first.to(dtype), second.to(dtype)
-        blocks = anchors.split(max(1, BLOCK_ELEMENTS // max(len(second), 1)))
+        elements = BLOCK_ELEMENTS_CUDA if first.is_cuda else BLOCK_ELEMENTS
+        blocks = anchors.split(max(1, elements // max(len(second), 1)))
         if len(blocks) == 1:
             return block(first[anchors], second, anchors)
         sums = [checkpoint(block, first[rows], second, rows, use_reentrant=False) for rows in blocks]
