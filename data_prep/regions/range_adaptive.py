@@ -1,19 +1,20 @@
 """Regions by a reach that grows with the range as the gaps between a spinning LiDAR's beams do.
 
 Our own. A sensor with a fixed angle between its beams leaves gaps proportional to the range, so one radius in metres
-either tears far objects apart or glues near ones together. Here two points are neighbours if, seen from the sensor, they
-are at most `azimuth_steps` shots apart along the ground and at most `beams` apart in height (an ellipse of both), in
-units of the nearer one's range:
+either tears far objects apart or glues near ones together. Here two points are neighbours if, seen from the sensor,
+they are at most `azimuth_steps` shots apart along the ground and at most `beams` apart in height (an ellipse of both),
+in units of the nearer one's range:
 
     d(p, q)^2 = (horizontal distance / (azimuth_steps * azimuth_step * range))^2
-              + (vertical distance / (beams * beam_step * range))^2,      range = max(min_range, min(|p|, |q|) in the plane)
+              + (vertical distance / (beams * beam_step * range))^2,  range = max(min_range, min(|p|, |q|) in the plane)
 
 1. Points with d <= 1 belong together. A surface shows gaps of azimuth_step * range / cos(incidence): three steps reach
-   across surfaces seen at up to 70 degrees (the flank of a car ahead), a quarter more than one beam reaches the next beam
-   even where the surface leans, and neither reaches over a missing beam or a gap in which three shots went past.
-2. What is still a fragment of fewer than `fragment_points` (the roof of a car, one beam on a bumper) joins its neighbour
-   along the shortest link with d <= `fragment_reach`, shortest links first. Two components that have enough points for
-   objects of their own are never joined, however near: people beside a barrier, a cyclist beside a car.
+   across surfaces seen at up to 70 degrees (the flank of a car ahead), a quarter more than one beam reaches the next
+   beam even where the surface leans, and neither reaches over a missing beam or a gap in which three shots went past.
+2. What is still a fragment of fewer than `fragment_points` (the roof of a car, one beam on a bumper) joins its
+   neighbour along the shortest link with d <= `fragment_reach`, shortest links first. Twice the reach leads over one
+   beam that did not come back (from a window), not over two. Two components that have enough points for objects of
+   their own are never joined, however near: people beside a barrier, a cyclist beside a car.
 
 It is single linkage with the merging rule of Felzenszwalb and Huttenlocher (IJCV 2004) in its barest form: what is
 small may look farther.
@@ -55,7 +56,7 @@ class RangeAdaptiveRegions:
     beams: float = 1.25
     min_range: float = 10.0
     fragment_points: int = 10
-    fragment_reach: float = 5 / 3
+    fragment_reach: float = 2.0
     min_points: int = 5
 
     def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:

@@ -52,6 +52,39 @@ def object_recall(
     return ObjectRecall(found, objects)
 
 
+@dataclass(frozen=True)
+class Purity:
+    """Of `points` in regions, `pure` belong to what most points of their region belong to. Results add up."""
+
+    pure: int
+    points: int
+
+    @property
+    def purity(self) -> float:
+        """Share of the points that are where they belong; NaN without regions."""
+        return self.pure / self.points if self.points else float("nan")
+
+    def __add__(self, other: Purity) -> Purity:
+        return Purity(self.pure + other.pure, self.points + other.points)
+
+
+def region_purity(xyz: NDArray[np.float32], region: NDArray[np.int32], box: NDArray[np.float32]) -> Purity:
+    """Whether regions hold points of one object alone, or none of any.
+
+    Args:
+        xyz: [N, 3] metres.
+        region: [N] int32, 0..R - 1, -1 for none.
+        box: [M, 7 or more] as for `object_recall`; a point belongs to the first box that it is in, or to the
+            background, which counts as one more object.
+    """
+    inside = points_in_boxes(xyz, box)
+    owner = np.where(inside.any(axis=0), inside.argmax(axis=0) + 1, 0) if len(box) else np.zeros(len(xyz), np.int64)
+    some = region >= 0
+    shared = np.zeros((region.max(initial=-1) + 1, len(box) + 1), np.int64)
+    np.add.at(shared, (region[some], owner[some]), 1)
+    return Purity(int(shared.max(axis=1).sum()), int(some.sum()))
+
+
 def points_in_boxes(xyz: NDArray[np.float32], box: NDArray[np.float32]) -> NDArray[np.bool_]:
     """xyz [N, 3] metres; box [M, 7 or more] (x y z l w h yaw) in the same frame -> [M, N] bool, faces included."""
     inside = np.empty((len(box), len(xyz)), np.bool_)
