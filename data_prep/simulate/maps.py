@@ -23,6 +23,7 @@ LAYERS = (
     "polygon", "line", "node", "drivable_area", "road_segment", "road_block", "lane", "ped_crossing", "walkway", "stop_line",
     "carpark_area", "road_divider", "lane_divider", "traffic_light", "lane_connector",
 )  # fmt: skip
+GRID = 0.01  # metres; the coordinates of nodes are rounded to it
 PIECE = 10.0  # metres; length of the pieces that lines and lanes are cut into
 Record = dict[str, Any]
 
@@ -82,7 +83,7 @@ class _Writer:
         return token
 
     def nodes(self, xy: NDArray) -> list[str]:
-        return [self.add("node", x=round(float(x), 4), y=round(float(y), 4)) for x, y in np.asarray(xy) + self.shift]
+        return [self.add("node", x=round(float(x), 2), y=round(float(y), 2)) for x, y in np.asarray(xy) + self.shift]
 
     def polygon(self, area: shapely.Polygon) -> str:
         rings = [np.array(ring.coords)[:-1] for ring in (area.exterior, *area.interiors)]
@@ -95,7 +96,9 @@ class _Writer:
 
 
 def _parts(area: shapely.Geometry) -> Iterator[shapely.Polygon]:
-    for part in shapely.get_parts(area):
+    """Valid polygons on the grid of the stored coordinates, slivers left out."""
+    opened = area.buffer(-GRID, join_style="mitre").buffer(GRID, join_style="mitre")  # no two edges touch
+    for part in shapely.get_parts(shapely.set_precision(opened, GRID)):
         if part.geom_type == "Polygon" and part.area > 0.5:
             yield part
 
