@@ -1,65 +1,150 @@
 """The record of a preparation under way: which frames are finished, so that a killed run goes on where it stopped.
 
-One JSON value a line in `unfinished.jsonl`: first the options, then each finished frame's manifest entry. The file is
-gone once the manifest is in place. A line that a kill cut short is dropped; a frame whose line was lost is made again.
+Each shard keeps its own, unfinished-1-of-4.jsonl; a run without shards is shard 1 of 1. One JSON object a line:
+{"options": ...} first, then {"frame": the manifest's entry}, {"failure": ...} or {"again": token} for a frame whose
+failure no longer counts, as it is being tried again. The files are gone once the manifest is in place. A line that a
+kill cut short is dropped; a frame whose line was lost is made again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, BinaryIO, TypeVar
 
+from data_prep.report import Failure
 from pc_ssl.data.cache import FrameEntry
-from pc_ssl.errors import UserError
+from pc_ssl.errors import UsageError, UserError
 
-JOURNAL = "unfinished.jsonl"
+JOURNALS = "unfinished-*-of-*.jsonl"
+LOCK = "finishing.lock"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every `count`-th frame, from the `index`-th on; the first has index 1. Shards may run at the same time.
+
+    Raises:
+        UsageError: index is not in 1..count.
+    """
+
+    index: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise UsageError(f"shard: {self.index}/{self.count} is not I/N with I from 1 to N")
+
+    @staticmethod
+    def parse(text: str) -> Shard:
+        """`2/8` -> Shard(2, 8)."""
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+        if match is None:
+            raise UsageError(f"shard: {text!r} is not I/N with I from 1 to N, such as 2/8")
+        return Shard(int(match[1]), int(match[2]))
+
+    def of(self, items: Sequence[T]) -> Sequence[T]:
+        return items[self.index - 1 :: self.count]
+
+
+WHOLE = Shard()
+
+
+@dataclass
+class Record:
+    """What journals say: the frames that are finished, and those that failed and are not being tried again."""
+
+    options: Mapping[str, Any] | None = None
+    entries: dict[str, FrameEntry] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    again: set[str] = field(default_factory=set)
+
+    def take(self, line: Mapping[str, Any]) -> None:
+        """Take in one line.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none of a journal.
+        """
+        [(kind, value)] = line.items()
+        if self.options is None:
+            self.options = dict(line["options"])
+        elif kind == "frame":
+            entry = FrameEntry(**value)
+            self.entries[entry.token] = entry
+            self.failures.pop(entry.token, None)
+        elif kind == "failure":
+            failure = Failure(**value)
+            self.failures[failure.token] = failure
+            self.entries.pop(failure.token, None)
+            self.again.discard(failure.token)
+        else:
+            token = line["again"]
+            self.again.add(token)
+            self.failures.pop(token, None)
 
 
 class Journal:
-    """Opens the journal of `folder` and holds it locked: one preparation writes a cache at a time.
+    """Opens a shard's journal and holds it locked: one process works on a shard of a cache at a time.
 
     Args:
         folder: the cache; it is made if it does not exist.
         options: of this preparation.
+        shard: whose journal it is.
 
     Raises:
-        UserError: another process prepares this cache, or the folder cannot be written.
+        UserError: another process works on this shard, or prepares this cache in another number of shards; or the
+            folder cannot be written.
     """
 
-    def __init__(self, folder: Path, options: Mapping[str, Any]) -> None:
-        self.path = folder / JOURNAL
+    def __init__(self, folder: Path, options: Mapping[str, Any], shard: Shard = WHOLE) -> None:
+        self.path = folder / f"unfinished-{shard.index}-of-{shard.count}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+b", buffering=0)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another pc-ssl prepare is writing this cache") from None
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
-        self._file.seek(0)
-        header, self.entries, whole = _parse(self._file.read())
-        self._file.truncate(whole)
-        self.options: Mapping[str, Any] = options if header is None else header
-        if header is None:
-            self._append(options)
+        try:
+            if not _lock(self._file):
+                raise UserError(f"{folder}: another pc-ssl prepare is writing this cache")
+            for other in sorted(folder.glob(JOURNALS)):
+                if not other.name.endswith(f"-of-{shard.count}.jsonl") and _is_locked(other):
+                    raise UserError(f"{folder}: another pc-ssl prepare is writing this cache ({other.name})")
+            self._file.seek(0)
+            record, whole = _parse(self._file.read())
+            self._file.truncate(whole)
+            if record.options is None:
+                self._append({"options": dict(options)})
+        except BaseException:
+            self._file.close()
+            raise
 
-    def add(self, entry: FrameEntry) -> None:
-        """Note a finished frame, whose file is on the disk.
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, result: FrameEntry | Failure) -> None:
+        """Note a finished frame, whose file is on the disk, or one that failed.
 
         Raises:
             UserError: the journal cannot be written.
         """
-        self._append(asdict(entry))
+        self._append({"failure" if isinstance(result, Failure) else "frame": asdict(result)})
 
-    def close(self, *, finished: bool) -> None:
-        """Let go of the cache; a finished preparation needs no journal any more."""
-        if finished:
-            self.path.unlink(missing_ok=True)
-        self._file.close()
+    def add_again(self, token: str) -> None:
+        """Note that a frame that failed is being tried again."""
+        self._append({"again": token})
 
     def _append(self, value: Mapping[str, Any]) -> None:
         try:
@@ -68,28 +153,64 @@ class Journal:
             raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
 
 
-def journal_options(folder: Path) -> Mapping[str, Any] | None:
-    """The options of an unfinished preparation in `folder`; None if there is none."""
+def read_journals(folder: Path) -> dict[Path, Record]:
+    """What each journal in `folder` says."""
+    records = {}
+    for path in sorted(folder.glob(JOURNALS)):
+        with contextlib.suppress(FileNotFoundError):  # another shard has just completed the cache
+            records[path] = _parse(path.read_bytes())[0]
+    return records
+
+
+@contextlib.contextmanager
+def finishing(folder: Path) -> Iterator[None]:
+    """Only one process at a time is inside for a folder; others wait."""
+    path = folder / LOCK
+    while True:
+        with path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(path, file):
+                continue  # the one before us has removed the file that we waited for
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_at(path: Path, file: BinaryIO | Any) -> bool:
     try:
-        return _parse((folder / JOURNAL).read_bytes())[0]
-    except OSError:
-        return None
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
-def _parse(content: bytes) -> tuple[Mapping[str, Any] | None, dict[str, FrameEntry], int]:
-    """Options, entries by token, and the length in bytes of the lines that are whole."""
-    options, entries, whole = None, {}, 0
+def _lock(file: BinaryIO | Any) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return not _lock(file)
+    except FileNotFoundError:
+        return False
+
+
+def _parse(content: bytes) -> tuple[Record, int]:
+    """What a journal says, and the length in bytes of its lines that are whole."""
+    record, whole = Record(), 0
     for line in content.splitlines(keepends=True):
         try:
             value = json.loads(line)
             if not line.endswith(b"\n"):
                 break
-            if options is None:
-                options = dict(value)
-            else:
-                entry = FrameEntry(**value)
-                entries[entry.token] = entry
-        except (TypeError, ValueError):
+            record.take(value)
+        except (AttributeError, KeyError, TypeError, ValueError):
             break
         whole += len(line)
-    return options, entries, whole
+    return record, whole

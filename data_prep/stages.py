@@ -26,18 +26,13 @@ def frame_tensors(
     leave trails; points of earlier sweeps belong to no region. Generators that want merged sweeps say so.
     """
     xyz = np.ascontiguousarray(raw.points[:, :3])
-    key = raw.key_points
     tensors: dict[str, NDArray] = {
         "points": raw.points,
         "ground": ground(xyz),
         "ego_pose": raw.ego_pose,
         "global_from_lidar": raw.global_from_lidar,
     }
-    for name, generator in regions.items():
-        rows = len(xyz) if generator.over_sweeps else key
-        region = np.full(len(xyz), -1, np.int32)
-        region[:rows] = generator(xyz[:rows], tensors["ground"][:rows])
-        tensors[f"region/{name}"] = region
+    tensors |= region_tensors(xyz, tensors["ground"], raw.key_points, regions)
     if raw.label is not None:
         tensors["label"] = raw.label
     if raw.box is not None and raw.box_class is not None:
@@ -47,17 +42,32 @@ def frame_tensors(
         tensors[f"image/{name}"] = np.frombuffer(raw.images[name], np.uint8)
         tensors[f"intrinsic/{name}"] = camera.intrinsic.astype(np.float32)
         tensors[f"camera_from_lidar/{name}"] = camera.camera_from_lidar.astype(np.float32)
-        tensors |= _label_maps(raw, name, images)
+        tensors |= label_map_tensors(raw.images[name], raw.image_names[name], name, images)
     return tensors
 
 
-def _label_maps(raw: RawFrame, camera: str, images: Mapping[str, ImageGenerator]) -> dict[str, NDArray]:
+def region_tensors(
+    xyz: NDArray[np.float32], ground: NDArray[np.bool_], key_points: int, regions: Mapping[str, RegionGenerator]
+) -> dict[str, NDArray]:
+    """Regions of one cloud [N, 3]; the first `key_points` rows are the key sweep."""
+    tensors = {}
+    for name, generator in regions.items():
+        rows = len(xyz) if generator.over_sweeps else key_points
+        region = np.full(len(xyz), -1, np.int32)
+        region[:rows] = generator(xyz[:rows], ground[:rows])
+        tensors[f"region/{name}"] = region
+    return tensors
+
+
+def label_map_tensors(
+    jpeg: bytes, image_name: str, camera: str, images: Mapping[str, ImageGenerator]
+) -> dict[str, NDArray]:
     """Superpixels and pseudo labels of one camera's image."""
     if not images:
         return {}
-    image = decode_jpeg(raw.images[camera])
+    image = decode_jpeg(jpeg)
     maps = {}
     for name, generator in images.items():
         dtype = FIELDS[f"{generator.tensor}/"].dtype
-        maps[f"{generator.tensor}/{name}/{camera}"] = generator(image, raw.image_names[camera]).astype(dtype)
+        maps[f"{generator.tensor}/{name}/{camera}"] = generator(image, image_name).astype(dtype)
     return maps

@@ -128,16 +128,16 @@ def hash_of(options: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check `folder`/manifest.json.
+def read_manifest(folder: Path, file: str = MANIFEST) -> Manifest:
+    """Read and check `folder`/manifest.json, or a manifest under another name.
 
     Raises:
         UserError: no manifest, one of another schema version, or one with a missing or wrong field.
     """
-    path = folder / MANIFEST
+    path = folder / file
     if not path.is_file():
         raise UserError(
-            f"{folder}: not a complete cache, {MANIFEST} is missing; run pc-ssl prepare (again) to write it"
+            f"{folder}: not a complete cache, {file} is missing; run pc-ssl prepare (again) to write it"
         )
     content = read_json(path)
     found = content.get("schema_version") if isinstance(content, dict) else None
@@ -217,6 +217,21 @@ def encode_frame(tensors: Mapping[str, NDArray]) -> bytes:
     if missing or wrong:
         raise ValueError("; ".join([f"{key} is missing" for key in missing] + wrong))
     return save({key: np.ascontiguousarray(value) for key, value in tensors.items()})
+
+
+def decode_frame(content: bytes) -> dict[str, NDArray]:
+    """The tensors of one frame's file, as `encode_frame` took them.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(content)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def shape_problems(found: Mapping[str, tuple[str, tuple[int, ...]]]) -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.journal import JOURNAL, Journal
+from data_prep.journal import LOCK, Journal, Shard
 from data_prep.nuscenes import NuScenesReader
 from data_prep.pipeline import PrepareOptions, PrepareReport, estimate, prepare
 from pc_ssl.data.cache import Cache
@@ -136,7 +136,7 @@ def test_other_options_are_refused_with_the_difference(
     if finished:
         run(pristine_root, out)
     else:
-        Journal(out, json.loads(expected["manifest.json"])["options"]).close(finished=False)
+        Journal(out, json.loads(expected["manifest.json"])["options"]).__exit__(None, None, None)
     before = contents(out)
     for attempt in (
         lambda: run(pristine_root, out, options, sweeps),
@@ -257,10 +257,12 @@ def test_a_full_disk_is_one_line_and_costs_nothing(
 
 def test_two_runs_on_one_cache_do_not_mix(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
     options = json.loads(expected["manifest.json"])["options"]
-    journal = Journal(tmp_path / "cache", options)
-    with pytest.raises(UserError, match="another pc-ssl prepare is writing this cache"):
-        run(pristine_root, tmp_path / "cache")
-    journal.close(finished=False)
+    for shard in (Shard(1, 1), Shard(2, 3)):
+        with (
+            Journal(tmp_path / "cache", options, shard),
+            pytest.raises(UserError, match="another pc-ssl prepare is writing this cache"),
+        ):
+            run(pristine_root, tmp_path / "cache")
     run(pristine_root, tmp_path / "cache")
     assert contents(tmp_path / "cache") == expected
 
@@ -299,7 +301,7 @@ def test_workers_must_be_positive(pristine_root: Path, tmp_path: Path) -> None:
 def test_an_estimate_touches_nothing(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
     found = estimate(NuScenesReader(pristine_root, VERSION, 3), tmp_path / "new" / "cache", OPTIONS, workers=2)
     assert list(tmp_path.iterdir()) == []
-    assert (found.frames, found.sampled, found.workers) == (6, 3, 2)
+    assert (found.frames, found.tried, found.workers) == (6, 3, 2)
     frames = sum(len(content) for name, content in expected.items() if name.startswith("frames/"))
     assert found.bytes == pytest.approx(frames, rel=0.2)
     assert 0 < found.seconds < 10
@@ -349,7 +351,7 @@ def die_at(step: int, *, after: bool) -> Callable[..., None]:
 def assert_no_partial_file_is_valid(out: Path, expected: dict[str, bytes]) -> None:
     """A cache that opens is whole, and every file with a final name has its final bytes."""
     for name, content in contents(out).items():
-        if not name.endswith(".partial") and name != JOURNAL:
+        if not name.endswith(".partial") and not name.startswith("unfinished-") and name != LOCK:
             assert content == expected[name]
     if (out / "manifest.json").exists():
         assert verify(out).problems == ()
@@ -387,7 +389,7 @@ def test_a_torn_journal_costs_frames_but_no_harm(
         run(pristine_root, out)
 
     in_child(work)
-    journal = out / JOURNAL
+    journal = out / "unfinished-1-of-1.jsonl"
     journal.write_bytes(journal.read_bytes()[:cut])
     run(pristine_root, out)
     assert contents(out) == expected

@@ -165,7 +165,7 @@ def test_verify_says_which_file_is_bad_and_why(command: Command, pristine_root: 
 def test_the_real_keyframe_is_prepared_and_its_objects_are_found(
     command: Command, real_root: Path, tmp_path: Path
 ) -> None:
-    """CALICO's clusters fit 7 of 14 annotated objects; its size filter then drops four of them (too large, too thin)."""
+    """CALICO's clusters fit 7 of 14 annotated objects; its size filter then drops four of them (size, shape)."""
     code, _, err = prepare(command, real_root, tmp_path / "cache", "--regions", "dbscan,dbscan3d")
     assert code == 0
     assert err.count("not in this data set: sweeps") == 1

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -68,7 +70,7 @@ def test_a_strip_whose_points_all_lie_below_the_floor_has_no_ground() -> None:
     assert not StripPlaneGround()(np.tile(np.float32([0, 0, -9]), (100, 1))).any()
 
 
-def test_the_real_street(real_root) -> None:  # noqa: ANN001
+def test_the_real_street(real_root: Path) -> None:
     file = next((real_root / "samples" / "LIDAR_TOP").iterdir())
     xyz = np.fromfile(file, np.float32).reshape(-1, 5)[:, :3].copy()
     ground = StripPlaneGround()(xyz)

@@ -1,0 +1,45 @@
+"""What frames will cost, found by making a few of them in memory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.jobs import Job, Pool, Trial, attempt, peak_memory
+from data_prep.reader import FrameName
+from data_prep.report import Estimate, Failure
+from pc_ssl.errors import UserError
+
+SAMPLES = 3  # frames that an estimate is made from, spread evenly
+MEMORY_MARGIN = 1.25  # frames differ in size, and the largest is hardly among those tried
+
+
+def estimate_cost(out: Path, frames: Sequence[FrameName], job_of: Callable[[FrameName], Job], pool: Pool) -> Estimate:
+    """Make a few of `frames` in the pool, and write nothing.
+
+    Raises:
+        UserError: none of them could be made.
+    """
+    existing = next(folder for folder in [out.absolute(), *out.absolute().parents] if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if not frames:
+        return Estimate(0, 0, pool.workers, 0.0, 0, free, peak_memory())
+    tried = sorted({round(index) for index in np.linspace(0, len(frames) - 1, SAMPLES)})
+    results = list(pool.map(attempt, ((job_of(frames[index]),) for index in tried), len(tried)))
+    trials = [result for result in results if isinstance(result, Trial)]
+    reasons = [result.reason for result in results if isinstance(result, Failure)]
+    if not trials:
+        raise UserError(f"no frame could be tried: {reasons[0]}")
+    workers = min(pool.workers, len(frames))
+    return Estimate(
+        frames=len(frames),
+        tried=len(trials),
+        workers=workers,
+        seconds=len(frames) * float(np.mean([trial.seconds for trial in trials])) / workers,
+        bytes=int(len(frames) * np.mean([trial.bytes for trial in trials])),
+        free_bytes=free,
+        memory_bytes=int(MEMORY_MARGIN * max(trial.memory_bytes for trial in trials)),
+    )

@@ -1,0 +1,164 @@
+"""Frames made by many processes: the job of one frame, and the pool that jobs run in.
+
+for outcome in Pool(workers=8).map(write, ((job, out) for job in jobs), len(jobs)): ...
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from data_prep.reader import FrameName
+from data_prep.report import Failure
+from pc_ssl.data.cache import FrameEntry, write_frame
+from pc_ssl.errors import UsageError, UserError
+
+T = TypeVar("T")
+AHEAD = 2  # jobs for each thread of a cluster that are sent before results are waited for
+
+
+@dataclass(frozen=True)
+class Job:
+    """Makes one frame's file; `content` raises UserError if what it reads is missing or damaged."""
+
+    frame: FrameName
+    content: Callable[[], bytes]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a frame, and the most memory that the process has held so far."""
+
+    result: FrameEntry | Failure
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one frame costs. `memory_bytes`: the most that the process has held so far."""
+
+    seconds: float
+    bytes: int
+    memory_bytes: int
+
+
+def write(job: Job, out: Path) -> Outcome:
+    """Make and write a frame.
+
+    Raises:
+        UserError: it cannot be written: this ends the run, where what cannot be read costs the frame alone.
+    """
+    frame = job.frame
+    content = _made(job)
+    if isinstance(content, Failure):
+        return Outcome(content, peak_memory())
+    return Outcome(write_frame(out, frame.scene, frame.token, frame.timestamp_us, content), peak_memory())
+
+
+def attempt(job: Job) -> Trial | Failure:
+    """Make a frame twice and time the second time: the first also loads compiled code."""
+    content = _made(job)
+    if isinstance(content, Failure):
+        return content
+    begin = time.perf_counter()
+    job.content()
+    return Trial(time.perf_counter() - begin, len(content), peak_memory())
+
+
+def _made(job: Job) -> bytes | Failure:
+    try:
+        return job.content()
+    except UserError as error:
+        return Failure(job.frame.token, job.frame.scene, str(error))
+    except Exception as error:  # a mistake of ours on one frame in thousands must not cost the others
+        return Failure(job.frame.token, job.frame.scene, f"{type(error).__name__}: {error}")
+
+
+def peak_memory() -> int:
+    """The most bytes of memory that this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Where jobs run.
+
+    Args:
+        workers: processes on this machine; 1 is this process.
+        scheduler: address of a Dask scheduler, such as "tcp://head:8786", whose workers are used instead; they must
+            see the data and the cache at the same paths.
+
+    Raises:
+        UsageError: workers is not positive.
+    """
+
+    workers: int = 1
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UsageError(f"workers: {self.workers} is not positive")
+
+    @property
+    def is_this_process(self) -> bool:
+        return self.workers == 1 and self.scheduler is None
+
+    def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], count: int) -> Iterator[T]:
+        """Results of `function` for each of `count` tasks, as they come.
+
+        Raises:
+            UserError: the scheduler cannot be reached, or Dask is not installed.
+        """
+        if self.scheduler is not None:
+            yield from _map_on_cluster(self.scheduler, function, tasks)
+        else:
+            yield from _map_here(min(self.workers, max(count, 1)), function, tasks)
+
+
+def _map_here(workers: int, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[T]:
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config(backend="loky", inner_max_num_threads=1, initializer=end_with, initargs=(os.getpid(),)):
+        yield from Parallel(n_jobs=workers, return_as="generator_unordered")(delayed(function)(*task) for task in tasks)
+
+
+def _map_on_cluster(scheduler: str, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[T]:
+    """With Dask's own interface: joblib's Dask backend returns nothing before all is done."""
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise UserError("backend: dask is not installed; pip install 'pc-ssl[dask]'") from None
+    try:
+        client = Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise UserError(f"scheduler: no Dask scheduler answers at {scheduler!r} ({error})") from None
+    with client:
+        waiting = iter(tasks)
+        threads = max(sum(client.nthreads().values()), 1)
+        running = as_completed([])
+        for task in itertools.islice(waiting, AHEAD * threads):
+            running.add(client.submit(function, *task, pure=False))
+        for future in running:
+            yield future.result()
+            for task in itertools.islice(waiting, 1):
+                running.add(client.submit(function, *task, pure=False))
+
+
+def end_with(parent: int) -> None:
+    """End this worker soon after its parent was killed; by themselves loky's workers wait five minutes for work."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
