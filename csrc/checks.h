@@ -14,8 +14,8 @@ inline void check_region(const at::Tensor& region, int64_t num_regions) {
   TORCH_CHECK_VALUE(region.scalar_type() == at::kInt || region.scalar_type() == at::kLong,
                     "region must be int32 or int64, got ", region.scalar_type());
   TORCH_CHECK_VALUE(num_regions >= 0, "num_regions must not be negative, got ", num_regions);
-  TORCH_CHECK_VALUE(region.size(0) <= kMaxRows && num_regions <= kMaxRows, "region_pool counts points and regions below ",
-                    kMaxRows, ", got ", region.size(0), " points and ", num_regions, " regions");
+  TORCH_CHECK_VALUE(region.size(0) <= kMaxRows && num_regions <= kMaxRows, "region_pool takes at most ", kMaxRows,
+                    " points and as many regions, got ", region.size(0), " points and ", num_regions, " regions");
 }
 
 // `name` holds one row of channels per point or per region.

@@ -78,7 +78,7 @@ def region_pool(
         ValueError: an id is R or more (the message names the first position and its value), or the shapes, dtypes or
             devices do not fit.
     """
-    order, offsets = _plan_tensors(region, num_regions, plan)
+    order, offsets = _plan_tensors(feature, region, num_regions, plan)
     if reduce in ("mean", "sum"):
         return _ops.region_sum(feature, region, num_regions, reduce == "mean", order, offsets)[0]
     if reduce in ("max", "min"):
@@ -101,7 +101,7 @@ def region_gather(region_feature: Tensor, region: Tensor, plan: RegionPlan | Non
     Raises:
         ValueError: as `region_pool`.
     """
-    order, offsets = _plan_tensors(region, len(region_feature), plan)
+    order, offsets = _plan_tensors(region_feature, region, len(region_feature), plan)
     return _ops.region_gather(region_feature, region, None, order, offsets)
 
 
@@ -128,8 +128,12 @@ def region_softmax(score: Tensor, region: Tensor, num_regions: int, plan: Region
     return (weight / total.masked_fill(outside, 1)).to(score.dtype)
 
 
-def _plan_tensors(region: Tensor, num_regions: int, plan: RegionPlan | None) -> tuple[Tensor | None, Tensor | None]:
+def _plan_tensors(
+    rows: Tensor, region: Tensor, num_regions: int, plan: RegionPlan | None
+) -> tuple[Tensor | None, Tensor | None]:
     """order and offsets; None on the CPU without a plan, where the kernels read the ids as they are."""
+    if rows.device != region.device:
+        raise ValueError(f"the features are on {rows.device} but region on {region.device}")
     if plan is None and region.is_cuda:
         plan = RegionPlan.build(region, num_regions)
     return (None, None) if plan is None else (plan.order, plan.offsets)
@@ -206,9 +210,25 @@ def _region_extremum_backward(ctx: Any, grad: Tensor, _: None) -> tuple:
     return _ops.region_extremum_grad(grad, point, region), None, None, None, None, None, None
 
 
+def _save_for_extremum_grad(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    ctx.save_for_backward(inputs[1])
+
+
+def _region_extremum_grad_backward(ctx: Any, grad: Tensor) -> tuple:
+    """Linear in the gradient of the regions: each takes that of the point that it went to."""
+    (point,) = ctx.saved_tensors
+    if len(grad) == 0:
+        return grad.new_zeros(point.shape), None, None
+    picked = grad.gather(0, point.clamp(min=0).long())
+    return picked.masked_fill(point < 0, 0), None, None
+
+
 torch.library.register_autograd("pc_ssl::region_sum", _region_sum_backward, setup_context=_save_for_sum)
 torch.library.register_autograd("pc_ssl::region_gather", _region_gather_backward, setup_context=_save_for_gather)
 torch.library.register_autograd("pc_ssl::region_extremum", _region_extremum_backward, setup_context=_save_for_extremum)
+torch.library.register_autograd(
+    "pc_ssl::region_extremum_grad", _region_extremum_grad_backward, setup_context=_save_for_extremum_grad
+)
 
 for _device in ("cpu", "cuda"):  # a gather only copies, so it keeps its dtype
     torch.library.register_autocast("pc_ssl::region_sum", _device, torch.float32)
