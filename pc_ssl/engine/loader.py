@@ -1,0 +1,61 @@
+"""From frames to batches, in loader processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch.utils.data import DataLoader, Dataset
+
+from pc_ssl.data.sampler import Draw, StepBatches
+from pc_ssl.engine.distributed import Process
+from pc_ssl.engine.options import TrainOptions
+from pc_ssl.errors import UserError
+
+
+class Frames(Protocol):
+    """A data set whose samples depend on the draw alone."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, draw: Draw) -> Any: ...
+
+
+def step_loader(
+    dataset: Frames, collate: Callable[[Sequence[Any]], Any], options: TrainOptions, process: Process, first_step: int
+) -> DataLoader:
+    """The batches of the steps after `first_step`, this process's share of each.
+
+    In place of a batch whose frames cannot be read comes the UserError that says why: torch's loader would wrap an
+    exception's message into a traceback.
+
+    Raises:
+        UserError: the batch is larger than the data set, or cannot be shared equally among the processes.
+    """
+    batches = StepBatches(
+        len(dataset), options.batch_size, options.seed, first_step, options.steps, process.rank, process.world_size
+    )
+    return DataLoader(
+        _CarryErrors(dataset), batch_sampler=batches, num_workers=options.num_workers, collate_fn=_Collate(collate)
+    )
+
+
+@dataclass(frozen=True)
+class _CarryErrors(Dataset):
+    dataset: Frames
+
+    def __getitem__(self, draw: Draw) -> Any:
+        try:
+            return self.dataset[draw]
+        except UserError as error:
+            return error
+
+
+@dataclass(frozen=True)
+class _Collate:
+    collate: Callable[[Sequence[Any]], Any]
+
+    def __call__(self, samples: Sequence[Any]) -> Any:
+        errors = [sample for sample in samples if isinstance(sample, UserError)]
+        return errors[0] if errors else self.collate(samples)

@@ -1,0 +1,95 @@
+"""What a run reports while it goes: JSON lines, TensorBoard, and a line on standard output."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import resource
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from torch.utils.tensorboard import SummaryWriter
+
+from pc_ssl.engine.distributed import Process
+from pc_ssl.engine.run_folder import RunFolder
+
+MIB = 2**20
+
+
+class LogHook(Hook):
+    """Writes one line for each `every`-th step, the first and the last.
+
+    A line holds the step (counted from 1), every term that the module returned (of this step, mean over the
+    processes), grad_norm before clipping, lr, seconds per step and the part of them spent waiting for data (means since
+    the line before), and the peak of memory in MiB (of the device, or of the process on a CPU).
+
+    Args:
+        folder: where to write.
+        process: this process; the first one writes.
+        every: steps between two lines.
+        first_step: steps done before.
+        last_step: steps done at the end.
+    """
+
+    def __init__(self, folder: RunFolder, process: Process, every: int, first_step: int, last_step: int) -> None:
+        self.process, self.every = process, every
+        self.last_step = last_step
+        if process.is_first:
+            self.lines = folder.log.open("a")
+            # Steps after the checkpoint were logged by a run that was killed, and are about to be logged again.
+            self.board = SummaryWriter(str(folder.tensorboard), purge_step=first_step + 1)
+
+    def before_train(self, runner: Any) -> None:
+        self.since, self.steps, self.waited = time.perf_counter(), 0, 0.0
+
+    def after_train_iter(
+        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, torch.Tensor] | None = None
+    ) -> None:
+        step = batch_idx + 1
+        self.steps += 1
+        self.waited += runner.train_loop.waited
+        if outputs and (step % self.every == 0 or step in (1, self.last_step)):
+            values = self.process.mean(torch.stack([value.detach().float() for value in outputs.values()])).tolist()
+            now = time.perf_counter()
+            scalars = dict(zip(outputs, values, strict=True)) | {
+                "lr": runner.optim_wrapper.optimizer.param_groups[0]["lr"],
+                "seconds": (now - self.since) / self.steps,
+                "data_seconds": self.waited / self.steps,
+                "memory_mib": peak_memory(self.process.device) / MIB,
+            }
+            if self.process.is_first:
+                self._write(step, scalars)
+            self.since, self.steps, self.waited = now, 0, 0.0
+
+    def sync(self) -> None:
+        """Bring what was written to the disk, so that no checkpoint is younger than the log."""
+        if self.process.is_first:
+            self.lines.flush()
+            os.fsync(self.lines.fileno())
+            self.board.flush()
+
+    def close(self) -> None:
+        """Close the files."""
+        if self.process.is_first:
+            self.lines.close()
+            self.board.close()
+
+    def _write(self, step: int, scalars: Mapping[str, float]) -> None:
+        known = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
+        self.lines.write(json.dumps({"step": step} | known) + "\n")
+        self.lines.flush()
+        for name, value in scalars.items():
+            self.board.add_scalar(f"train/{name}", value, step)
+        terms = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
+        print(f"step {step}/{self.last_step}  {terms}", flush=True)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: the peak allocated on a CUDA device, or the largest resident size that this process had."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB

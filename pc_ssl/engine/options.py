@@ -1,0 +1,60 @@
+"""What a training run is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pc_ssl.errors import UserError
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of one training run.
+
+    Args:
+        steps: number of optimiser steps.
+        batch_size: frames per step over all processes together, so the learning rate belongs to it whatever the number
+            of processes.
+        learning_rate: the highest learning rate of the schedule.
+        weight_decay: decoupled decay of AdamW.
+        schedule: "one_cycle" rises and falls (and moves AdamW's first beta against it), "cosine" falls from the start.
+        clip_norm: gradients of a larger L2 norm are scaled down to it. 10 is what the SECOND family trains with.
+        head_learning_rate: the highest learning rate of the parameters below `head`; None: as for the others.
+        precision: "bf16" runs the forward pass in bfloat16 where autocast deems it safe; weights stay float32.
+        num_workers: loader processes for each training process; 0 loads in the training process.
+        log_every: steps between two lines of the log.
+        checkpoint_every: steps between two checkpoints; the last step always leaves one.
+        seed: of initialisation, order, augmentation and whatever the forward pass draws.
+
+    Raises:
+        UserError: a value is out of range.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.01
+    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    clip_norm: float = 10.0
+    head_learning_rate: float | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+    num_workers: int = 4
+    log_every: int = 50
+    checkpoint_every: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} is {getattr(self, name)}, expected at least 1")
+        for name in ("weight_decay", "num_workers", "seed"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} is {getattr(self, name)}, expected at least 0")
+        for name in ("learning_rate", "clip_norm", "head_learning_rate"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
+                raise UserError(f"{name} is {getattr(self, name)}, expected more than 0")
+
+
+# These change how fast a run goes and what it reports, but no number that it computes.
+HARMLESS = frozenset({"num_workers", "log_every", "checkpoint_every"})

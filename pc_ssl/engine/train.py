@@ -1,0 +1,125 @@
+"""Train a module on a data set, in a folder, so that it can be killed and resumed at any moment.
+
+A training object (a pretraining method or a downstream task) is an nn.Module with
+    views(scene, rng) -> sample       drawn in loader processes
+    collate(samples) -> batch         with `tokens` and `to(device)`
+    forward(batch) -> terms           {"loss": ..., further named terms}, each a scalar
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pc_ssl.data.sampler import steps_per_epoch
+from pc_ssl.engine.checkpoint import load_checkpoint
+from pc_ssl.engine.distributed import Process, join
+from pc_ssl.engine.hooks import HIGHEST, CheckpointHook, ScheduleHook
+from pc_ssl.engine.loader import Frames, step_loader
+from pc_ssl.engine.log import LogHook
+from pc_ssl.engine.options import HARMLESS, TrainOptions
+from pc_ssl.engine.run_folder import RunFolder
+from pc_ssl.engine.runner import StepRunner, TrainStep
+
+__all__ = ["TrainOptions", "describe", "make_optimizer", "train"]
+
+
+def train(
+    module: nn.Module,
+    dataset: Frames,
+    options: TrainOptions,
+    work_dir: Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Train `module` in place for `options.steps` steps.
+
+    The same module, data and options give the same losses: for any number of loader workers, for a run that was killed
+    and resumed, and, on a CPU with an equal number of threads, to the last bit. Under `torchrun` each process trains on
+    its share of the same batches.
+
+    Args:
+        module: a training object, initialised.
+        dataset: `dataset[draw]` gives the sample of a `pc_ssl.data.sampler.Draw`.
+        options: what to do.
+        work_dir: folder for the log, TensorBoard's files and the checkpoint; made if needed.
+        resume: go on with the run in `work_dir`; without one, start.
+        device: "cpu", "cuda" or "auto".
+        settings: whatever else the numbers depend on (JSON values by name); a run is only resumed with equal settings.
+
+    Raises:
+        UserError: `work_dir` holds a run and `resume` is not set, or one with other settings; a frame cannot be read;
+            the loss is not finite; a file cannot be written.
+    """
+    folder = RunFolder(work_dir)
+    everything = {f"train.{name}": value for name, value in asdict(options).items() if name not in HARMLESS}
+    everything |= {"frames": len(dataset), **(settings or {})}
+    with join(device) as process:
+        folder.check(everything, resume)
+        module.to(process.device)
+        optimizer = make_optimizer(module, options)
+        first_step = load_checkpoint(folder.checkpoint, module, optimizer) if folder.checkpoint.exists() else 0
+        loader = step_loader(dataset, module.collate, options, process, first_step)  # type: ignore[arg-type]
+        process.wait_for_all()
+        if process.is_first:
+            folder.open(everything, first_step)
+            print(describe(module, dataset, options, process))
+            if resume:
+                print(f"resume           {_resumed(folder, first_step, options)}", flush=True)
+        process.wait_for_all()
+        log = LogHook(folder, process, options.log_every, first_step, options.steps)
+        hooks = [ScheduleHook(options), log, CheckpointHook(folder, module, options, process, log)]
+        try:
+            step = TrainStep(module, options, process)
+            StepRunner(step, optimizer, loader, options, process, first_step, folder.path, hooks).train()
+        finally:
+            log.close()
+
+
+def make_optimizer(module: nn.Module, options: TrainOptions) -> torch.optim.AdamW:
+    """AdamW on the parameters that require gradients, those below `head` with a learning rate of their own."""
+    below_head: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            (below_head if name.startswith("head.") else others).append(parameter)
+    groups = [
+        {"params": others, HIGHEST: options.learning_rate},
+        {"params": below_head, HIGHEST: options.head_learning_rate or options.learning_rate},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
+
+
+def describe(module: nn.Module, dataset: Frames, options: TrainOptions, process: Process) -> str:
+    """What a run is about to do, in a few lines."""
+    frames, parameters = len(dataset), sum(p.numel() for p in module.parameters())
+    backbone = sum(p.numel() for p in module.get_submodule("backbone").parameters())
+    per_epoch = steps_per_epoch(frames, options.batch_size)
+    head = "" if options.head_learning_rate is None else f", head {options.head_learning_rate:g}"
+    share = options.batch_size // process.world_size
+    return "\n".join(
+        [
+            f"parameters       {parameters:,}, of them {backbone:,} in the backbone",
+            f"frames           {frames:,}: {per_epoch:,} batches of {options.batch_size} per epoch",
+            f"steps            {options.steps:,}: {options.steps / per_epoch:.4g} epochs",
+            f"learning rate    {options.learning_rate:g}{head} at most ({options.schedule}), for a total batch of "
+            f"{options.batch_size}: {share} on each of {process.world_size} processes",
+            f"device           {process.device}, {options.precision}, seed {options.seed}",
+        ]
+    )
+
+
+def _resumed(folder: RunFolder, first_step: int, options: TrainOptions) -> str:
+    if first_step == 0:
+        return f"no checkpoint in {folder.path}: starting from the beginning"
+    if first_step == options.steps:
+        return f"all {first_step} steps are done already"
+    return f"going on after step {first_step} of {options.steps}"

@@ -1,0 +1,142 @@
+"""Weights files: safetensors, a network's tensors under their own names, the backbone's under `backbone.`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pc_ssl.errors import UserError
+from pc_ssl.files import write_bytes
+
+BACKBONE = "backbone."
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """How the backbone's tensors in a file compare with those of a network.
+
+    Args:
+        path: the file.
+        matched: names in both, of equal shape.
+        missing: names that the file lacks.
+        unexpected: names that the network lacks.
+        wrong_shape: name -> (shape in the file, shape in the network).
+    """
+
+    path: Path
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    wrong_shape: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every tensor of the network is in the file and the file holds no other."""
+        return not (self.missing or self.unexpected or self.wrong_shape)
+
+    def __str__(self) -> str:
+        """One line with the counts."""
+        expected = len(self.matched) + len(self.missing) + len(self.wrong_shape)
+        others = {
+            "missing": len(self.missing), "unexpected": len(self.unexpected), "of another shape": len(self.wrong_shape)
+        }  # fmt: skip
+        rest = "".join(f", {count} {what}" for what, count in others.items() if count)
+        return f"{self.path}: {len(self.matched)} of {expected} backbone tensors match{rest}"
+
+    def detail(self) -> str:
+        """One line for each tensor that does not match."""
+        lines = [f"missing          {name}" for name in self.missing]
+        lines += [f"unexpected       {name}" for name in self.unexpected]
+        lines += [
+            f"of another shape {name}: {list(found)} in the file, {list(expected)} in the network"
+            for name, (found, expected) in self.wrong_shape.items()
+        ]
+        return "\n".join(lines)
+
+
+def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str]) -> None:
+    """Write every tensor of `module.state_dict()`, whole or not at all.
+
+    Args:
+        path: a safetensors file.
+        module: what to save; its attribute `backbone` is what `load_backbone` reads.
+        metadata: what the weights come from.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    write_tensors(path, module.state_dict(), metadata)
+
+
+def load_backbone(path: Path, backbone: nn.Module) -> LoadReport:
+    """Fill `backbone` with the tensors that `path` holds under `backbone.`; all of them or none.
+
+    Raises:
+        UserError: the file is missing, damaged, or belongs to another backbone: a tensor is missing, unexpected or of
+            another shape.
+    """
+    tensors, _ = read_tensors(path)
+    found = {name.removeprefix(BACKBONE): value for name, value in tensors.items() if name.startswith(BACKBONE)}
+    if not found:
+        some = ", ".join(list(tensors)[:3]) or "nothing"
+        raise UserError(
+            f"{path}: holds no backbone, whose tensors' names start with {BACKBONE!r}; it holds {some}, ..."
+        )
+    expected = backbone.state_dict()
+    report = _compare(path, found, expected)
+    if not report.is_complete:
+        first = report.detail().splitlines()[0]
+        raise UserError(f"{report}; these are the weights of another backbone ({' '.join(first.split())})")
+    backbone.load_state_dict(found)
+    return report
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors on the CPU, and the metadata, of a safetensors file.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: not a whole safetensors file ({error})") from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, whole or not at all.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    from safetensors.torch import save
+
+    # Copies, because safetensors refuses two names for one memory (tied weights).
+    copies = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
+    }
+    write_bytes(path, save(copies, metadata=dict(metadata)))
+
+
+def _compare(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> LoadReport:
+    shared = [name for name in expected if name in found]
+    return LoadReport(
+        path=path,
+        matched=tuple(name for name in shared if found[name].shape == expected[name].shape),
+        missing=tuple(name for name in expected if name not in found),
+        unexpected=tuple(sorted(name for name in found if name not in expected)),
+        wrong_shape={
+            name: (tuple(found[name].shape), tuple(expected[name].shape))
+            for name in shared
+            if found[name].shape != expected[name].shape
+        },
+    )
