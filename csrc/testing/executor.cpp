@@ -1,4 +1,4 @@
-// Runs the threads of a block as fibers: each until it waits for others or returns, then the next.
+// Runs the threads of a block as fibers: a warp as far as it gets without the others, then the next warp, in a drawn order.
 #include "testing/executor.h"
 
 #include <cuda_runtime.h>
@@ -127,25 +127,38 @@ bool release_warp(unsigned warp) {
   return true;
 }
 
-bool release_block(unsigned threads) {
+void release_block(unsigned threads) {
   for (unsigned i = 0; i < threads; ++i)
-    if (fibers[i]->state != State::kAtBarrier) return false;
+    if (fibers[i]->state != State::kAtBarrier) return;
   for (unsigned i = 0; i < threads; ++i) fibers[i]->state = State::kReady;
-  return true;
+}
+
+// Runs one warp as far as it gets without the others; true if it moved at all.
+bool run_warp(unsigned warp, std::vector<unsigned>& lanes) {
+  bool moved = false;
+  do {
+    std::shuffle(lanes.begin(), lanes.end(), random_order);
+    for (const unsigned lane : lanes) {
+      Fiber& fiber = *fibers[warp * kLanes + lane];
+      if (fiber.state != State::kReady || !message.empty()) continue;
+      resume(fiber);
+      moved = true;
+    }
+  } while (release_warp(warp));
+  return moved;
 }
 
 void run_block(unsigned threads) {
   std::memset(__start_pc_ssl_shared, 0xcd, __stop_pc_ssl_shared - __start_pc_ssl_shared);
-  std::vector<unsigned> turn(threads);
-  std::iota(turn.begin(), turn.end(), 0);
   for (unsigned i = 0; i < threads; ++i) fibers[i]->state = State::kReady;
+  std::vector<unsigned> turn(threads / kLanes), lanes(kLanes);
+  std::iota(turn.begin(), turn.end(), 0);
+  std::iota(lanes.begin(), lanes.end(), 0);
   for (bool moved = true; moved && message.empty();) {
     std::shuffle(turn.begin(), turn.end(), random_order);
     moved = false;
-    for (const unsigned i : turn)
-      if (fibers[i]->state == State::kReady && message.empty()) resume(*fibers[i]), moved = true;
-    for (unsigned warp = 0; warp < threads / kLanes; ++warp) moved |= release_warp(warp);
-    moved |= release_block(threads);
+    for (const unsigned warp : turn) moved |= run_warp(warp, lanes);
+    release_block(threads);
   }
   for (unsigned i = 0; i < threads && message.empty(); ++i)
     if (fibers[i]->state != State::kDone)

@@ -1,7 +1,7 @@
 """The CUDA kernels' own source, run on the host: every thread of a block, with barriers, shuffles and drawn schedules.
 
-Oracles: numpy for plans and extrema, `region_pool_reference` in float64 for means and sums, indexing for gathers. No GPU is
-used; tests/ops/test_region_pool_cuda_build.py compiles the same source for GPUs.
+Oracles: numpy for plans and extrema, `region_pool_reference` in float64 for means and sums, indexing for gathers. No
+GPU is used; test_region_pool_cuda_build.py compiles the same source for GPUs.
 """
 
 import ctypes
@@ -138,8 +138,21 @@ def build_shim(csrc: Path, library: Path) -> None:
     if compiler is None:
         pytest.skip("g++ is not on this machine")
     sources = [csrc / "cuda/region_pool.cu", csrc / "testing/executor.cpp", csrc / "testing/library.cpp"]
-    flags = "-std=c++17 -O1 -shared -fPIC -fno-strict-aliasing -Wall -Wextra -Werror -Wno-unknown-pragmas".split()
-    command = [compiler, *flags, f"-I{csrc}/testing/include", f"-I{csrc}", "-x", "c++", *map(str, sources)]
+    warnings = ["-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
+    command = [
+        compiler,
+        "-std=c++17",
+        "-O1",
+        "-shared",
+        "-fPIC",
+        "-fno-strict-aliasing",
+        *warnings,
+        f"-I{csrc}/testing/include",
+        f"-I{csrc}",
+        "-x",
+        "c++",
+        *map(str, sources),
+    ]
     subprocess.run([*command, "-o", str(library)], check=True)
 
 
@@ -194,7 +207,7 @@ def cases(draw: st.DrawFn) -> tuple[Tensor, Tensor, int]:
     return feature, region, r
 
 
-def over(examples: int):  # noqa: ANN201
+def over(examples: int) -> settings:
     health = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
     return settings(max_examples=examples, deadline=None, suppress_health_check=health)
 
