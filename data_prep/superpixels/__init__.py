@@ -12,7 +12,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.superpixels.clip import ClipPseudoLabels
 from data_prep.superpixels.label_maps import LabelMaps
+from data_prep.superpixels.sam import SamSuperpixels
 from data_prep.superpixels.slic import SlicSuperpixels
 from pc_ssl.errors import UsageError
 
@@ -38,6 +40,8 @@ SUPERPIXELS: dict[str, ImageGenerator] = {
 # Written KIND:FOLDER. The function gets the folder and the names of the data set's label classes, 0 is "ignore".
 FROM_FOLDER: dict[str, Callable[[str, Sequence[str]], ImageGenerator]] = {
     "maps": lambda folder, classes: LabelMaps(folder),
+    "sam": lambda folder, classes: SamSuperpixels(folder),
+    "clip": lambda folder, classes: ClipPseudoLabels(folder, tuple(classes)),
 }
 
 

@@ -70,10 +70,11 @@ def _borders(shape: tuple[int, int], parent: NDArray, size: NDArray, least: int)
         for x in range(width):
             item = y * width + x
             for there, neighbour in ((x + 1 < width, item + 1), (y + 1 < height, item + width)):
-                if there and parent[item] != parent[neighbour]:
-                    if min(size[parent[item]], size[parent[neighbour]]) < least:
-                        first.append(parent[item])
-                        second.append(parent[neighbour])
+                a = parent[item]
+                b = parent[neighbour] if there else a
+                if a != b and min(size[a], size[b]) < least:
+                    first.append(a)
+                    second.append(b)
     return np.array(first), np.array(second)
 
 
