@@ -34,14 +34,25 @@ def check_folder(out: Path, asked: Mapping[str, Any]) -> None:
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: is a file, expected a folder")
-    journals = read_journals(out)
+    check_journals(out, asked)
     manifest = current_manifest(out)
-    for options in [record.options for record in journals.values()] + [manifest.options if manifest else None]:
-        refuse_other_options(out, asked if options is None else options, asked)
-    if manifest is None and not journals and out.is_dir():
+    if manifest is not None:
+        refuse_other_options(out, manifest.options, asked)
+    elif out.is_dir() and not any(out.glob(JOURNALS)):
         ours = (path.name.endswith(PARTIAL_SUFFIX) or path.name in (LOCK, BASE) for path in out.iterdir())
         if not all(ours):
             raise UserError(f"{out}: the folder is neither empty nor a cache; name a new one")
+
+
+def check_journals(out: Path, asked: Mapping[str, Any]) -> None:
+    """Look whether preparations that were begun in `out` are what is asked for.
+
+    Raises:
+        UserError: one has other options.
+    """
+    for record in read_journals(out).values():
+        if record.options is not None:
+            refuse_other_options(out, record.options, asked)
 
 
 def current_manifest(out: Path) -> Manifest | None:

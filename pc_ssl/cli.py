@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.version import __version__
+
+if TYPE_CHECKING:
+    from data_prep.reader import Reader
 
 app = typer.Typer(
     name="pc-ssl",
@@ -33,6 +37,25 @@ LabelOffset = Annotated[int, typer.Option(help="Shift which scenes are labelled;
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs; write nothing.")]
 Device = Annotated[str, typer.Option(help="`cpu`, `cuda` or `auto`.")]
 Workers = Annotated[int, typer.Option(help="Worker processes; any number gives the same bytes.", min=1)]
+Out = Annotated[Path, typer.Option(help="Cache to write.")]
+Split = Annotated[str | None, typer.Option(help="Prepare this split only, such as `train`.")]
+Regions = Annotated[
+    str | None, typer.Option(help="Generators of regions and superpixels, such as `dbscan,slic`. [default: dbscan]")
+]
+AddRegions = Annotated[str | None, typer.Option(help="Add these to a finished cache and leave the rest as it is.")]
+Ground = Annotated[str, typer.Option(help="How ground is found: strips, patchworkpp or ransac.")]
+Scheduler = Annotated[str | None, typer.Option(help="Dask scheduler, such as `tcp://head:8786`.")]
+ShardText = Annotated[
+    str, typer.Option("--shard", help="Do the I-th of N shares of the frames, I/N: one for each job of an array.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first frame that fails.")]
+
+
+class Backend(str, Enum):
+    """Where frames are prepared: in processes of this machine, or by the workers of a Dask cluster."""
+
+    loky = "loky"
+    dask = "dask"
 
 
 def main() -> None:
@@ -88,31 +111,69 @@ def simulate_nuscenes(
 def prepare_nuscenes(
     root: Annotated[Path, typer.Option(help="nuScenes data root, the folder that holds VERSION and samples.")],
     version: Annotated[str, typer.Option(help="Folder of the tables, such as v1.0-trainval.")],
-    out: Annotated[Path, typer.Option(help="Cache to write.")],
-    split: Annotated[str | None, typer.Option(help="Prepare this split only, such as `train`.")] = None,
+    out: Out,
+    split: Split = None,
     sweeps: Annotated[int, typer.Option(help="Merge so many LiDAR sweeps, the keyframe's own included.")] = 1,
-    regions: Annotated[str, typer.Option(help="Generators of regions and superpixels: `dbscan,slic`.")] = "dbscan",
-    ground: Annotated[str, typer.Option(help="How ground is found: strips, patchworkpp or ransac.")] = "strips",
+    regions: Regions = None,
+    add_regions: AddRegions = None,
+    ground: Ground = "strips",
     workers: Workers = 1,
+    backend: Backend = Backend.loky,
+    scheduler: Scheduler = None,
+    shard: ShardText = "1/1",
     dry_run: DryRun = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first frame that fails.")] = False,
+    strict: Strict = False,
 ) -> None:
-    """Prepare nuScenes keyframes: points, ground, regions, labels, boxes, images and point-pixel pairs.
+    """Prepare nuScenes keyframes: points, ground, regions, labels, boxes, maps, images and point-pixel pairs.
 
     A killed run goes on where it was. Exit code 3: some frames failed, failed.json says which and why.
 
     Example: `pc-ssl prepare nuscenes --root nuscenes --version v1.0-mini --out cache --sweeps 10 --workers 8`
     """
     from data_prep.nuscenes import NuScenesReader
-    from data_prep.pipeline import PrepareOptions, estimate, prepare
 
-    names = tuple(name.strip() for name in regions.split(",") if name.strip())
-    options = PrepareOptions(split=split, regions=names, ground=ground)
-    reader = NuScenesReader(root, version, sweeps)
-    if dry_run:
-        print(estimate(reader, out, options, workers=workers).summary())
-        return
-    report = prepare(reader, out, options, workers=workers, strict=strict)
+    reader = NuScenesReader(root.absolute(), version, sweeps)  # absolute: workers of a cluster start elsewhere
+    _prepare(
+        *(reader, out, split, regions, add_regions, ground),
+        workers=workers,
+        scheduler=_scheduler(backend, scheduler),
+        shard=shard,
+        dry_run=dry_run,
+        strict=strict,
+    )
+
+
+def _prepare(
+    reader: Reader,
+    out: Path,
+    split: str | None,
+    regions: str | None,
+    add_regions: str | None,
+    ground: str,
+    *,
+    workers: int,
+    scheduler: str | None,
+    shard: str,
+    dry_run: bool,
+    strict: bool,
+) -> None:
+    """What the prepare commands have in common."""
+    from data_prep.add_regions import add_regions as add
+    from data_prep.pipeline import PrepareOptions, Shard, estimate, prepare
+
+    share, out = Shard.parse(shard), out.absolute()
+    if add_regions is not None:
+        if regions is not None or dry_run:
+            raise UsageError("add-regions: goes with neither --regions nor --dry-run; the cache knows its regions")
+        report = add(
+            *(reader, out, _names(add_regions)), workers=workers, scheduler=scheduler, shard=share, strict=strict
+        )
+    else:
+        options = PrepareOptions(split, _names(regions or "dbscan"), ground)
+        if dry_run:
+            print(estimate(reader, out, options, workers=workers, scheduler=scheduler, shard=share).summary())
+            return
+        report = prepare(reader, out, options, workers=workers, scheduler=scheduler, shard=share, strict=strict)
     print(report.summary())
     raise typer.Exit(report.exit_code)
 
@@ -133,6 +194,7 @@ def pretrain(
     cache: CacheFolder,
     work_dir: WorkDir,
     overrides: Overrides = None,
+    split: Annotated[str | None, typer.Option(help="Split to train on. [default: the cache's training split]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --work-dir.")] = False,
     dry_run: DryRun = False,
     device: Device = "auto",
@@ -143,7 +205,10 @@ def pretrain(
     """
     from pc_ssl.engine.pretrain import pretrain
 
-    pretrain(config, cache, work_dir, overrides=overrides or (), resume=resume, dry_run=dry_run, device=device)
+    pretrain(
+        config, cache, work_dir,
+        split=split, overrides=overrides or (), resume=resume, dry_run=dry_run, device=device,
+    )  # fmt: skip
 
 
 @app.command()
@@ -233,6 +298,18 @@ def report(
     from pc_ssl.report.page import report
 
     print(report(folder, out))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """`dbscan, slic` -> ("dbscan", "slic")."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _scheduler(backend: Backend, scheduler: str | None) -> str | None:
+    """The address, if the backend has one."""
+    if (backend is Backend.dask) != (scheduler is not None):
+        raise UsageError("scheduler: --backend dask and --scheduler ADDRESS go together")
+    return scheduler
 
 
 def _size(text: str) -> tuple[int, int]:

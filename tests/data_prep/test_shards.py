@@ -1,0 +1,349 @@
+"""Many processes and machines at one cache: the bytes are those of one process."""
+
+import json
+import multiprocessing
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep.add_regions import add_regions
+from data_prep.jobs import Pool
+from data_prep.journal import Shard
+from data_prep.nuscenes import NuScenesReader
+from data_prep.pipeline import PrepareOptions, PrepareReport, estimate, prepare
+from pc_ssl.data.cache import Cache
+from pc_ssl.data.verify import verify
+from pc_ssl.errors import UsageError, UserError
+
+VERSION = "v1.0-mini"
+OPTIONS = PrepareOptions(regions=("dbscan", "dbscan3d", "slic"))
+
+
+def run(root: Path, out: Path, options: PrepareOptions = OPTIONS, **how: object) -> PrepareReport:
+    return prepare(NuScenesReader(root, VERSION, 3), out, options, **how)  # type: ignore[arg-type]
+
+
+def add(root: Path, out: Path, *regions: str, **how: object) -> PrepareReport:
+    return add_regions(NuScenesReader(root, VERSION, 3), out, regions, **how)  # type: ignore[arg-type]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def expected(pristine_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The cache of one undisturbed process."""
+    out = tmp_path_factory.mktemp("undisturbed") / "cache"
+    run(pristine_root, out)
+    return contents(out)
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_shards_write_the_same_cache_in_any_order(
+    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes], count: int
+) -> None:
+    out = tmp_path / "cache"
+    order = np.random.default_rng(count).permutation(count) + 1
+    done = 0
+    for index in order:
+        assert not (out / "manifest.json").exists()
+        report = run(pristine_root, out, shard=Shard(int(index), count))
+        done += report.prepared
+        assert (report.waiting, report.exit_code) == (6 - done, 0)
+        assert ("the last shard completes the cache" in report.summary()) == (done < 6)
+        if done == 6:
+            break
+    assert contents(out) == expected
+    again = run(pristine_root, out, shard=Shard(1, count))
+    assert (again.prepared, again.waiting) == (0, 0)
+    assert contents(out) == expected
+
+
+def test_shards_at_the_same_time(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    context = multiprocessing.get_context("fork")
+    for round in range(5):
+        out = tmp_path / f"cache{round}"
+        shards = [
+            context.Process(target=run, args=(pristine_root, out), kwargs={"shard": Shard(index, 3)})
+            for index in (1, 2, 3)
+        ]
+        for shard in shards:
+            shard.start()
+        for shard in shards:
+            shard.join()
+        assert [shard.exitcode for shard in shards] == [0, 0, 0]
+        assert contents(out) == expected
+
+
+def test_a_whole_run_takes_up_what_shards_left(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    out = tmp_path / "cache"
+    run(pristine_root, out, shard=Shard(2, 3))
+    report = run(pristine_root, out)
+    assert (report.prepared, report.kept) == (4, 2)
+    assert contents(out) == expected
+
+
+def test_a_failure_in_one_shard_stands_in_the_cache_of_all(
+    root: Path, pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    out = tmp_path / "cache"
+    path = sorted((root / "samples" / "LIDAR_TOP").iterdir())[2]  # frame 2 belongs to shard 1 of 2
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    first, second = run(root, out, shard=Shard(1, 2)), run(root, out, shard=Shard(2, 2))
+    assert (first.exit_code, first.waiting) == (3, 3)
+    assert (second.exit_code, second.waiting) == (3, 0)
+    assert [failure["token"] for failure in json.loads((out / "failed.json").read_text())] == ["sample0002"]
+    assert len(Cache(out)) == 5
+    path.write_bytes(content)
+    assert run(root, out, shard=Shard(2, 2)).waiting == 1
+    assert run(root, out, shard=Shard(1, 2)).prepared == 1
+    assert contents(out) == expected
+
+
+def test_a_damaged_frame_that_cannot_be_made_again_leaves_the_manifest(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cache"
+    run(root, out)
+    victim = out / Cache(out).frames[4].file
+    victim.write_bytes(victim.read_bytes()[:-1])
+    sorted((root / "samples" / "LIDAR_TOP").iterdir())[4].unlink()
+    assert run(root, out).exit_code == 3
+    assert [entry.token for entry in Cache(out).frames] == [f"sample000{i}" for i in (0, 1, 2, 3, 5)]
+    assert verify(out).problems == ()
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
+def test_shards_that_do_not_exist(text: str) -> None:
+    with pytest.raises(UsageError, match=rf"shard: .*{re.escape(text)}.* is not I/N"):
+        Shard.parse(text)
+
+
+# Dask
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Address of a scheduler with two workers."""
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_writes_the_same_cache(
+    cluster: str, root: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    out = tmp_path / "cache"
+    path = sorted((root / "samples" / "LIDAR_TOP").iterdir())[0]
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    report = run(root, out, scheduler=cluster)
+    assert (report.prepared, report.exit_code) == (5, 3)
+    path.write_bytes(content)
+    assert run(root, out, scheduler=cluster).kept == 5
+    assert contents(out) == expected
+    cost = estimate(NuScenesReader(root, VERSION, 3), tmp_path / "other", OPTIONS, scheduler=cluster)
+    assert cost.tried == 3
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_does_not_answer(pristine_root: Path, tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    import dask
+
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(UserError, match=r"scheduler: no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"),
+    ):
+        run(pristine_root, tmp_path / "cache", scheduler="tcp://127.0.0.1:9")
+    assert distributed is not None
+
+
+# Memory
+
+
+@pytest.mark.slow
+def test_the_memory_that_is_stated_is_kept(pristine_root: Path, tmp_path: Path) -> None:
+    reader = NuScenesReader(pristine_root, VERSION, 10)
+    stated = estimate(reader, tmp_path / "cache", OPTIONS, workers=2).memory_bytes
+    measured = list(Pool(2).map(_memory_of, ((pristine_root, tmp_path / "cache"),), 2))
+    assert max(measured) <= stated
+
+
+def _memory_of(root: Path, out: Path) -> int:
+    return prepare(NuScenesReader(root, VERSION, 10), out, OPTIONS).memory_bytes
+
+
+# More regions
+
+
+def test_added_regions_give_the_cache_that_has_them_from_the_start(
+    root: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    out = tmp_path / "cache"
+    run(root, out, PrepareOptions(regions=("dbscan",)))
+    report = add(root, out, "dbscan3d", "slic")
+    assert (report.prepared, report.kept, report.exit_code) == (6, 0, 0)
+    assert contents(out) == expected
+    assert add(root, out, "slic").summary().endswith("nothing to do")
+    assert run(root, out).kept == 6
+    assert contents(out) == expected
+
+
+def test_point_regions_are_added_without_the_recordings(
+    root: Path, pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    import shutil
+
+    out = tmp_path / "cache"
+    run(root, out, PrepareOptions(regions=("dbscan",)))
+    for folder in ("samples", "sweeps", "lidarseg"):
+        shutil.rmtree(root / folder)
+    add(root, out, "dbscan3d")
+    run(pristine_root, tmp_path / "direct", PrepareOptions(regions=("dbscan", "dbscan3d")))
+    assert contents(out) == contents(tmp_path / "direct")
+
+
+def test_regions_are_added_in_shards(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    out = tmp_path / "cache"
+    run(pristine_root, out, PrepareOptions(regions=("dbscan",)))
+    assert add(pristine_root, out, "dbscan3d", "slic", shard=Shard(2, 2)).waiting == 3
+    with pytest.raises(UserError, match="not a complete cache"):
+        Cache(out)
+    assert add(pristine_root, out, "dbscan3d", "slic", shard=Shard(1, 2)).waiting == 0
+    assert contents(out) == expected
+
+
+def test_other_options_point_to_adding(pristine_root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cache"
+    run(pristine_root, out, PrepareOptions(regions=("dbscan",)))
+    with pytest.raises(UserError, match=r"regions\.dbscan3d is absent, asked for present.*--add-regions"):
+        run(pristine_root, out, PrepareOptions(regions=("dbscan", "dbscan3d")))
+
+
+def test_adding_refuses_what_is_no_such_cache(pristine_root: Path, root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "cache"
+    with pytest.raises(UserError, match="not a complete cache"):
+        add(pristine_root, out, "dbscan3d")
+    run(pristine_root, out, PrepareOptions(regions=("dbscan",)))
+    before = contents(out)
+    with pytest.raises(UserError, match="sweeps is 3, asked for 2"):
+        add_regions(NuScenesReader(pristine_root, VERSION, 2), out, ("dbscan3d",))
+    with pytest.raises(UsageError, match="unknown generator 'dbscn'"):
+        add(pristine_root, out, "dbscn")
+    (out / "failed.json").write_text("[]")
+    with pytest.raises(UserError, match=r"failed\.json: lists frames that the cache misses"):
+        add(pristine_root, out, "dbscan3d")
+    (out / "failed.json").unlink()
+    assert contents(out) == before
+
+
+def test_a_damaged_frame_gets_no_regions(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    out = tmp_path / "cache"
+    run(pristine_root, out, PrepareOptions(regions=("dbscan",)))
+    victim = out / Cache(out).frames[1].file
+    content = bytearray(victim.read_bytes())
+    content[-1] ^= 1
+    victim.write_bytes(content)
+    report = add(pristine_root, out, "dbscan3d", "slic")
+    assert [failure.token for failure in report.failures] == ["sample0001"]
+    assert "is not the file that was written" in report.failures[0].reason
+    assert run(pristine_root, out).prepared == 1
+    assert contents(out) == expected
+
+
+def die_at(step: int, *, after: bool) -> Callable[..., None]:
+    """A rename that ends the process before or after its n-th call."""
+    rename, calls = os.replace, [0]
+
+    def replace(*arguments: Path) -> None:
+        if calls[0] == step and not after:
+            os._exit(9)
+        rename(*arguments)
+        if calls[0] == step and after:
+            os._exit(9)
+        calls[0] += 1
+
+    return replace
+
+
+def in_child(work: Callable[[], object], kill_after_s: float | None = None) -> None:
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    if kill_after_s is not None:
+        time.sleep(kill_after_s)
+        os.kill(child.pid or 0, signal.SIGKILL)
+    child.join()
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", range(8))  # the manifest set aside, six frames, the new manifest
+def test_death_while_adding_costs_nothing(
+    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes], step: int, after: bool
+) -> None:
+    out = tmp_path / "cache"
+    run(pristine_root, out, PrepareOptions(regions=("dbscan",)))
+
+    def work() -> None:
+        os.replace = die_at(step, after=after)  # type: ignore[assignment]
+        add(pristine_root, out, "dbscan3d", "slic")
+
+    in_child(work)
+    if (out / "manifest.json").exists():
+        assert verify(out).problems == ()
+    add(pristine_root, out, "dbscan3d", "slic")
+    assert contents(out) == expected
+
+
+def test_adding_that_was_stopped_before_any_frame_is_taken_back(pristine_root: Path, tmp_path: Path) -> None:
+    out, options = tmp_path / "cache", PrepareOptions(regions=("dbscan",))
+    run(pristine_root, out, options)
+    before = contents(out)
+
+    def work() -> None:
+        os.replace = die_at(0, after=True)  # type: ignore[assignment]
+        add(pristine_root, out, "dbscan3d")
+
+    in_child(work)
+    assert not (out / "manifest.json").exists()
+    assert run(pristine_root, out, options).kept == 6
+    assert contents(out) == before
+
+
+def test_twenty_random_kills_of_shards(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    rng = np.random.default_rng(2)
+    begin = time.monotonic()
+    in_child(lambda: run(pristine_root, tmp_path / "timed"))
+    whole = time.monotonic() - begin
+    out = tmp_path / "cache"
+    for _ in range(20):
+        shard = Shard(int(rng.integers(1, 3)), 2)
+        in_child(lambda shard=shard: run(pristine_root, out, shard=shard), kill_after_s=rng.uniform(0.1, 0.8) * whole)
+        if (out / "manifest.json").exists():
+            assert verify(out).problems == ()
+    for index in (1, 2):
+        run(pristine_root, out, shard=Shard(index, 2))
+    assert contents(out) == expected
+
+
+def test_a_cache_larger_than_the_disk_is_refused_before_it_is_begun(
+    pristine_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    from data_prep import pipeline
+
+    monkeypatch.setattr(pipeline, "WORTH_AN_ESTIMATE", 1)
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(UserError, match="GB of the disk are free; nothing was prepared"):
+        run(pristine_root, tmp_path / "cache")
+    assert "6 frames, about" in capsys.readouterr().err
