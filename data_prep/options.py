@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ def manifest_options(reader: Reader, options: PrepareOptions) -> dict[str, Any]:
     if options.split is not None and options.split not in known:
         raise UsageError(f"split: the data set has no {options.split!r}; known: {', '.join(known)}")
     recipe = options.recipe(reader.classes()["label"])
-    return reader.options() | {
+    written = reader.options() | {
         "split": options.split,
         "ground": {"kind": options.ground, **asdict(recipe.ground)},
         "regions": {
@@ -103,6 +104,7 @@ def manifest_options(reader: Reader, options: PrepareOptions) -> dict[str, Any]:
         },
         "revision": REVISION,
     }
+    return json.loads(json.dumps(written))  # as it will be read back: tuples become lists
 
 
 def refuse_other_options(out: Path, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
