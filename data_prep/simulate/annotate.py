@@ -149,7 +149,7 @@ def _probes(rng: np.random.Generator, thing: Thing) -> NDArray[np.float64]:
 
 
 @numba.njit(cache=True)
-def _count_inside(point, middle, rotation, half):  # type: ignore[no-untyped-def]
+def _count_inside(point: NDArray, middle: NDArray, rotation: NDArray, half: NDArray) -> NDArray[np.int64]:
     """How many of the points [N, 3] lie in each box: middle [K, 3], rotation [K, 3, 3], half edges [K, 3]."""
     count = np.zeros(len(middle), np.int64)
     for k in range(len(middle)):

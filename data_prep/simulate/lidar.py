@@ -102,8 +102,8 @@ class Lidar:
         bell = rng.standard_normal((count, 2), dtype=np.float32)
         skin = self.geometry.skin
         intensity, distance = _returns(
-            ray, hits.distance, hits.triangle, hits.normal, draw, bell, skin.material, self._reflectivity, optics_table(),
-            window_table(), self.paint.picture, self.paint.origin,
+            ray, hits.distance, hits.triangle, hits.normal, draw, bell, skin.material, self._reflectivity,
+            optics_table(), window_table(), self.paint.picture, self.paint.origin,
         )  # fmt: skip
         returned = intensity >= 0
         lidar_from_scene = invert(scene_from_ego @ ego_from_lidar())
@@ -123,7 +123,20 @@ _RETRO = int(Material.RETRO)
 
 
 @numba.njit(cache=True)
-def _returns(ray, distance, triangle, normal, draw, bell, material, reflectivity, optics, windows, paint, origin):  # type: ignore[no-untyped-def]
+def _returns(
+    ray: NDArray,
+    distance: NDArray,
+    triangle: NDArray,
+    normal: NDArray,
+    draw: NDArray,
+    bell: NDArray,
+    material: NDArray,
+    reflectivity: NDArray,
+    optics: NDArray,
+    windows: NDArray,
+    paint: NDArray,
+    origin: NDArray,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Intensity [N] (0..255, -1 for no return) and measured distance [N] of each ray."""
     count = len(distance)
     intensity = np.full(count, -1.0, np.float32)

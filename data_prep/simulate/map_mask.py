@@ -1,11 +1,11 @@
-"""The semantic prior of a location: a picture of where one may drive or walk, 10 pixels a metre, as nuScenes' devkit reads it."""
+"""The semantic prior of a location as the devkit reads it: a picture of where one may drive or walk."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -69,5 +69,5 @@ def _draw(band: NDArray[np.uint8], rings: list[tuple[NDArray, list[NDArray]]], t
     band[:] = canvas
 
 
-def _chunk(file, kind: bytes, data: bytes) -> None:  # type: ignore[no-untyped-def]
+def _chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
     file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from data_prep.simulate.street.world import World
 from data_prep.simulate.tokens import Tokens
 
 LAYERS = (
-    "polygon", "line", "node", "drivable_area", "road_segment", "road_block", "lane", "ped_crossing", "walkway", "stop_line",
-    "carpark_area", "road_divider", "lane_divider", "traffic_light", "lane_connector",
+    "polygon", "line", "node", "drivable_area", "road_segment", "road_block", "lane", "ped_crossing", "walkway",
+    "stop_line", "carpark_area", "road_divider", "lane_divider", "traffic_light", "lane_connector",
 )  # fmt: skip
 GRID = 0.01  # metres; the coordinates of nodes are rounded to it
 PIECE = 10.0  # metres; length of the pieces that lines and lanes are cut into
@@ -145,7 +146,7 @@ def _road_block(writer: _Writer, road: Road, low: float, high: float, side: int,
 
 def _traffic_light(writer: _Writer, stop_area: shapely.Polygon) -> str:
     center = np.array(stop_area.centroid.coords[0])
-    token, _ = writer.line(np.stack([center, center + [0.5, 0.0]]))
+    token, _ = writer.line(np.stack([center, center + np.array([0.5, 0.0])]))
     x, y = center + writer.shift
     pose = {"tx": float(x), "ty": float(y), "tz": 2.75, "rx": 0.0, "ry": 0.0, "rz": 0.0}
     return writer.add(
@@ -154,7 +155,7 @@ def _traffic_light(writer: _Writer, stop_area: shapely.Polygon) -> str:
 
 
 def _lanes(writer: _Writer, street: Street) -> None:
-    """Lanes cut at the junctions, and the connectors across them: straight on, and between the outer lanes of two roads."""
+    """Lanes cut at the junctions, and connectors across them: straight on, and between lanes of two roads."""
     entering: dict[int, list[tuple[str, Lane, float]]] = {}
     leaving: dict[int, list[tuple[str, Lane, float]]] = {}
     for lane in street.lanes:
@@ -213,9 +214,7 @@ def _describe(writer: _Writer, token: str, curve: Curve) -> None:
     writer.layers["connectivity"].setdefault(token, {"incoming": [], "outgoing": []})
     count = max(int(np.ceil(curve.length / PIECE)), 1)
     edge = np.linspace(0.0, curve.length, count + 1)
-    writer.layers["arcline_path_3"][token] = [
-        _arc(curve, low, high, writer.shift) for low, high in zip(edge[:-1], edge[1:], strict=True)
-    ]
+    writer.layers["arcline_path_3"][token] = [_arc(curve, low, high, writer.shift) for low, high in pairwise(edge)]
 
 
 def _arc(curve: Curve, low: float, high: float, shift: NDArray) -> Record:

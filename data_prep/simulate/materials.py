@@ -47,7 +47,7 @@ class Optics:
 
     Args:
         reflectivity: diffuse reflectivity at 905 nm of a black surface of this material.
-        reflectivity_per_luminance: added for a white one; paint and cloth that are dark to the eye are dark to the laser.
+        reflectivity_per_luminance: added for a white one; what is dark to the eye is dark to the laser.
         roughness: standard deviation of the surface's depth within the beam's footprint, metres.
         lost: share of pulses that the material lets through or mirrors away at normal incidence.
         gloss: share of sky light mirrored at normal incidence, for the pictures.
@@ -128,7 +128,7 @@ def optics_table() -> NDArray[np.float32]:
 
 
 def window_table() -> NDArray[np.float32]:
-    """[number of materials, 6] float32, the fields of `Windows` in order; a pitch of 0 where a material has no windows."""
+    """[number of materials, 6] float32, the fields of `Windows` in order; pitch 0: no windows."""
     table = np.zeros((len(Material), 6), np.float32)
     for material, w in WINDOWS.items():
         table[material] = w.pitch, w.width, w.floor, w.sill, w.head, w.recess

@@ -5,16 +5,17 @@ Object frame: x forward, y left, z up, the origin on the ground under the middle
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.simulate.materials import Material
 
+Point = Sequence[float] | NDArray  # [3]
 Color = tuple[int, int, int]  # red, green, blue; 0..255, as seen in daylight
 
 
@@ -69,9 +70,14 @@ def make(vertex: NDArray, triangle: NDArray, material: Material, color: Color | 
     )
 
 
+def beside(point: Point, x: float, y: float, z: float) -> NDArray[np.float64]:
+    """The point [3] that lies (x, y, z) metres from another."""
+    return np.asarray(point, np.float64) + np.array([x, y, z])
+
+
 def join(meshes: Sequence[Mesh]) -> Mesh:
     """All meshes as one."""
-    first = np.cumsum([0] + [len(mesh.vertex) for mesh in meshes[:-1]]) if meshes else []
+    first = np.cumsum([0, *(len(mesh.vertex) for mesh in meshes)])[:-1]
     return Mesh(
         np.concatenate([mesh.vertex for mesh in meshes] or [np.zeros((0, 3), np.float32)]),
         np.concatenate(
@@ -91,7 +97,7 @@ _BOX_QUAD = np.array([[3, 2, 1, 0], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2
 
 def box(
     size: tuple[float, float, float],
-    center: tuple[float, float, float],
+    center: Point,
     material: Material,
     color: Color,
     *,
@@ -113,8 +119,8 @@ def quads(corner: NDArray, material: Material, color: Color | NDArray) -> Mesh:
 
 
 def tube(
-    start: Sequence[float] | NDArray,
-    end: Sequence[float] | NDArray,
+    start: Point,
+    end: Point,
     radius: float | tuple[float, float],
     material: Material,
     color: Color,
@@ -124,29 +130,26 @@ def tube(
 ) -> Mesh:
     """A cylinder or cone between two points; `radius` at the start and at the end."""
     r0, r1 = radius if isinstance(radius, tuple) else (radius, radius)
-    section = _tube_sections(np.array(start, np.float64), np.array(end, np.float64), float(r0), float(r1), sides)
-    return loft(section, material, color, capped=capped)
+    start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
+    ring = _circle(sides) @ _across(*(end - start).tolist())
+    return loft(np.stack([start + r0 * ring, end + r1 * ring]), material, color, capped=capped)
 
 
-@numba.njit(cache=True)
-def _tube_sections(start: NDArray, end: NDArray, r0: float, r1: float, sides: int) -> NDArray:
-    """The rings [2, sides, 3] of a tube."""
-    axis = (end - start) / max(np.sqrt(((end - start) ** 2).sum()), 1e-9)
-    other = np.array([0.0, 0.0, 1.0]) if abs(axis[2]) < 0.9 else np.array([1.0, 0.0, 0.0])
-    side = _cross(axis, other)
-    side /= np.sqrt((side * side).sum())
-    across = _cross(axis, side)
-    section = np.empty((2, sides, 3), np.float32)
-    for k in range(sides):
-        angle = k * (2 * np.pi / sides)
-        ring = np.cos(angle) * side + np.sin(angle) * across
-        section[0, k], section[1, k] = start + r0 * ring, end + r1 * ring
-    return section
+@lru_cache(maxsize=64)
+def _circle(sides: int) -> NDArray[np.float64]:
+    """Cosine and sine [sides, 2] of even steps around a circle."""
+    angle = np.arange(sides) * (2 * np.pi / sides)
+    return np.stack([np.cos(angle), np.sin(angle)], 1)
 
 
-@numba.njit(cache=True)
-def _cross(a: NDArray, b: NDArray) -> NDArray:
-    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+def _across(x: float, y: float, z: float) -> NDArray[np.float64]:
+    """Two unit vectors [2, 3] perpendicular to an axis and to each other; plain numbers, for numpy is slow on three."""
+    length = max(math.sqrt(x * x + y * y + z * z), 1e-9)
+    x, y, z = x / length, y / length, z / length
+    a, b, c = (y, -x, 0.0) if abs(z) < 0.9 else (0.0, z, -y)
+    width = math.sqrt(a * a + b * b + c * c)
+    a, b, c = a / width, b / width, c / width
+    return np.array([[a, b, c], [y * c - z * b, z * a - x * c, x * b - y * a]])
 
 
 def loft(
@@ -192,8 +195,8 @@ def _loft_triangles(sections: int, corners: int, capped: bool) -> tuple[NDArray[
 
 
 def ball(
-    center: Sequence[float],
-    radius: Sequence[float],
+    center: Point,
+    radius: Point,
     material: Material,
     color: Color,
     *,
@@ -211,7 +214,7 @@ def ball(
         ],
         -1,
     )
-    tip = np.zeros((1, sides, 3)) + [0.0, 0.0, 1.0]
+    tip = np.tile([0.0, 0.0, 1.0], (1, sides, 1))
     return loft(
         np.concatenate([-tip, ring, tip]) * np.asarray(radius) + np.asarray(center), material, color, capped=False
     )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 
 @numba.njit(cache=True, inline="always")
-def hash01(a, b, c):  # type: ignore[no-untyped-def]
+def hash01(a: int, b: int, c: int) -> np.float32:
     """A number in [0, 1) from three whole numbers (mixing steps of MurmurHash3's finaliser)."""
     h = np.uint32(
         np.uint32(a) * np.uint32(0x9E3779B1)
@@ -22,7 +23,7 @@ def hash01(a, b, c):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def smooth(x, y, key):  # type: ignore[no-untyped-def]
+def smooth(x: float, y: float, key: int) -> np.float32:
     """Smooth noise in [0, 1) at (x, y); its grain is one unit."""
     fx, fy = np.floor(x), np.floor(y)
     i, j = np.int64(fx), np.int64(fy)
@@ -34,7 +35,7 @@ def smooth(x, y, key):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, inline="always")
-def in_window(along, up, window):  # type: ignore[no-untyped-def]
+def in_window(along: float, up: float, window: NDArray) -> bool:
     """Whether a point of a facade is glass; `window` is a row of `materials.window_table`."""
     pitch = window[0]
     if pitch <= 0.0:

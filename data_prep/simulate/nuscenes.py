@@ -3,8 +3,8 @@
     simulate_nuscenes(Path("streets"), SimulateOptions(scenes=20, keyframes=5, seed=0), workers=2)
 
 Scenes are named `sim-0000`, `sim-0001`, ...; `<version>/splits.json` lists them under `sim_train` and `sim_val` (the
-devkit reserves the names `train` and `val` for nuScenes' own scenes). The tables are written last: a run that was killed
-leaves a root that does not load, and the same call carries on from the last finished scene.
+devkit reserves the names `train` and `val` for nuScenes' own scenes). The tables are written last: a run that was
+killed leaves a root that does not load, and the same call carries on from the last finished scene.
 """
 
 from __future__ import annotations
@@ -254,8 +254,8 @@ def _remove_rows(out: Path, options: SimulateOptions) -> None:
         (out / FINISHED_SCENES).rmdir()
 
 
-def _simulate(out: Path, options: SimulateOptions, indices: list[int], workers: int) -> Iterator[None]:
-    """Simulate scenes one by one, or in `workers` processes; yields when one is finished."""
+def _simulate(out: Path, options: SimulateOptions, indices: list[int], workers: int) -> Iterator[str]:
+    """Simulate scenes one by one, or in `workers` processes; yields the name of each finished scene."""
     if workers <= 1 or len(indices) <= 1:
         for index in indices:
             yield _finish_scene(out, plan_scene(options, index))
@@ -266,11 +266,12 @@ def _simulate(out: Path, options: SimulateOptions, indices: list[int], workers: 
     yield from pool(delayed(_finish_scene)(out, plan_scene(options, index)) for index in indices)
 
 
-def _finish_scene(out: Path, plan: ScenePlan) -> None:
+def _finish_scene(out: Path, plan: ScenePlan) -> str:
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # the work is spread over scenes; threads inside one would only get in each other's way
         write_json(_rows_file(out, plan.name), simulate_scene(out, plan))
+    return plan.name
 
 
 def _write_tables(out: Path, options: SimulateOptions) -> None:

@@ -123,7 +123,7 @@ def _resolve(ray: NDArray, distance: NDArray, primitive: NDArray, normal: NDArra
 
 
 def nearer(first: Hits, second: Hits, rows: NDArray | slice = slice(None)) -> Hits:
-    """`first` [N], with the hits of `second` (cast for `rows` of the rays) put in where they are nearer; changes `first`."""
+    """Put the hits of `second`, cast for `rows` of the rays, into `first` [N] where they are nearer; in place."""
     closer = second.distance < first.distance[rows]
     at = np.arange(len(first.distance))[rows][closer]
     first.distance[at] = second.distance[closer]

@@ -58,9 +58,16 @@ class Light:
         blue, gray = np.array([0.16, 0.32, 0.66]), np.array([0.62, 0.65, 0.69])
         zenith = blue * (1.0 - overcast) + gray * overcast
         horizon = np.array([0.62, 0.72, 0.84]) * (1.0 - overcast) + np.array([0.80, 0.81, 0.83]) * overcast
-        values = [np.asarray(v, np.float32) for v in (towards, sun, sky, horizon, zenith)]
-        clouds = overcast if overcast else float(rng.uniform(0.0, 0.35))
-        return cls(*values, clouds, float(rng.uniform(350.0, 1100.0)), float(rng.uniform(0.85, 1.15)))
+        return cls(
+            towards.astype(np.float32),
+            sun.astype(np.float32),
+            sky.astype(np.float32),
+            horizon.astype(np.float32),
+            zenith.astype(np.float32),
+            clouds=overcast if overcast else float(rng.uniform(0.0, 0.35)),
+            haze=float(rng.uniform(350.0, 1100.0)),
+            exposure=float(rng.uniform(0.85, 1.15)),
+        )
 
 
 class CameraView:
@@ -94,8 +101,8 @@ class CameraView:
         lit = self._lit(geometry, moment.shell, light, ray, hits, scene_from_ego)
         picture = shade(
             ray, hits.distance, hits.triangle, hits.normal, lit, geometry.skin.material, geometry.skin.color,
-            optics_table(), window_table(), paint.picture, paint.origin.astype(np.float32), light.towards_sun, light.sun,
-            light.sky, light.horizon, light.zenith, np.float32(light.clouds), np.float32(light.haze),
+            optics_table(), window_table(), paint.picture, paint.origin.astype(np.float32), light.towards_sun,
+            light.sun, light.sky, light.horizon, light.zenith, np.float32(light.clouds), np.float32(light.haze),
             np.float32(light.exposure), key,
         )  # fmt: skip
         return picture.reshape(self.height, self.width, 3)
@@ -146,8 +153,10 @@ def _rays(direction: NDArray, scene_from_camera: NDArray) -> NDArray:
 
 
 @numba.njit(cache=True)
-def _shadow_rays(ray: NDArray, distance: NDArray, normal: NDArray, towards_sun: NDArray):  # type: ignore[no-untyped-def]
-    """Which hits face the sun [N], the rows [K] of those whose shadow matters, and rays from these to the sun [K, 6]."""
+def _shadow_rays(
+    ray: NDArray, distance: NDArray, normal: NDArray, towards_sun: NDArray
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float32]]:
+    """Which hits face the sun [N], the rows [K] of those that may be shadowed, and their rays to the sun [K, 6]."""
     lit = np.zeros(len(distance), np.bool_)
     rows = np.empty(len(distance), np.int64)
     shadow = np.empty((len(distance), 6), np.float32)

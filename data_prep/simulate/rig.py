@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,8 @@ class Camera:
         translation: [3] metres in the ego frame.
         rotation: quaternion (w, x, y, z) of ego_from_camera.
         focal, center: focal length and principal point in pixels of the native image.
-        delay: seconds from the exposure to the end of the LiDAR's rotation, which is the keyframe's time; the LiDAR looks
-            along the camera at that moment.
+        delay: seconds from the exposure to the end of the LiDAR's rotation, which is the keyframe's time; the LiDAR
+            looks along the camera at that moment.
     """
 
     channel: str
@@ -152,6 +153,6 @@ class LidarPattern:
             [level * np.cos(azimuth[column]), level * np.sin(azimuth[column]), np.sin(elevation[ring])], 1
         )
         lag = ROTATION_PERIOD * (1.0 - (column + 1) / COLUMNS)
-        edge = [0.5 * (a.delay + b.delay) for a, b in zip(CAMERAS[:-1], CAMERAS[1:], strict=True)]
+        edge = [0.5 * (a.delay + b.delay) for a, b in pairwise(CAMERAS)]
         sector = (lag[:, None] < np.array(edge)).sum(1)
         return cls(direction, ring.astype(np.uint8), lag, sector)

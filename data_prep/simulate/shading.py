@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from data_prep.simulate.materials import Material
 from data_prep.simulate.noise import hash01, in_window, smooth
@@ -18,7 +21,7 @@ F = np.float32
 
 
 @numba.njit(cache=True, inline="always")
-def _covered(paint, origin, x, y, channel):  # type: ignore[no-untyped-def]
+def _covered(paint: NDArray, origin: NDArray, x: float, y: float, channel: int) -> np.float32:
     """Bilinear coverage 0..1 of the road's paint at (x, y)."""
     u, v = (x - origin[0]) / F(CELL), (y - origin[1]) / F(CELL)
     i, j = int(u), int(v)
@@ -31,7 +34,7 @@ def _covered(paint, origin, x, y, channel):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, inline="always")
-def _texture(kind, x, y, z, nx, ny, nz, far):  # type: ignore[no-untyped-def]
+def _texture(kind: int, x: float, y: float, z: float, nx: float, ny: float, nz: float, far: float) -> np.float32:
     """Factor on a material's colour at a point; fine patterns fade out where a pixel is wider than they are."""
     fine = F(1) if far < F(14) else (F(14) / far)
     if kind == _ASPHALT:
@@ -40,7 +43,7 @@ def _texture(kind, x, y, z, nx, ny, nz, far):  # type: ignore[no-untyped-def]
             + F(0.2) * smooth(x * F(0.35), y * F(0.35), 1)
             + F(0.12) * fine * hash01(int(x * 22), int(y * 22), 2)
         )
-    if kind == _PAVING or kind == _CONCRETE:
+    if kind in (_PAVING, _CONCRETE):
         u, v = x * F(1.6), y * F(1.6)
         if abs(nz) < F(0.5):
             u, v = (x * ny - y * nx) * F(0.9), z * F(0.9)
@@ -48,7 +51,7 @@ def _texture(kind, x, y, z, nx, ny, nz, far):  # type: ignore[no-untyped-def]
         joint = F(0.82) if (du < F(0.05) or dv < F(0.05)) else F(1)
         tile = F(0.93) + F(0.14) * hash01(int(np.floor(u)), int(np.floor(v)), 3)
         return (F(1) - fine) + fine * joint * tile
-    if kind == _GRASS or kind == _SOIL:
+    if kind in (_GRASS, _SOIL):
         return (
             F(0.7)
             + F(0.35) * smooth(x * F(0.5), y * F(0.5), 4)
@@ -68,9 +71,19 @@ def _texture(kind, x, y, z, nx, ny, nz, far):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, inline="always")
-def _sky(dx, dy, dz, horizon, zenith, clouds, towards, sun, channel):  # type: ignore[no-untyped-def]
+def _sky(
+    dx: float,
+    dy: float,
+    dz: float,
+    horizon: NDArray,
+    zenith: NDArray,
+    clouds: float,
+    towards: NDArray,
+    sun: NDArray,
+    channel: int,
+) -> np.float32:
     """Colour of the sky in a direction."""
-    up = max(dz, F(0))
+    up: Any = max(dz, F(0))
     rise = up ** F(0.45)
     color = horizon[channel] * (F(1) - rise) + zenith[channel] * rise
     if up > F(0.02) and clouds > F(0):
@@ -80,17 +93,35 @@ def _sky(dx, dy, dz, horizon, zenith, clouds, towards, sun, channel):  # type: i
             + F(0.3) * smooth(u * F(2.7), v * F(2.7), 8)
             + F(0.15) * smooth(u * F(6.1), v * F(6.1), 9)
         )
-        cover = min(max((puff - F(0.72) + F(0.5) * clouds) * F(4.5), F(0)), F(1)) * F(0.9)
+        cover: float = min(max((puff - F(0.72) + F(0.5) * clouds) * F(4.5), F(0)), F(1)) * F(0.9)
         color = color * (F(1) - cover) + cover * (F(0.72) + F(0.25) * puff)
-    glow = max(dx * towards[0] + dy * towards[1] + dz * towards[2], F(0))
+    glow: float = max(dx * towards[0] + dy * towards[1] + dz * towards[2], F(0))
     return color + F(0.6) * sun[channel] * glow ** F(180)
 
 
 @numba.njit(cache=True)
-def shade(  # type: ignore[no-untyped-def]
-    ray, distance, triangle, normal, lit, material, color, optics, windows, paint, origin, towards, sun, sky, horizon, zenith,
-    clouds, haze, exposure, key,
-):  # fmt: skip
+def shade(
+    ray: NDArray,
+    distance: NDArray,
+    triangle: NDArray,
+    normal: NDArray,
+    lit: NDArray,
+    material: NDArray,
+    color: NDArray,
+    optics: NDArray,
+    windows: NDArray,
+    paint: NDArray,
+    origin: NDArray,
+    towards: NDArray,
+    sun: NDArray,
+    sky: NDArray,
+    horizon: NDArray,
+    zenith: NDArray,
+    clouds: float,
+    haze: float,
+    exposure: float,
+    key: int,
+) -> NDArray[np.uint8]:
     """Pixels [N, 3] uint8 from rays [N, 6], their hits, the tables of triangles and materials, and the light."""
     count = len(distance)
     out = np.empty((count, 3), np.uint8)

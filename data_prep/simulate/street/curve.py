@@ -24,13 +24,15 @@ class Curve:
         self.heading = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
 
     @classmethod
-    def integrate(cls, start: Sequence[float], heading: float, pieces: Sequence[tuple[float, float]]) -> Curve:
+    def integrate(
+        cls, start: Sequence[float] | NDArray, heading: float, pieces: Sequence[tuple[float, float]]
+    ) -> Curve:
         """From `start` [2] and `heading` (radians) along pieces of (length in metres, curvature in 1/metres).
 
         Curvature runs linearly over 10 m from one piece to the next, as on a built road.
         """
         length = sum(piece[0] for piece in pieces)
-        count = max(int(round(length)), 2) + 1
+        count = max(round(length), 2) + 1
         station = np.linspace(0.0, length, count)
         edge = np.cumsum([0.0] + [piece[0] for piece in pieces])
         curvature = np.zeros(count)
@@ -61,7 +63,7 @@ class Curve:
         """Direction of growing s at length `s`, radians."""
         return np.interp(s, self.station, self.heading)
 
-    def nearest(self, point: Sequence[float]) -> float:
+    def nearest(self, point: Sequence[float] | NDArray) -> float:
         """Length s of the curve's point that is nearest to `point` [2]."""
         return float(self.station[np.argmin(np.linalg.norm(self.point - np.asarray(point), axis=1))])
 

@@ -99,7 +99,7 @@ def _largest_free(
     """The lot at its full size, less deep, or shorter; None where all of them overlap `taken`."""
     for end in (high, low + 0.6 * (high - low)):
         for far in (near + depth, near + 0.65 * depth):
-            area = road.curve.strip(low, end, *sorted((near, far)), 3.0)
+            area = road.curve.strip(low, end, min(near, far), max(near, far), 3.0)
             if end - low >= SHORTEST and area.is_valid and not area.intersects(taken):
                 return Lot(kind, index, low, end, near, far, area)
     return None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.simulate.materials import Material
-from data_prep.simulate.mesh import Color, Mesh, ball, box, join, loft, tube
+from data_prep.simulate.mesh import Color, Mesh, ball, beside, box, join, loft, tube
 
 STRIDE = 1.4  # metres of way in one full cycle of both legs
 PHASES = 6  # meshes in one cycle
@@ -54,9 +54,7 @@ def ball_head(center: NDArray, clothes: Clothes, *, helmet: Color | None = None)
     if helmet is not None:
         return ball(center, (0.135, 0.125, 0.13), Material.PLASTIC, helmet, rings=4, sides=7)
     face = ball(center, (0.1, 0.08, 0.125), Material.SKIN, clothes.skin, rings=4, sides=6)
-    hair = ball(
-        np.asarray(center) + [-0.02, 0, 0.04], (0.105, 0.09, 0.105), Material.CLOTH, clothes.hair, rings=3, sides=6
-    )
+    hair = ball(beside(center, -0.02, 0, 0.04), (0.105, 0.09, 0.105), Material.CLOTH, clothes.hair, rings=3, sides=6)
     return join([face, hair])
 
 
@@ -94,7 +92,7 @@ def person(figure: Figure, phase: float, *, walking: bool) -> Mesh:
     """The person at `phase` of the cycle (0..1); standing still if not `walking`."""
     h, g = figure.height, figure.girth
     clothes = figure.clothes
-    top: Color = {"worker": (214, 120, 32), "police": (26, 34, 60)}.get(figure.outfit, clothes.top)  # type: ignore[assignment]
+    top: Color = {"worker": (214, 120, 32), "police": (26, 34, 60)}.get(figure.outfit, clothes.top)
     legs: Color = (32, 40, 66) if figure.outfit in ("worker", "police") else clothes.legs
     swing = 0.5 * np.sin(2 * np.pi * phase) if walking else 0.04
     hip, neck = 0.52 * h, 0.84 * h

@@ -1,7 +1,7 @@
 """Who drives where: vehicles that follow their lanes, and each other, by the intelligent driver model.
 
-Model: Treiber, Hennecke, Helbing, "Congested traffic states in empirical observations and microscopic simulations", 2000,
-equations 3 and 4; its parameters for city traffic below.
+Model: Treiber, Hennecke, Helbing, "Congested traffic states in empirical observations and microscopic simulations",
+2000, equations 3 and 4; its parameters for city traffic below.
 """
 
 from __future__ import annotations

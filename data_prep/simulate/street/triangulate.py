@@ -44,7 +44,7 @@ def _cut(area: shapely.Geometry, cell: float) -> NDArray:
 
 @numba.njit(cache=True)
 def _clip_ears(xy: NDArray, start: NDArray) -> NDArray:
-    """Ear clipping of the rings xy[start[i]:start[i + 1]], each simple and counter-clockwise; [T, 3] int32 rows of xy."""
+    """Ear clipping of the simple counter-clockwise rings xy[start[i]:start[i + 1]]; [T, 3] int32 rows of xy."""
     triangle = np.empty((max(len(xy) - 2 * (len(start) - 1), 0), 3), np.int32)
     count = 0
     for ring in range(len(start) - 1):

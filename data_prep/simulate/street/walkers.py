@@ -27,7 +27,7 @@ def people_on_foot(stage: Stage, duration: float, density: float) -> None:
                 continue
             for low, high in free_stations(stage.street, index, margin=2.0):
                 for _ in range(rng.poisson(density * (high - low) / 28.0)):
-                    d = rng.uniform(*sorted((inner, outer)))
+                    d = float(rng.uniform(min(inner, outer), max(inner, outer)))
                     _on_sidewalk(stage, index, low, high, d, duration)
     for crossing in stage.street.crossings:
         if _walk_is_green(stage, crossing):
