@@ -1,0 +1,168 @@
+"""How good the regions and superpixels of a cache are: numbers, sizes, coverage, and how they fit boxes and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pc_ssl.data.cache import Cache, Frame
+from pc_ssl.evaluation.regions import ObjectRecall, Purity, object_recall, region_purity
+from pc_ssl.progress import track
+
+LAG_COLUMN = 4  # of points: seconds since an earlier sweep; 0 in the key sweep
+
+
+@dataclass
+class ClassFit:
+    """How well a classifier could do that gives each region one class, the one that most of its points have.
+
+    Args:
+        hit: [K] labelled points whose region has their class, by class.
+        labelled: [K] labelled points.
+        claimed: [K] labelled points in regions of that class.
+    """
+
+    hit: NDArray[np.int64]
+    labelled: NDArray[np.int64]
+    claimed: NDArray[np.int64]
+
+    @property
+    def miou(self) -> float:
+        """Mean over the classes that are labelled of hit / (labelled + claimed - hit); NaN without any."""
+        seen = self.labelled > 0
+        iou = self.hit[seen] / (self.labelled + self.claimed - self.hit)[seen]
+        return float(iou.mean()) if seen.any() else float("nan")
+
+    def add(self, region: NDArray[np.integer], label: NDArray[np.uint8]) -> None:
+        """Count one frame. region [N], -1 none: counts as no class; label [N], 0 is left out."""
+        known = label > 0
+        region, classes, size = region[known], label[known].astype(np.int64), len(self.labelled)
+        self.labelled += np.bincount(classes, minlength=size)
+        some = region >= 0
+        shared = np.zeros((int(region.max(initial=-1)) + 1, size), np.int64)
+        np.add.at(shared, (region[some], classes[some]), 1)
+        winner = shared.argmax(axis=1)
+        self.hit += np.bincount(winner, shared.max(axis=1, initial=0), size).astype(np.int64)
+        self.claimed += np.bincount(winner, shared.sum(axis=1), size).astype(np.int64)
+
+
+@dataclass
+class RegionQuality:
+    """Of one generator, over all frames of a cache.
+
+    Args:
+        name: "region/dbscan", "superpixel/slic".
+        sizes: points or pixels of each region, one array per frame.
+        covered: points or pixels in regions.
+        coverable: points that are not ground, or pixels.
+        objects: how many boxes have a region of their own; regions of points alone.
+        purity: whether regions hold one object alone; regions of points alone.
+        classes: the best that one class per region can do; None without point labels.
+    """
+
+    name: str
+    classes: ClassFit | None
+    sizes: list[NDArray[np.int64]] = field(default_factory=list)
+    covered: int = 0
+    coverable: int = 0
+    objects: ObjectRecall = ObjectRecall(0, 0)  # noqa: RUF009 (frozen)
+    purity: Purity = Purity(0, 0)  # noqa: RUF009 (frozen)
+
+    def row(self) -> tuple[str, ...]:
+        """The cells of the table: name, regions per frame, their sizes, coverage, recall, purity, mIoU."""
+        size = np.concatenate(self.sizes) if self.sizes else np.empty(0)
+        low, middle, high = np.percentile(size, (10, 50, 90)) if len(size) else (0, 0, 0)
+        found = f"{self.objects.found}/{self.objects.objects} {_share(self.objects.recall)}"
+        return (
+            self.name,
+            f"{len(size) / max(len(self.sizes), 1):.0f}",
+            f"{low:.0f} {middle:.0f} {high:.0f}",
+            _share(self.covered / self.coverable if self.coverable else float("nan")),
+            found if self.objects.objects else "-",
+            _share(self.purity.purity),
+            _share(float("nan") if self.classes is None else self.classes.miou),
+        )
+
+
+HEADINGS = ("generator", "per frame", "size 10 50 90 %", "coverage", "objects found", "purity", "mIoU at best")
+
+
+def region_quality(cache: Cache) -> list[RegionQuality]:
+    """Measure every generator of a cache; points of the key sweep alone count.
+
+    Objects are boxes with at least 10 points, found if a region has an intersection over union of 0.5 with one's
+    points. For the best mIoU the ground counts as one more region.
+    """
+    keys = {key for index in range(len(cache)) for key in cache[index].keys()}  # noqa: SIM118 (no mapping)
+    names = sorted({name for name in map(_generator_of, keys) if name is not None})
+    labelled = "label" in keys
+    size = len(cache.class_names)
+    empty = [ClassFit(*np.zeros((3, size), np.int64)) if labelled else None for _ in names]
+    measured = {name: RegionQuality(name, classes) for name, classes in zip(names, empty, strict=True)}
+    for index in track(range(len(cache)), total=len(cache), what="measuring regions"):
+        frame = cache[index]
+        for name, quality in measured.items():
+            (_add_points if name.startswith("region/") else _add_images)(frame, name, quality)
+    return list(measured.values())
+
+
+def quality_table(measured: Sequence[RegionQuality]) -> str:
+    """Lines of text for the user."""
+    if not measured:
+        return "the cache holds no regions and no superpixels"
+    rows = [HEADINGS, *(quality.row() for quality in measured)]
+    width = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, width, strict=True)).rstrip() for row in rows)
+
+
+def _share(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.3f}"
+
+
+def _generator_of(key: str) -> str | None:
+    """`region/dbscan` of itself, `superpixel/slic` of `superpixel/slic/CAM_FRONT`, None of anything else."""
+    kind, _, name = key.partition("/")
+    return key if kind == "region" else key.rpartition("/")[0] if kind == "superpixel" and "/" in name else None
+
+
+def _add_points(frame: Frame, name: str, quality: RegionQuality) -> None:
+    if name not in frame:
+        return
+    points = frame["points"].numpy()
+    key = points[:, LAG_COLUMN] == 0 if points.shape[1] > LAG_COLUMN else np.ones(len(points), bool)
+    xyz, region, ground = points[key, :3], frame[name].numpy()[key], frame["ground"].numpy()[key]
+    count = np.bincount(region[region >= 0])
+    quality.sizes.append(count[count > 0])  # a region of earlier sweeps alone has no points here
+    quality.covered += int(count.sum())
+    quality.coverable += int((~ground).sum())
+    if "box" in frame:
+        box = frame["box"].numpy()
+        quality.objects += object_recall(xyz, region, box)
+        quality.purity += region_purity(xyz, region, box)
+    if quality.classes is not None and "label" in frame:
+        with_ground = np.where(ground & (region < 0), region.max(initial=-1) + 1, region)
+        quality.classes.add(with_ground, frame["label"].numpy()[key])
+
+
+def _add_images(frame: Frame, name: str, quality: RegionQuality) -> None:
+    """All cameras of one frame; labels of points are read at the pixels that they fall on."""
+    sizes, seen, labels, start = [np.empty(0, np.int64)], [], [], 0
+    cameras = [key.removeprefix(f"{name}/") for key in frame.keys() if key.startswith(f"{name}/")]  # noqa: SIM118
+    for camera in cameras:
+        superpixel = frame[f"{name}/{camera}"].numpy()
+        count = np.bincount(superpixel[superpixel >= 0])
+        sizes.append(count[count > 0])
+        quality.coverable += superpixel.size
+        if "label" in frame:
+            column, row = frame[f"pixel/{camera}"].numpy().astype(np.int64).T
+            at_pixel = superpixel[row, column]
+            seen.append(np.where(at_pixel >= 0, at_pixel + start, -1))
+            labels.append(frame["label"].numpy()[frame[f"point/{camera}"].numpy()])
+        start += len(count)
+    quality.sizes.append(np.concatenate(sizes))
+    quality.covered += int(quality.sizes[-1].sum())
+    if quality.classes is not None and labels:
+        quality.classes.add(np.concatenate(seen), np.concatenate(labels))
