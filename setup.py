@@ -41,13 +41,14 @@ def extension_arguments() -> dict:
     cuda = found if forced is None else forced == "1"
     if forced == "1" and not found:
         raise SystemExit(
-            f"PC_SSL_CUDA=1 needs a CUDA build of torch and a CUDA toolkit: torch {torch.__version__} is built for CUDA "
-            f"{torch.version.cuda}, and the toolkit is at {cpp_extension.CUDA_HOME} (CUDA_HOME)"
+            f"PC_SSL_CUDA=1 needs a CUDA build of torch and a CUDA toolkit: torch {torch.__version__} is built for "
+            f"CUDA {torch.version.cuda}, and the toolkit is at {cpp_extension.CUDA_HOME} (CUDA_HOME)"
         )
     print(f"pc_ssl._C: CPU{' and CUDA' if cuda else ' only'} (torch {torch.__version__}, PC_SSL_CUDA={forced})")
+    folders = ["csrc/*.cpp", "csrc/cpu/*.cpp"] + (["csrc/cuda/*.cpp", "csrc/cuda/*.cu"] if cuda else [])
     extension = (cpp_extension.CUDAExtension if cuda else cpp_extension.CppExtension)(
         "pc_ssl._C",
-        sorted(glob("csrc/*.cpp") + glob("csrc/cpu/*.cpp") + (glob("csrc/cuda/*.cu") + glob("csrc/cuda/*.cpp") if cuda else [])),
+        sorted(source for folder in folders for source in glob(folder)),
         include_dirs=[os.path.abspath("csrc")],
         # the C++ standard and the ABI are torch's to add; its own headers warn below C++20
         extra_compile_args={"cxx": ["-O3", "-fopenmp", "-Wall", "-Wno-c++20-extensions"], "nvcc": ["-O3"]},
