@@ -1,4 +1,4 @@
-"""nuScenes keyframes: LiDAR with merged sweeps, cameras, point labels and boxes.
+"""nuScenes keyframes: LiDAR with merged sweeps, cameras, labels and instances of points, boxes, maps.
 
     reader = NuScenesReader(Path("/data/nuscenes"), "v1.0-trainval", sweeps=10)
     frame = reader.frames("train")[0]
@@ -9,8 +9,7 @@ All poses go through the global frame, each sensor with the ego pose of its own 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +17,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.images import check_jpeg
-from data_prep.nuscenes_names import BOX_CLASSES, LABEL_CLASSES, VERIFYING_SCENES, box_class, label_class
+from data_prep.bev_map import MapElements
+from data_prep.nuscenes_map import GRID, MAP_LAYERS, LocationMap
+from data_prep.nuscenes_names import (
+    ATTRIBUTES,
+    BOX_CLASSES,
+    LABEL_CLASSES,
+    VERIFYING_SCENES,
+    attribute_class,
+    box_class,
+    label_class,
+)
+from data_prep.nuscenes_source import Annotation, CameraFile, NuScenesSource, SweepFile
 from data_prep.projection import PinholeCamera
-from data_prep.reader import FrameName, RawFrame
-from data_prep.sweeps import is_return, merge, read_bytes, read_sweep
+from data_prep.reader import FrameName
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import inside, read_json
-from pc_ssl.geometry import invert, transform_from, yaw_of
+from pc_ssl.geometry import invert, transform_from
 
 if TYPE_CHECKING:
     from data_prep.nuscenes_tables import NuScenesTables
@@ -57,10 +65,10 @@ class NuScenesReader:
         self.root, self.version, self.sweeps = root, version, sweeps
 
     def options(self) -> dict[str, Any]:
-        return {"dataset": "nuscenes", "version": self.version, "sweeps": self.sweeps}
+        return {"dataset": "nuscenes", "version": self.version, "sweeps": self.sweeps, "bev_map": asdict(GRID)}
 
     def classes(self) -> dict[str, list[str]]:
-        return {"label": LABEL_CLASSES, "box": BOX_CLASSES}
+        return {"label": LABEL_CLASSES, "box": BOX_CLASSES, "attribute": ATTRIBUTES, "map": list(MAP_LAYERS)}
 
     def splits(self) -> dict[str, list[str]]:
         """The devkit's splits, SLidR's two parts of "train", and those of <version>/splits.json."""
@@ -85,12 +93,14 @@ class NuScenesReader:
         missing = []
         if not self._has_sweeps:
             missing.append("sweeps (frames hold the key sweep alone)")
-        if not self._label_files:
+        if not self._lidarseg_files:
             missing.append("lidarseg (no point labels)")
+        if not self._panoptic_files:
+            missing.append("panoptic (no instances of points)")
         if not self._tables.sample_annotation:
             missing.append("annotations (no boxes)")
-        if not any((self.root / "maps" / "expansion").glob("*.json")):
-            missing.append("map expansion")
+        if not self._maps:
+            missing.append("map expansion (no BEV maps)")
         return missing
 
     def frames(self, split: str | None) -> list[FrameName]:
@@ -115,15 +125,16 @@ class NuScenesReader:
         cameras = [
             self._camera_file(channel, self._recording(sample, channel), global_from_lidar) for channel in self._cameras
         ]
-        label_file = self._label_files.get(key["token"])
         annotated = bool(tables.sample_annotation)
         return NuScenesSource(
             root=self.root,
             sweeps=tuple(self._sweep_files(key, global_from_lidar)),
             with_lag=self.sweeps > 1,
-            label_file=label_file,
-            class_of_label=self._class_of_label if label_file else None,
+            label_file=self._lidarseg_files.get(key["token"]),
+            panoptic_file=self._panoptic_files.get(key["token"]),
+            class_of_label=self._class_of_label,
             annotations=tuple(self._annotation(token) for token in sample["anns"]) if annotated else None,
+            map_elements=self._map_elements(sample, global_from_lidar),
             ego_pose=self._pose("ego_pose", key["ego_pose_token"]),
             global_from_lidar=global_from_lidar,
             cameras=tuple(cameras),
@@ -146,19 +157,39 @@ class NuScenesReader:
         return [sensor["channel"] for sensor in self._tables.sensor if sensor["modality"] == "camera"]
 
     @cached_property
-    def _label_files(self) -> dict[str, str]:
-        """LiDAR recording -> its label file."""
-        return {record["sample_data_token"]: record["filename"] for record in getattr(self._tables, "lidarseg", ())}
+    def _lidarseg_files(self) -> dict[str, str]:
+        return self._label_files("lidarseg")
+
+    @cached_property
+    def _panoptic_files(self) -> dict[str, str]:
+        return self._label_files("panoptic")
+
+    def _label_files(self, table: str) -> dict[str, str]:
+        """LiDAR recording -> its file of a table that may be missing."""
+        return {record["sample_data_token"]: record["filename"] for record in getattr(self._tables, table, ())}
 
     @cached_property
     def _class_of_label(self) -> NDArray[np.int16]:
         """[256]: index into LABEL_CLASSES of each value of a label file; -1 for values that no category has."""
         classes = np.full(256, -1, np.int16)
-        for row, category in enumerate(self._tables.category):
-            if not 0 <= category["index"] < 256:
-                raise UserError(f"{self._tables.path_of('category')}: index of record {row} is not in 0..255")
-            classes[category["index"]] = label_class(category["name"])
+        if self._lidarseg_files or self._panoptic_files:
+            for row, category in enumerate(self._tables.category):
+                if not 0 <= category["index"] < 256:
+                    raise UserError(f"{self._tables.path_of('category')}: index of record {row} is not in 0..255")
+                classes[category["index"]] = label_class(category["name"])
         return classes
+
+    @cached_property
+    def _maps(self) -> dict[str, LocationMap]:
+        """Location -> its map; without those whose file is not there."""
+        locations = {log["location"] for log in self._tables.log}
+        files = {name: inside(self.root, f"maps/expansion/{name}.json") for name in sorted(locations)}
+        return {name: LocationMap.read(file) for name, file in files.items() if file.is_file()}
+
+    def _map_elements(self, sample: Record, global_from_lidar: NDArray[np.float64]) -> dict[str, MapElements] | None:
+        scene = self._tables.get("scene", sample["scene_token"])
+        location = self._tables.get("log", scene["log_token"])["location"]
+        return self._maps[location].near(global_from_lidar, GRID.reach) if location in self._maps else None
 
     def _recording(self, sample: Record, channel: str) -> Record:
         if channel not in sample["data"]:
@@ -216,109 +247,14 @@ class NuScenesReader:
             size_wlh=self._numbers("sample_annotation", record, "size", 3),
             velocity_global=self._tables.box_velocity(token),
             box_class=box_class(record["category_name"]),
+            attribute=self._attribute(record),
         )
+
+    def _attribute(self, record: Record) -> int:
+        """Index into ATTRIBUTES of the box's first attribute; 0 without one."""
+        if not record["attribute_tokens"]:
+            return 0
+        return attribute_class(self._tables.get("attribute", record["attribute_tokens"][0])["name"])
 
 
 _POSE_FIELDS = (("translation", 3), ("rotation", 4))
-
-
-@dataclass(frozen=True)
-class SweepFile:
-    """A sweep: its file below the root, [4, 4] from its frame to the key sweep's, and how long before that it began."""
-
-    file: str
-    key_from_sweep: NDArray[np.float64]
-    lag_s: float
-
-
-@dataclass(frozen=True)
-class CameraFile:
-    """A camera's image: its file below the root, its token in the table sample_data."""
-
-    channel: str
-    file: str
-    token: str
-    camera: PinholeCamera
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """A box as the tables give it: pose in the global frame, width, length, height, velocity [3] (NaN: unknown)."""
-
-    global_from_box: NDArray[np.float64]
-    size_wlh: NDArray[np.float64]
-    velocity_global: NDArray[np.float64]
-    box_class: int
-
-
-@dataclass(frozen=True)
-class NuScenesSource:
-    """Everything that reading one keyframe takes, without the tables; the key sweep is the first of `sweeps`."""
-
-    root: Path
-    sweeps: tuple[SweepFile, ...]
-    with_lag: bool
-    label_file: str | None
-    class_of_label: NDArray[np.int16] | None
-    annotations: tuple[Annotation, ...] | None
-    ego_pose: NDArray[np.float64]
-    global_from_lidar: NDArray[np.float64]
-    cameras: tuple[CameraFile, ...]
-
-    def read(self) -> RawFrame:
-        """Read the sensors' files.
-
-        Raises:
-            UserError: a file is missing or damaged.
-        """
-        sweeps = [read_sweep(inside(self.root, sweep.file)) for sweep in self.sweeps]
-        lags_s = [sweep.lag_s for sweep in self.sweeps] if self.with_lag else None
-        points = merge(sweeps, [sweep.key_from_sweep for sweep in self.sweeps], lags_s)
-        kept = is_return(sweeps[0])
-        box, classes = self._boxes() if self.annotations is not None else (None, None)
-        return RawFrame(
-            points=points,
-            key_points=int(kept.sum()),
-            label=self._labels(kept, len(points)),
-            box=box,
-            box_class=classes,
-            ego_pose=self.ego_pose,
-            global_from_lidar=self.global_from_lidar,
-            cameras={camera.channel: camera.camera for camera in self.cameras},
-            images={camera.channel: self._image(camera) for camera in self.cameras},
-            image_names={camera.channel: camera.token for camera in self.cameras},
-        )
-
-    def _labels(self, kept: NDArray[np.bool_], num_points: int) -> NDArray[np.uint8] | None:
-        """Labels of the kept points of the key sweep; points of the other sweeps are not labelled."""
-        if self.label_file is None or self.class_of_label is None:
-            return None
-        path = inside(self.root, self.label_file)
-        value = np.frombuffer(read_bytes(path), np.uint8)
-        if len(value) != len(kept):
-            raise UserError(f"{path}: holds {len(value)} labels, but the sweep has {len(kept)} points")
-        classes = self.class_of_label[value]
-        if (classes < 0).any():
-            unknown = value[classes < 0][0]
-            raise UserError(f"{path}: holds label {unknown}, which is no index in category.json")
-        label = np.zeros(num_points, np.uint8)
-        label[: kept.sum()] = classes[kept]
-        return label
-
-    def _boxes(self) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """[M, 9] x y z l w h yaw vx vy in the LiDAR frame, and [M] classes."""
-        lidar_from_global = invert(self.global_from_lidar)
-        annotations: Sequence[Annotation] = self.annotations or ()
-        box = np.empty((len(annotations), 9), np.float32)
-        for row, annotation in zip(box, annotations, strict=True):
-            lidar_from_box = lidar_from_global @ annotation.global_from_box
-            width, length, height = annotation.size_wlh
-            velocity = lidar_from_global[:3, :3] @ annotation.velocity_global
-            row[:] = (*lidar_from_box[:3, 3], length, width, height, yaw_of(lidar_from_box), *velocity[:2])
-        return box, np.array([annotation.box_class for annotation in annotations], np.uint8)
-
-    def _image(self, camera: CameraFile) -> bytes:
-        path = inside(self.root, camera.file)
-        content = read_bytes(path)
-        check_jpeg(path, content, camera.camera.width, camera.camera.height)
-        return content

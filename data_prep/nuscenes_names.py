@@ -41,6 +41,19 @@ BOX_CLASSES = [
     "other",
 ]
 
+# nuScenes' attributes of boxes in the devkit's order; index 0 takes boxes that have none.
+ATTRIBUTES = [
+    "none",
+    "pedestrian.moving",
+    "pedestrian.sitting_lying_down",
+    "pedestrian.standing",
+    "cycle.with_rider",
+    "cycle.without_rider",
+    "vehicle.moving",
+    "vehicle.parked",
+    "vehicle.stopped",
+]
+
 # Category of the tables -> class. Points and boxes agree wherever both have the class.
 CLASS_OF_CATEGORY = {
     "human.pedestrian.adult": "pedestrian",
@@ -75,6 +88,11 @@ def box_class(category: str) -> int:
     """Index into BOX_CLASSES of an annotation's category name."""
     name = CLASS_OF_CATEGORY.get(category, "other")
     return BOX_CLASSES.index(name if name in BOX_CLASSES else "other")
+
+
+def attribute_class(name: str) -> int:
+    """Index into ATTRIBUTES of an attribute's name; 0 for names that nuScenes does not have."""
+    return ATTRIBUTES.index(name) if name in ATTRIBUTES else 0
 
 
 # SLidR (CVPR 2022, valeoai/SLidR, downstream/dataloader_nuscenes.py) holds 100 of the 700 train scenes back to choose

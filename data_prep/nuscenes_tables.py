@@ -19,8 +19,8 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "sensor": ("token", "channel", "modality"),
     "calibrated_sensor": ("token", "sensor_token", "translation", "rotation", "camera_intrinsic"),
     "ego_pose": ("token", "translation", "rotation"),
-    "log": ("token",),
-    "scene": ("token", "name"),
+    "log": ("token", "location"),
+    "scene": ("token", "name", "log_token"),
     "sample": ("token", "scene_token", "timestamp"),
     "sample_data": (
         *("token", "sample_token", "ego_pose_token", "calibrated_sensor_token", "timestamp", "filename"),
@@ -28,16 +28,18 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "sample_annotation": (
         *("token", "sample_token", "instance_token", "translation", "size", "rotation", "prev", "next"),
+        "attribute_tokens",
     ),
     "map": ("token", "log_tokens", "filename"),
     "lidarseg": ("token", "sample_data_token", "filename"),
+    "panoptic": ("token", "sample_data_token", "filename"),
 }
 KINDS: dict[str, type] = {  # of the fields above that are no strings
     **dict.fromkeys(("timestamp", "width", "height", "index"), int),
-    **dict.fromkeys(("translation", "rotation", "size", "camera_intrinsic", "log_tokens"), list),
+    **dict.fromkeys(("translation", "rotation", "size", "camera_intrinsic", "log_tokens", "attribute_tokens"), list),
     "is_key_frame": bool,
 }
-OPTIONAL = ("lidarseg",)
+OPTIONAL = ("lidarseg", "panoptic")
 CHAINED = ("sample_data", "sample_annotation")  # tables whose prev and next name records of the table itself
 
 
@@ -72,8 +74,8 @@ class NuScenesTables(NuScenes):
         if not isinstance(table, list) or not all(isinstance(record, dict) for record in table):
             raise UserError(f"{path}: expected a list of records")
         fields = FIELDS.get(table_name, ())
-        if table_name == "category" and self.path_of("lidarseg").is_file():
-            fields += ("index",)  # only the category.json that comes with nuScenes-lidarseg has it
+        if table_name == "category" and any(self.path_of(name).is_file() for name in OPTIONAL):
+            fields += ("index",)  # only the category.json that comes with nuScenes-lidarseg or -panoptic has it
         for field in fields:
             kind = KINDS.get(field, str)
             for row, record in enumerate(table):
@@ -82,8 +84,8 @@ class NuScenesTables(NuScenes):
                     raise UserError(f"{path}: field {field!r} of record {row} {found}, expected {kind.__name__}")
         if table_name == "map":
             self._check_map_files(path, table)
-        if table_name == "lidarseg":
-            self._check_lidarseg(path, table)
+        if table_name in OPTIONAL:
+            self._check_label_files(path, table, table_name)
         return table
 
     def _check_map_files(self, path: Path, table: list[dict[str, Any]]) -> None:
@@ -93,8 +95,8 @@ class NuScenesTables(NuScenes):
                     f"{path}: filename {record['filename']!r} is not in {self.dataroot}; the devkit wants it"
                 )
 
-    def _check_lidarseg(self, path: Path, table: list[dict[str, Any]]) -> None:
-        folder = Path(self.dataroot) / "lidarseg" / self.version
+    def _check_label_files(self, path: Path, table: list[dict[str, Any]], table_name: str) -> None:
+        folder = Path(self.dataroot) / table_name / self.version
         found = sum(file.suffix in (".bin", ".npz") for file in folder.iterdir()) if folder.is_dir() else 0
         if found != len(table):
             raise UserError(f"{path}: lists {len(table)} label files, but {folder} holds {found}")
@@ -113,6 +115,10 @@ class NuScenesTables(NuScenes):
                 for record in getattr(self, name, ()):
                     if record[field] not in tokens[table]:
                         raise self._dangling(name, record["token"], field, record[field], table)
+        for record in self.sample_annotation:
+            for token in record["attribute_tokens"]:
+                if token not in tokens["attribute"]:
+                    raise self._dangling("sample_annotation", record["token"], "attribute_tokens", token, "attribute")
         for name in CHAINED:
             for field in ("prev", "next"):
                 for record in getattr(self, name):

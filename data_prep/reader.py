@@ -38,6 +38,10 @@ class RawFrame:
         cameras: by name.
         images: the recorded JPEG file of each camera.
         image_names: a name of each image that no other in the data set has, to find files of other tools by.
+        instance: [N] int32 number of the object that a point belongs to, 0 none; None if the data set has none.
+        box_attribute: [M] uint8 index into the data set's attributes, 0 none; None if the data set has none.
+        bev_map: [K, rows, columns] bool, the data set's map classes seen from above, LiDAR frame; row 0 has the lowest
+            y, column 0 the lowest x; None without a map.
     """
 
     points: NDArray[np.float32]
@@ -50,6 +54,9 @@ class RawFrame:
     cameras: Mapping[str, PinholeCamera]
     images: Mapping[str, bytes]
     image_names: Mapping[str, str]
+    instance: NDArray[np.int32] | None = None
+    box_attribute: NDArray[np.uint8] | None = None
+    bev_map: NDArray[np.bool_] | None = None
 
 
 class Source(Protocol):

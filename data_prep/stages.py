@@ -33,10 +33,15 @@ def frame_tensors(
         "global_from_lidar": raw.global_from_lidar,
     }
     tensors |= region_tensors(xyz, tensors["ground"], raw.key_points, regions)
-    if raw.label is not None:
-        tensors["label"] = raw.label
-    if raw.box is not None and raw.box_class is not None:
-        tensors["box"], tensors["box_class"] = raw.box, raw.box_class
+    optional = {
+        "label": raw.label,
+        "instance": raw.instance,
+        "box": raw.box,
+        "box_class": raw.box_class,
+        "box_attribute": raw.box_attribute,
+        "bev_map": raw.bev_map,
+    }
+    tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
     for name, camera in raw.cameras.items():
         tensors[f"pixel/{name}"], tensors[f"point/{name}"] = camera.pairs(xyz)
         tensors[f"image/{name}"] = np.frombuffer(raw.images[name], np.uint8)

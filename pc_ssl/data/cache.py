@@ -36,7 +36,8 @@ IGNORE = "ignore"  # name of class 0 of the point labels
 class Field:
     """What a frame's tensor must be: letters in the shape stand for lengths that are equal within one frame.
 
-    N points, C columns of a point, M boxes; under one camera: B bytes, P point-pixel pairs, H rows, W columns.
+    N points, C columns of a point, M boxes, K map classes, H rows, W columns; under one camera: B bytes, P point-pixel
+    pairs, H rows, W columns.
     """
 
     dtype: str
@@ -50,8 +51,11 @@ FIELDS: dict[str, Field] = {
     "ground": Field("bool", ("N",)),
     "region/": Field("int32", ("N",)),  # 0..R-1, -1 none
     "label": Field("uint8", ("N",)),  # index into classes["label"], 0 ignore
+    "instance": Field("int32", ("N",)),  # number of the object that the point belongs to, 0 none
     "box": Field("float32", ("M", 9)),  # x y z l w h [m] yaw [rad] vx vy [m/s], LiDAR frame; velocity NaN: unknown
     "box_class": Field("uint8", ("M",)),  # index into classes["box"]
+    "box_attribute": Field("uint8", ("M",)),  # index into classes["attribute"], 0 none
+    "bev_map": Field("bool", ("K", "H", "W")),  # classes["map"], LiDAR frame from above; first row: lowest y, column: x
     "ego_pose": Field("float64", (4, 4)),  # global_from_ego at the time of the LiDAR
     "global_from_lidar": Field("float64", (4, 4)),
     "image/": Field("uint8", ("B",)),  # the image file's bytes as they were recorded (JPEG)
@@ -93,7 +97,8 @@ class Manifest:
         dataset: name of the data set, such as "nuscenes".
         version: its version, such as "v1.0-mini".
         options: what preparation was asked for: plain JSON values, the same options give the same bytes.
-        classes: names of the classes: "label" of points (index 0 is "ignore") and "box" of boxes.
+        classes: names of the classes: "label" of points (index 0 is "ignore") and "box" of boxes; "attribute" of boxes
+            (index 0 is "none") and "map", where the data set has them.
         splits: scene names of each split of the data set, those that the cache holds.
         frames: in the order of the data set.
     """
@@ -136,9 +141,7 @@ def read_manifest(folder: Path, file: str = MANIFEST) -> Manifest:
     """
     path = folder / file
     if not path.is_file():
-        raise UserError(
-            f"{folder}: not a complete cache, {file} is missing; run pc-ssl prepare (again) to write it"
-        )
+        raise UserError(f"{folder}: not a complete cache, {file} is missing; run pc-ssl prepare (again) to write it")
     content = read_json(path)
     found = content.get("schema_version") if isinstance(content, dict) else None
     if found != SCHEMA_VERSION:
@@ -355,6 +358,22 @@ class Cache:
     def class_names(self) -> Sequence[str]:
         """Names of the point labels; index 0 is "ignore"."""
         return self.manifest.classes["label"]
+
+    def usual_split(self, role: str) -> str:
+        """The split that serves as `role`, "train" or "val", where the user names none.
+
+        That is the split of this very name, or else the only one whose name ends so (`mini_train`, `sim_train`).
+
+        Raises:
+            UserError: there is none, or more than one.
+        """
+        if role in self.manifest.splits:
+            return role
+        fitting = [name for name in self.manifest.splits if name.endswith(f"_{role}")]
+        if len(fitting) != 1:
+            known = ", ".join(self.manifest.splits) or "none"
+            raise UserError(f"{self.path / MANIFEST}: which split is the {role} split? the cache has: {known}")
+        return fitting[0]
 
     def indices(self, split: str) -> list[int]:
         """Rows of `frames` that belong to a split, in order.

@@ -1,3 +1,4 @@
+import json
 import pickle
 import shutil
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from nuscenes.utils.data_classes import LidarPointCloud
 from nuscenes.utils.splits import create_splits_scenes
 
 from data_prep.nuscenes import NuScenesReader
-from data_prep.nuscenes_names import BOX_CLASSES, LABEL_CLASSES, VERIFYING_SCENES, box_class, label_class
+from data_prep.nuscenes_names import ATTRIBUTES, BOX_CLASSES, LABEL_CLASSES, VERIFYING_SCENES, box_class, label_class
 from data_prep.reader import RawFrame
 from pc_ssl.errors import UsageError, UserError
 
@@ -111,6 +112,85 @@ def lidar_label(devkit: NuScenes, lidar: dict) -> str:
     return next(record["token"] for record in devkit.lidarseg if record["sample_data_token"] == lidar["token"])
 
 
+def write_panoptic(root: Path, change: Callable[[np.ndarray], Any] = lambda values: values) -> list[np.ndarray]:
+    """nuScenes-panoptic for every keyframe: 1000 * category + instance; the values of each file."""
+    recordings = json.loads((root / VERSION / "sample_data.json").read_text())
+    rng, records, written = np.random.default_rng(0), [], []
+    folder = f"panoptic/{VERSION}"
+    (root / folder).mkdir(parents=True)
+    for recording in recordings:
+        if recording["is_key_frame"] and recording["fileformat"] == "pcd":
+            points = (root / recording["filename"]).stat().st_size // 20
+            values = (1000 * rng.integers(0, 32, points) + rng.integers(0, 4, points)).astype(np.uint16)
+            filename = f"{folder}/{recording['token']}_panoptic.npz"
+            np.savez_compressed(root / filename, data=change(values))
+            token = recording["token"]
+            records.append({"token": token, "sample_data_token": token, "filename": filename})
+            written.append(values)
+    (root / VERSION / "panoptic.json").write_text(json.dumps(records))
+    return written
+
+
+@pytest.mark.parametrize("has_lidarseg", [True, False])
+def test_instances_and_classes_of_panoptic_files(root: Path, has_lidarseg: bool) -> None:
+    values = write_panoptic(root)[-1]
+    if not has_lidarseg:
+        (root / VERSION / "lidarseg.json").unlink()
+    raw = read(root, sweeps=3)
+    points = np.fromfile(last(root, "samples/LIDAR_TOP"), np.float32).reshape(-1, 5)
+    kept = (np.abs(points[:, 0]) >= 1) | (np.abs(points[:, 1]) >= 1)
+    assert raw.instance is not None
+    assert raw.label is not None
+    np.testing.assert_array_equal(raw.instance[: raw.key_points], np.where(values % 1000 > 0, values, 0)[kept])
+    assert not raw.instance[raw.key_points :].any()
+    names = list(get_colormap())
+    expected = [label_class(names[value // 1000]) for value in values[kept]]
+    assert (raw.label[: raw.key_points] == expected).all() == (not has_lidarseg)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda values: values[:-1],
+            r"data is uint16 of shape \[\d+\], expected uint16, one for each of the",
+        ),
+        (lambda values: values.astype(np.int64), r"data.npy has \d+ bytes, too many for \d+ points"),
+        (lambda values: values.astype(np.int16), "data is int16"),
+        (lambda values: np.zeros(10**7, np.uint16), r"data.npy has 20000128 bytes, too many"),
+        (lambda values: np.array([{}] * 5), "Object arrays cannot be loaded"),
+    ],
+)
+def test_damaged_panoptic_files_are_named(root: Path, change: Callable[[np.ndarray], Any], message: str) -> None:
+    write_panoptic(root, change)
+    with pytest.raises(UserError, match=rf"_panoptic\.npz: .*{message}"):
+        read(root)
+
+
+def test_a_truncated_panoptic_file_is_named(root: Path) -> None:
+    write_panoptic(root)
+    for path in (root / "panoptic" / VERSION).iterdir():
+        path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(UserError, match=r"_panoptic\.npz: not readable as an \.npz file"):
+        read(root)
+
+
+def test_boxes_have_their_attribute(root: Path, edit_table: Edit) -> None:
+    raw = read(root)
+    assert raw.box_attribute is not None
+    assert [ATTRIBUTES[index] for index in raw.box_attribute] == ["vehicle.moving"] * 2
+    edit_table("sample_annotation", lambda records: records[-1].update(attribute_tokens=[]))
+    raw = read(root)
+    assert raw.box_attribute is not None
+    assert [ATTRIBUTES[index] for index in raw.box_attribute] == ["vehicle.moving", "none"]
+
+
+def test_attributes_are_the_devkits() -> None:
+    from nuscenes.eval.detection.constants import ATTRIBUTE_NAMES
+
+    assert ["none", *ATTRIBUTE_NAMES] == ATTRIBUTES
+
+
 def test_the_class_map_is_slidrs() -> None:
     # index of lidarseg-32 -> class, as valeoai/SLidR evaluates; all others are ignored
     expected = dict.fromkeys(range(32), 0) | {
@@ -177,7 +257,7 @@ def test_absent_parts_are_named_and_the_rest_is_read(root: Path, edit_table: Edi
     (root / VERSION / "lidarseg.json").unlink()
     edit_table("sample_annotation", lambda records: records.clear())
     absent = NuScenesReader(root, VERSION, sweeps=5).absent()
-    assert [part.split(" ")[0] for part in absent] == ["sweeps", "lidarseg", "annotations", "map"]
+    assert [part.split(" ")[0] for part in absent] == ["sweeps", "lidarseg", "panoptic", "annotations", "map"]
     raw = read(root, sweeps=5)
     assert raw.points.shape == (raw.key_points, 5)
     assert raw.label is None
@@ -285,6 +365,11 @@ def set_field(row: int, /, **fields: Any) -> Callable[[list], None]:
         ("map", set_field(0, filename="maps/lost.png"), "map.json: filename 'maps/lost.png' is not in"),
         ("map", set_field(0, filename="../../secret"), "the path '../../secret' leaves the folder"),
         ("lidarseg", lambda r: r.pop(), "lidarseg.json: lists 5 label files, but .*lidarseg/v1.0-mini holds 6"),
+        (
+            "sample_annotation",
+            set_field(0, attribute_tokens=["lost"]),
+            "sample_annotation.json: attribute_tokens 'lost' of record .* is not in attribute.json",
+        ),
         ("calibrated_sensor", lambda r: r.clear(), "sample_data.json: calibrated_sensor_token .* is not in"),
     ],
 )

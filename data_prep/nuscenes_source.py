@@ -1,0 +1,186 @@
+"""One nuScenes keyframe on the disk: all that reading it takes, without the tables."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.bev_map import MapElements
+from data_prep.images import check_jpeg
+from data_prep.nuscenes_map import GRID, MAP_LAYERS
+from data_prep.projection import PinholeCamera
+from data_prep.reader import RawFrame
+from data_prep.sweeps import is_return, merge, read_bytes, read_sweep
+from pc_ssl.errors import UserError
+from pc_ssl.files import inside
+from pc_ssl.geometry import invert, yaw_of
+
+INSTANCES = 1000  # a panoptic label is 1000 * category index + instance
+NPY_HEADER = 1024  # bytes, more than the header of an .npy file with one dimension takes
+
+
+@dataclass(frozen=True)
+class SweepFile:
+    """A sweep: its file below the root, [4, 4] from its frame to the key sweep's, and how long before that it began."""
+
+    file: str
+    key_from_sweep: NDArray[np.float64]
+    lag_s: float
+
+
+@dataclass(frozen=True)
+class CameraFile:
+    """A camera's image: its file below the root, its token in the table sample_data."""
+
+    channel: str
+    file: str
+    token: str
+    camera: PinholeCamera
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A box as the tables give it: pose in the global frame, width, length, height, velocity [3] (NaN: unknown)."""
+
+    global_from_box: NDArray[np.float64]
+    size_wlh: NDArray[np.float64]
+    velocity_global: NDArray[np.float64]
+    box_class: int
+    attribute: int
+
+
+@dataclass(frozen=True)
+class NuScenesSource:
+    """Everything that reading one keyframe takes, without the tables; the key sweep is the first of `sweeps`."""
+
+    root: Path
+    sweeps: tuple[SweepFile, ...]
+    with_lag: bool
+    label_file: str | None
+    panoptic_file: str | None
+    class_of_label: NDArray[np.int16]
+    annotations: tuple[Annotation, ...] | None
+    map_elements: Mapping[str, MapElements] | None
+    ego_pose: NDArray[np.float64]
+    global_from_lidar: NDArray[np.float64]
+    cameras: tuple[CameraFile, ...]
+
+    def read(self) -> RawFrame:
+        """Read the sensors' files.
+
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        sweeps = [read_sweep(inside(self.root, sweep.file)) for sweep in self.sweeps]
+        lags_s = [sweep.lag_s for sweep in self.sweeps] if self.with_lag else None
+        points = merge(sweeps, [sweep.key_from_sweep for sweep in self.sweeps], lags_s)
+        kept = is_return(sweeps[0])
+        label, instance = self._labels(kept, len(points))
+        annotations = self.annotations
+        return RawFrame(
+            points=points,
+            key_points=int(kept.sum()),
+            label=label,
+            box=self._boxes(annotations) if annotations is not None else None,
+            box_class=_column(annotations, "box_class"),
+            ego_pose=self.ego_pose,
+            global_from_lidar=self.global_from_lidar,
+            cameras={camera.channel: camera.camera for camera in self.cameras},
+            images={camera.channel: self._image(camera) for camera in self.cameras},
+            image_names={camera.channel: camera.token for camera in self.cameras},
+            instance=instance,
+            box_attribute=_column(annotations, "attribute"),
+            bev_map=self._bev_map(),
+        )
+
+    def _labels(
+        self, kept: NDArray[np.bool_], num_points: int
+    ) -> tuple[NDArray[np.uint8] | None, NDArray[np.int32] | None]:
+        """Classes and instances [num_points] of the kept points of the key sweep; points of others have neither.
+
+        The classes are those of lidarseg, or those in the panoptic file where the data set has no lidarseg.
+        """
+        label = instance = None
+        if self.panoptic_file is not None:
+            path = inside(self.root, self.panoptic_file)
+            panoptic = read_panoptic(path, len(kept))
+            instance = np.zeros(num_points, np.int32)
+            instance[: kept.sum()] = np.where(panoptic % INSTANCES == 0, 0, panoptic)[kept]
+            if self.label_file is None:
+                label = self._classes(path, panoptic // INSTANCES, kept, num_points)
+        if self.label_file is not None:
+            path = inside(self.root, self.label_file)
+            label = self._classes(path, np.frombuffer(read_bytes(path), np.uint8), kept, num_points)
+        return label, instance
+
+    def _classes(
+        self, path: Path, value: NDArray[np.integer], kept: NDArray[np.bool_], num_points: int
+    ) -> NDArray[np.uint8]:
+        if len(value) != len(kept):
+            raise UserError(f"{path}: holds {len(value)} labels, but the sweep has {len(kept)} points")
+        classes = self.class_of_label[value]
+        if (classes < 0).any():
+            unknown = value[classes < 0][0]
+            raise UserError(f"{path}: holds label {unknown}, which is no index in category.json")
+        label = np.zeros(num_points, np.uint8)
+        label[: kept.sum()] = classes[kept]
+        return label
+
+    def _boxes(self, annotations: Sequence[Annotation]) -> NDArray[np.float32]:
+        """[M, 9] x y z l w h yaw vx vy in the LiDAR frame."""
+        lidar_from_global = invert(self.global_from_lidar)
+        box = np.empty((len(annotations), 9), np.float32)
+        for row, annotation in zip(box, annotations, strict=True):
+            lidar_from_box = lidar_from_global @ annotation.global_from_box
+            width, length, height = annotation.size_wlh
+            velocity = lidar_from_global[:3, :3] @ annotation.velocity_global
+            row[:] = (*lidar_from_box[:3, 3], length, width, height, yaw_of(lidar_from_box), *velocity[:2])
+        return box
+
+    def _bev_map(self) -> NDArray[np.bool_] | None:
+        """[K, rows, columns], K as in MAP_LAYERS."""
+        if self.map_elements is None:
+            return None
+        return np.stack([GRID.rasterize(self.map_elements[name]) for name in MAP_LAYERS])
+
+    def _image(self, camera: CameraFile) -> bytes:
+        path = inside(self.root, camera.file)
+        content = read_bytes(path)
+        check_jpeg(path, content, camera.camera.width, camera.camera.height)
+        return content
+
+
+def _column(annotations: Sequence[Annotation] | None, name: str) -> NDArray[np.uint8] | None:
+    return None if annotations is None else np.array([getattr(box, name) for box in annotations], np.uint8)
+
+
+def read_panoptic(path: Path, num_points: int) -> NDArray[np.uint16]:
+    """Read a file of nuScenes-panoptic: [num_points] uint16, 1000 * category index + instance (0: none).
+
+    Raises:
+        UserError: the file is missing or damaged, or holds another number of values.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as archive:
+            size = archive.getinfo("data.npy").file_size
+            if size > 2 * num_points + NPY_HEADER:
+                raise UserError(f"{path}: data.npy has {size} bytes, too many for {num_points} points")
+            with archive.open("data.npy") as file:
+                value = np.lib.format.read_array(file, allow_pickle=False)
+    except UserError:
+        raise
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise UserError(f"{path}: not readable as an .npz file with 'data' ({error})") from None
+    if value.dtype != np.uint16 or value.shape != (num_points,):
+        raise UserError(
+            f"{path}: data is {value.dtype} of shape {list(value.shape)}, expected uint16, one for each of the "
+            f"{num_points} points"
+        )
+    return value
