@@ -92,7 +92,7 @@ def test_maps_equal_the_devkits_but_for_edges(root: Path) -> None:
             assert not (mask & ~widened(expected, 1)).any(), name
             # the devkit rounds corners to whole pixels, and draws the outline of what it fills
             assert not (expected & ~widened(mask, 2)).any(), name
-            assert (expected & ~widened(mask, 1)).sum() < 0.01 * mask.sum(), name
+            assert (expected & ~widened(mask, 1)).sum() < 0.03 * mask.sum(), name
 
 
 def test_an_element_lies_where_the_lidar_sees_it(root: Path) -> None:
