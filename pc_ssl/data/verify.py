@@ -128,15 +128,25 @@ def _value_problems(frame: Frame, cache: Cache) -> Iterator[str]:
             yield from _region_problems(key, values)
         elif key in ("ego_pose", "global_from_lidar") or key.startswith("camera_from_lidar/"):
             yield from _pose_problems(key, values)
-    for key, kind in (("label", "label"), ("box_class", "box")):
-        known = len(cache.manifest.classes[kind])
-        if key in frame and len(frame[key]) and int(frame[key].max()) >= known:
-            yield f"{key} holds class {int(frame[key].max())}, but the manifest names {known}"
+    yield from _class_problems(frame, cache)
     if "box" in frame and not bool((frame["box"][:, 3:6] > 0).all()):
         yield "box holds a size that is not positive"
+    if "instance" in frame and bool((frame["instance"] < 0).any()):
+        yield f"instance holds {int(frame['instance'].min())}, expected 0 or more"
     for key in frame.keys():  # noqa: SIM118
         if key.startswith("image/"):
             yield from _camera_problems(frame, key.removeprefix("image/"), cache)
+
+
+def _class_problems(frame: Frame, cache: Cache) -> Iterator[str]:
+    """Classes that the manifest does not name."""
+    for key, kind in (("label", "label"), ("box_class", "box"), ("box_attribute", "attribute")):
+        known = len(cache.manifest.classes.get(kind, ()))
+        if key in frame and len(frame[key]) and int(frame[key].max()) >= known:
+            yield f"{key} holds class {int(frame[key].max())}, but the manifest names {known}"
+    known = len(cache.manifest.classes.get("map", ()))
+    if "bev_map" in frame and len(frame["bev_map"]) != known:
+        yield f"bev_map holds {len(frame['bev_map'])} classes, but the manifest names {known}"
 
 
 def _region_problems(key: str, region: torch.Tensor) -> Iterator[str]:
@@ -146,6 +156,9 @@ def _region_problems(key: str, region: torch.Tensor) -> Iterator[str]:
         yield f"{key} holds id {int(region.min())}, expected -1 or more"
         return
     count = int(region.max()) + 1
+    if count > len(region):
+        yield f"{key} holds id {count - 1}, but the frame has {len(region)} points"
+        return
     empty = (torch.bincount(region[region >= 0].long(), minlength=count) == 0).nonzero()
     if len(empty):
         yield f"{key} holds ids up to {count - 1}, but none of its points has id {int(empty[0])}"
