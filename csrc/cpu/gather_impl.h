@@ -31,15 +31,15 @@ PC_SSL_INLINE void select_row(const Bits* in, const int32_t* point, int32_t me, 
   for (; c < channels; ++c) out[c] = point[c] == me ? in[c] : Bits{0};
 }
 
-// Calls write(region, i) for every point of [begin, end) and writes zeros for those of no region.
-template <bool Stream, typename Id, typename Write>
-PC_SSL_INLINE int64_t for_each_row(const GatherJob<Id>& job, int64_t begin, int64_t end, Write write) {
+// Calls write(region, i) for every point of [begin, end) and writes zeros for those of no region. Fetches the rows of later
+// points ahead by fetch(region).
+template <bool Stream, typename Id, typename Fetch, typename Write>
+PC_SSL_INLINE int64_t for_each_row(const GatherJob<Id>& job, int64_t begin, int64_t end, Fetch fetch, Write write) {
   constexpr int64_t kAhead = 8;
-  const char* table = static_cast<const char*>(job.table);
   int64_t bad = -1;
   for (int64_t i = begin; i < end; ++i) {
     const Id next = job.region[i + kAhead < end ? i + kAhead : i];
-    prefetch_row(table + (next < 0 || next >= job.num_regions ? 0 : next) * job.row_bytes, job.row_bytes);
+    fetch(next < 0 || next >= job.num_regions ? 0 : static_cast<int64_t>(next));
     const Id region = job.region[i];
     if (region >= job.num_regions) {
       bad = i;
@@ -55,30 +55,50 @@ PC_SSL_INLINE int64_t for_each_row(const GatherJob<Id>& job, int64_t begin, int6
   return bad;
 }
 
+#define PC_SSL_LAMBDA(...) [&](__VA_ARGS__) __attribute__((always_inline))
+
 template <typename Id, bool Stream>
 int64_t copy_rows(const GatherJob<Id>& job, int64_t begin, int64_t end) {
-  return for_each_row<Stream>(job, begin, end, [&](int64_t region, int64_t i) __attribute__((always_inline)) {
-    copy_row<Stream>(static_cast<const char*>(job.table) + region * job.row_bytes, job.row_bytes,
-                     static_cast<char*>(job.out) + i * job.row_bytes);
-  });
+  const char* table = static_cast<const char*>(job.table);
+  char* out = static_cast<char*>(job.out);
+  return for_each_row<Stream>(
+      job, begin, end, PC_SSL_LAMBDA(int64_t region) { prefetch_row(table + region * job.row_bytes, job.row_bytes); },
+      PC_SSL_LAMBDA(int64_t region, int64_t i) {
+        copy_row<Stream>(table + region * job.row_bytes, job.row_bytes, out + i * job.row_bytes);
+      });
 }
 
 template <typename Id, typename T, bool Stream>
 int64_t divided_rows(const GatherJob<Id>& job, int64_t begin, int64_t end) {
   const int64_t channels = job.row_bytes / static_cast<int64_t>(sizeof(T));
-  return for_each_row<Stream>(job, begin, end, [&](int64_t region, int64_t i) __attribute__((always_inline)) {
-    divide_row<Stream>(static_cast<const T*>(job.table) + region * channels, job.counts[region], channels,
-                       static_cast<T*>(job.out) + i * channels);
-  });
+  const T* table = static_cast<const T*>(job.table);
+  T* out = static_cast<T*>(job.out);
+  return for_each_row<Stream>(
+      job, begin, end,
+      PC_SSL_LAMBDA(int64_t region) {
+        prefetch_row(reinterpret_cast<const char*>(table + region * channels), job.row_bytes);
+        __builtin_prefetch(job.counts + region);
+      },
+      PC_SSL_LAMBDA(int64_t region, int64_t i) {
+        divide_row<Stream>(table + region * channels, job.counts[region], channels, out + i * channels);
+      });
 }
 
 template <typename Id, typename Bits, bool Stream>
 int64_t selected_rows(const GatherJob<Id>& job, int64_t begin, int64_t end) {
   const int64_t channels = job.row_bytes / static_cast<int64_t>(sizeof(Bits));
-  return for_each_row<Stream>(job, begin, end, [&](int64_t region, int64_t i) __attribute__((always_inline)) {
-    select_row<Stream>(static_cast<const Bits*>(job.table) + region * channels, job.point + region * channels,
-                       static_cast<int32_t>(i), channels, static_cast<Bits*>(job.out) + i * channels);
-  });
+  const Bits* table = static_cast<const Bits*>(job.table);
+  Bits* out = static_cast<Bits*>(job.out);
+  return for_each_row<Stream>(
+      job, begin, end,
+      PC_SSL_LAMBDA(int64_t region) {
+        prefetch_row(reinterpret_cast<const char*>(table + region * channels), job.row_bytes);
+        prefetch_row(reinterpret_cast<const char*>(job.point + region * channels), channels * 4);
+      },
+      PC_SSL_LAMBDA(int64_t region, int64_t i) {
+        select_row<Stream>(table + region * channels, job.point + region * channels, static_cast<int32_t>(i), channels,
+                           out + i * channels);
+      });
 }
 
 template <typename Id>

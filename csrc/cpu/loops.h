@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "region_pool.h"
+
 namespace pc_ssl::cpu {
 
 struct Half {

@@ -19,7 +19,18 @@ struct Chunk {
   int64_t first;
   int64_t width;
   int64_t ahead;  // rows to fetch ahead
+  int64_t run;    // rows to pass over at a time
 };
+
+// A chunk of several blocks takes a pass for each: its rows come in runs that stay in the first-level cache meanwhile.
+template <typename T, typename Reduction>
+PC_SSL_INLINE Chunk chunk_at(int64_t channel, int64_t channels) {
+  const int64_t width = channels - channel < kChunk<T> ? channels - channel : kChunk<T>;
+  const int64_t vectors = width / kLanes<T>;
+  const bool one_block = width % kLanes<T> == 0 && (vectors & (vectors - 1)) == 0 && vectors <= Reduction::kBlocks;
+  const int64_t rows = rows_at_hand<T>(width);
+  return {channel, width, rows, one_block ? kMaxRows : rows};
+}
 
 // Fetches the chunk of the row of sorted point k. Blocks as wide as the chunk do so without a loop.
 template <typename T, int Block>
@@ -225,16 +236,12 @@ PC_SSL_INLINE int64_t add_blocks(const PoolJob<T>& job, int64_t begin, int64_t e
   return c;
 }
 
-// Sorted points [begin, end) into `state`. Where the chunk takes several blocks, the run is cut so that its rows stay in the
-// first-level cache from one block's pass to the next one's.
+// Sorted points [begin, end) into `state`.
 template <typename T, typename Reduction>
 void add_points(const PoolJob<T>& job, int64_t begin, int64_t end, const Chunk& chunk, typename Reduction::State& state) {
   constexpr int L = kLanes<T>;
-  const int64_t vectors = chunk.width / L;
-  const bool one_block = chunk.width % L == 0 && (vectors & (vectors - 1)) == 0 && vectors <= Reduction::kBlocks;
-  const int64_t run = one_block ? end - begin : chunk.ahead;
-  for (int64_t k = begin; k < end; k += run) {
-    const int64_t stop = k + run < end ? k + run : end;
+  for (int64_t k = begin; k < end; k += chunk.run) {
+    const int64_t stop = k + chunk.run < end ? k + chunk.run : end;
     const bool fresh = k == begin;
     int64_t c = 0;
     c = add_blocks<T, Reduction, L, 16>(job, k, stop, fresh, chunk, c, state);
@@ -249,18 +256,12 @@ void add_points(const PoolJob<T>& job, int64_t begin, int64_t end, const Chunk& 
   }
 }
 
-template <typename T>
-PC_SSL_INLINE Chunk chunk_at(int64_t channel, int64_t channels) {
-  const int64_t width = channels - channel < kChunk<T> ? channels - channel : kChunk<T>;
-  return {channel, width, rows_at_hand<T>(width)};
-}
-
 template <typename T, typename Reduction>
 void pieces(const PoolJob<T>& job, int64_t begin, int64_t end) {
   typename Reduction::State state;
   for (int64_t p = begin; p < end; ++p)
     for (int64_t c = 0; c < job.channels; c += kChunk<T>) {
-      const Chunk chunk = chunk_at<T>(c, job.channels);
+      const Chunk chunk = chunk_at<T, Reduction>(c, job.channels);
       add_points<T, Reduction>(job, job.piece[p].begin, job.piece[p].end, chunk, state);
       Reduction::keep_piece(job, p, chunk, state);
     }
@@ -269,13 +270,14 @@ void pieces(const PoolJob<T>& job, int64_t begin, int64_t end) {
 template <typename T, typename Reduction>
 void regions(const PoolJob<T>& job, int64_t begin, int64_t end) {
   typename Reduction::State state;
+  const Chunk first = chunk_at<T, Reduction>(0, job.channels);
   int64_t piece = 0;
   for (int64_t r = begin; r < end; ++r) {
     const int64_t count = job.offsets[r + 1] - job.offsets[r];
     const bool is_long = count > kPiece;
     while (is_long && job.piece[piece].region < r) ++piece;
     for (int64_t c = 0; c < job.channels; c += kChunk<T>) {
-      const Chunk chunk = chunk_at<T>(c, job.channels);
+      const Chunk chunk = c == 0 ? first : chunk_at<T, Reduction>(c, job.channels);
       if (is_long)
         for (int64_t p = piece; p < job.num_pieces && job.piece[p].region == r; ++p)
           Reduction::add_piece(job, p, p == piece, chunk, state);
