@@ -56,7 +56,7 @@ def test_no_finding(sanitized_package, capability):
     assert path.startswith(str(sanitized_package))
 
     tests = [str(ROOT / "tests/ops" / name) for name in TESTS]
-    command = [sys.executable, "-m", "pytest", "-x", "-m", "not slow", "-p", "no:cacheprovider", "--import-mode=importlib"]
+    command = [sys.executable, "-m", "pytest", "-x", "-m", "not slow", "-p", "no:cacheprovider", "--capture=sys"]
     run = subprocess.run(
         [*command, f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml"), *tests],
         env=environment, cwd=sanitized_package, capture_output=True, text=True,
