@@ -204,20 +204,18 @@ def ball(
     sides: int = 7,
 ) -> Mesh:
     """An ellipsoid with the half-axes `radius` [3]."""
-    latitude = np.linspace(-0.5 * np.pi, 0.5 * np.pi, rings + 1)[1:-1]
+    section = _sphere(rings, sides) * np.asarray(radius) + np.asarray(center)
+    return loft(section, material, color, capped=False)
+
+
+@lru_cache(maxsize=64)
+def _sphere(rings: int, sides: int) -> NDArray[np.float64]:
+    """Sections [rings + 1, sides, 3] of the unit sphere, from the lower to the upper pole."""
+    latitude = np.linspace(-0.5 * np.pi, 0.5 * np.pi, rings + 1)
     longitude = np.arange(sides) * (2 * np.pi / sides)
-    ring = np.stack(
-        [
-            np.cos(latitude)[:, None] * np.cos(longitude),
-            np.cos(latitude)[:, None] * np.sin(longitude),
-            np.broadcast_to(np.sin(latitude)[:, None], (rings - 1, sides)),
-        ],
-        -1,
-    )
-    tip = np.tile([0.0, 0.0, 1.0], (1, sides, 1))
-    return loft(
-        np.concatenate([-tip, ring, tip]) * np.asarray(radius) + np.asarray(center), material, color, capped=False
-    )
+    level = np.array([0.0, *np.cos(latitude[1:-1]), 0.0])[:, None]  # the poles are points
+    height = np.broadcast_to(np.sin(latitude)[:, None], (rings + 1, sides))
+    return np.stack([level * np.cos(longitude), level * np.sin(longitude), height], -1)
 
 
 def extrude(outline: NDArray, low: float, high: float, material: Material, color: Color, axis: str = "z") -> Mesh:

@@ -80,7 +80,7 @@ class Shell:
     def __init__(self, vertex: NDArray, triangle: NDArray, row: NDArray) -> None:
         import open3d as o3d
 
-        self._tensor = o3d.core.Tensor
+        self._tensor = o3d.core.Tensor.from_numpy  # shares memory
         self.row = row
         self._scene = None
         if len(triangle):

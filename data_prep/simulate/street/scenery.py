@@ -292,7 +292,8 @@ def _furnish_side(stage: Stage, index: int, road: Road, side: int) -> None:
                 tree = plants.tree(rng, tree_kind * rng.uniform(0.85, 1.15))
                 stage.put(tree, "static.vegetation", road.curve.at(s, kerb + 0.25 * side), rng.uniform(0, 6))
         for s in np.arange(low + 6.0, high, 9.0):
-            _small_furniture(stage, road, s + rng.uniform(-2, 2), kerb, wall, side)
+            if not stage.is_closed(index, side, s):
+                _small_furniture(stage, road, s + rng.uniform(-2, 2), kerb, wall, side)
 
 
 def _small_furniture(stage: Stage, road: Road, s: float, kerb: float, wall: float, side: int) -> None:

@@ -39,9 +39,7 @@ def _on_sidewalk(stage: Stage, road: int, low: float, high: float, d: float, dur
     rng = stage.rng
     curve = stage.street.roads[road].curve
     if rng.random() < 0.22:
-        s = rng.uniform(low, high)
-        for _ in range(int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15]))):
-            stage.stand(draw_category(rng), curve.at(s, d) + rng.normal(0, 0.45, 2), rng.uniform(-np.pi, np.pi))
+        _group(stage, curve.at(rng.uniform(low, high), d), int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15])))
         return
     speed, direction = max(rng.normal(1.3, 0.25), 0.5), rng.choice([-1.0, 1.0])
     way = speed * (duration + BEFORE + AFTER)
@@ -51,9 +49,18 @@ def _on_sidewalk(stage: Stage, road: int, low: float, high: float, d: float, dur
     for k in range(int(rng.choice([1, 2, 3], p=[0.72, 0.22, 0.06]))):  # people who walk together
         times = _times(duration)
         s = np.clip(start + direction * speed * times - 0.35 * k, 0.5, curve.length - 0.5)
-        beside = d - 0.62 * k * np.sign(d)
+        beside = d - 0.75 * k * np.sign(d)
         heading = curve.heading_at(s) + (0.0 if direction > 0 else np.pi)
         _walk(stage, draw_category(rng), curve.at(s, beside), heading, speed, speed * times)
+
+
+def _group(stage: Stage, center: NDArray, count: int) -> None:
+    """People who stand in a ring and face each other; one alone looks anywhere."""
+    start = stage.rng.uniform(-np.pi, np.pi)
+    for k in range(count):
+        angle = start + 2 * np.pi * k / count
+        away = np.array([np.cos(angle), np.sin(angle)]) * (0.55 if count > 1 else 0.0)
+        stage.stand(draw_category(stage.rng), center + away, angle + np.pi + stage.rng.normal(0, 0.3))
 
 
 def _on_crossing(stage: Stage, crossing: Crossing, duration: float) -> None:

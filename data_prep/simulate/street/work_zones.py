@@ -9,6 +9,7 @@ from data_prep.simulate.street.layout import free_stations
 from data_prep.simulate.street.roadside import barrier, traffic_cone
 from data_prep.simulate.street.scenery import Stage
 
+TAPER = 9.0  # metres that stay free of parked vehicles at both ends, for the cones
 MARGIN = 9.0  # metres between a work zone and the next junction or crossing
 STEP = {"cones": 2.4, "water": 2.15, "board": 2.6, "concrete": 2.15, "fence": 2.15}  # metres between elements
 
@@ -22,7 +23,7 @@ def work_zones(stage: Stage) -> None:
                 if high - low > 30.0 and rng.random() < 0.4:
                     length = min(rng.uniform(14.0, 36.0), high - low - 6.0)
                     start = rng.uniform(low, high - length)
-                    stage.close(index, side, start - 8.0, start + length + 3.0)
+                    stage.close(index, side, start - TAPER, start + length + TAPER)
                     _work_zone(stage, index, side, start, length)
         if road.median and rng.random() < 0.3:
             kind = str(rng.choice(["water", "concrete"]))
@@ -52,12 +53,15 @@ def _work_zone(stage: Stage, index: int, side: int, low: float, length: float) -
         for k in range(int(rng.integers(2, 5))):
             xy = road.curve.at(end + direction * 1.5 * (k + 1), line + 0.35 * k * side)
             stage.park("movable_object.trafficcone", traffic_cone(rng), xy, rng.uniform(-np.pi, np.pi), "")
-    behind = line + side * (1.2 if parking else 1.2 + road.verge)
-    for _ in range(int(rng.integers(1, 5))):
-        xy = road.curve.at(low + rng.uniform(1.0, length - 1.0), behind + rng.uniform(-0.4, 0.4))
-        stage.stand("human.pedestrian.construction_worker", xy, rng.uniform(-np.pi, np.pi))
+    behind, middle = line + side * (1.2 if parking else 1.2 + road.verge), low + 0.5 * length
+    workers = int(rng.integers(1, 5))
     if rng.random() < 0.5 and (parking or road.verge + road.sidewalk > 3.6):
-        s = low + 0.5 * length
-        yaw = float(road.curve.heading_at(s)) + (0.0 if rng.random() < 0.5 else np.pi)
-        xy = road.curve.at(s, line + (1.55 if parking else 2.0) * side)
+        yaw = float(road.curve.heading_at(middle)) + (0.0 if rng.random() < 0.5 else np.pi)
+        xy = road.curve.at(middle, line + (1.55 if parking else 2.0) * side)
         stage.park("vehicle.construction", construction_vehicle(rng), xy, yaw, "vehicle.parked")
+        spots = rng.uniform(4.5, 0.5 * length, workers) * rng.choice([-1.0, 1.0], workers)  # beside the machine
+    else:
+        spots = rng.uniform(-0.5, 0.5, workers) * length
+    for s in spots:
+        xy = road.curve.at(middle + s, behind + rng.uniform(-0.4, 0.4))
+        stage.stand("human.pedestrian.construction_worker", xy, rng.uniform(-np.pi, np.pi))
