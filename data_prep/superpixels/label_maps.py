@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pc_ssl.data.label_maps import LARGEST
 from pc_ssl.errors import UserError
 from pc_ssl.files import inside
 
@@ -37,7 +38,8 @@ class LabelMaps:
         """image [H, W, 3]: only its size counts -> [H, W] int32, the map's values, renumbered 0..S - 1 in their order.
 
         Raises:
-            UserError: no map of that name, or it is no PNG image of one channel, damaged, or of another size.
+            UserError: no map of that name, or it is no PNG image of one channel, damaged, of another size, or with more
+                superpixels than the cache can number.
         """
         from PIL import Image
 
@@ -56,4 +58,7 @@ class LabelMaps:
         if (height, width) != image.shape[:2]:
             expected = f"{image.shape[1]}x{image.shape[0]}"
             raise UserError(f"{path}: has {width}x{height} pixels, but its image has {expected}")
-        return np.unique(value, return_inverse=True)[1].reshape(value.shape).astype(np.int32)
+        values, number = np.unique(value, return_inverse=True)
+        if len(values) > LARGEST + 1:
+            raise UserError(f"{path}: has {len(values)} different values, expected at most {LARGEST + 1} superpixels")
+        return number.reshape(value.shape).astype(np.int32)

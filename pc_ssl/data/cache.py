@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pc_ssl.data.label_maps import decode_label_map, encode_label_map
 from pc_ssl.errors import UserError
 from pc_ssl.files import inside, read_json, write_bytes, write_json
 
@@ -68,7 +69,7 @@ FIELDS: dict[str, Field] = {
 }
 REQUIRED = ("points", "ground", "ego_pose", "global_from_lidar")
 PER_CAMERA = ("image/", "intrinsic/", "camera_from_lidar/", "pixel/", "point/")
-PER_IMAGE = ("superpixel/", "pseudo_label/")  # one per generator and camera
+PER_IMAGE = ("superpixel/", "pseudo_label/")  # one per generator and camera; in the file as PNG (label_maps.py)
 
 
 def field_of(key: str) -> Field | None:
@@ -211,7 +212,8 @@ def encode_frame(tensors: Mapping[str, NDArray]) -> bytes:
     """One frame's file: the same tensors give the same bytes.
 
     Raises:
-        ValueError: a tensor that FIELDS does not know, or of another dtype or shape than it says.
+        ValueError: a tensor that FIELDS does not know, or of another dtype or shape than it says, or a label map with
+            ids out of range.
     """
     from safetensors.numpy import save
 
@@ -219,22 +221,34 @@ def encode_frame(tensors: Mapping[str, NDArray]) -> bytes:
     wrong = shape_problems({key: (str(value.dtype), value.shape) for key, value in tensors.items()})
     if missing or wrong:
         raise ValueError("; ".join([f"{key} is missing" for key in missing] + wrong))
-    return save({key: np.ascontiguousarray(value) for key, value in tensors.items()})
+    stored = {key: encode_label_map(value) if key.startswith(PER_IMAGE) else value for key, value in tensors.items()}
+    return save({key: np.ascontiguousarray(value) for key, value in stored.items()})
 
 
 def decode_frame(content: bytes) -> dict[str, NDArray]:
     """The tensors of one frame's file, as `encode_frame` took them.
 
     Raises:
-        ValueError: it is no such file.
+        ValueError: it is no such file, or holds a damaged label map.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        return load(content)
+        stored = load(content)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
+    return {key: _label_map(key, value) if key.startswith(PER_IMAGE) else value for key, value in stored.items()}
+
+
+def _label_map(key: str, stored: NDArray[np.uint8]) -> NDArray:
+    """The map behind the bytes of its PNG, of the dtype that FIELDS says.
+
+    Raises:
+        ValueError: the bytes are no such PNG.
+    """
+    field = field_of(key)
+    return decode_label_map(stored).astype(field.dtype if field else np.int32)
 
 
 def shape_problems(found: Mapping[str, tuple[str, tuple[int, ...]]]) -> list[str]:
@@ -293,7 +307,7 @@ def damage_of(folder: Path, entry: FrameEntry) -> str | None:
 
 
 class Frame:
-    """One keyframe. `frame[key]` maps one tensor into memory and leaves the others alone.
+    """One keyframe. `frame[key]` maps one tensor into memory (label maps are decoded) and leaves the others alone.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -322,11 +336,21 @@ class Frame:
         """The tensor on the CPU; FIELDS says its shape, unit and frame.
 
         Raises:
-            UserError: the frame has no such tensor.
+            UserError: the frame has no such tensor, or a damaged label map.
         """
+        import torch
+
         if key not in self._keys:
             raise UserError(f"{self.path}: the frame has no {key!r}; it has {', '.join(self.keys())}")
-        return self._file.get_tensor(key)
+        stored = self._file.get_tensor(key)
+        if not key.startswith(PER_IMAGE):
+            return stored
+        try:
+            return torch.from_numpy(_label_map(key, stored.numpy()))
+        except ValueError as error:
+            raise UserError(
+                f"{self.path}: {key} is damaged ({error}); run pc-ssl verify to find all such files"
+            ) from error
 
 
 class Cache:

@@ -175,8 +175,6 @@ def _pose_problems(key: str, pose: torch.Tensor) -> Iterator[str]:
 def _label_map_problems(key: str, label: torch.Tensor, size: tuple[int, int], cache: Cache) -> Iterator[str]:
     if tuple(label.shape) != size:
         yield f"{key} has {label.shape[1]}x{label.shape[0]} pixels, but its image has {size[1]}x{size[0]}"
-    elif key.startswith("superpixel/") and int(label.min()) < -1:
-        yield f"{key} holds id {int(label.min())}, expected -1 or more"
     elif key.startswith("pseudo_label/") and int(label.max()) >= len(cache.manifest.classes["label"]):
         yield f"{key} holds class {int(label.max())}, but the manifest names {len(cache.manifest.classes['label'])}"
 

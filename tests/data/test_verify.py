@@ -98,7 +98,6 @@ def put(key: str, row: Any, value: Any) -> Callable[[dict], None]:
         (put("pixel/FRONT", (0, 0), 7.5), "pixel/FRONT leaves the image of 8x6 pixels"),
         (put("point/FRONT", 0, 6), "point/FRONT names rows outside the 6 points"),
         (put("image/FRONT", slice(0, 4), 0), "image/FRONT cannot be decoded"),
-        (put("superpixel/slic/FRONT", (0, 0), -2), "superpixel/slic/FRONT holds id -2, expected -1 or more"),
         (lambda tensors: tensors.pop("region/dbscan"), "region/dbscan is missing"),
         (lambda tensors: tensors.pop("superpixel/slic/FRONT"), "superpixel/slic/FRONT is missing"),
         (lambda tensors: tensors.pop("pixel/FRONT"), "pixel/FRONT is missing"),
