@@ -59,10 +59,10 @@ def dbscan(points: NDArray[np.floating], eps: float, min_points: int) -> NDArray
     planes = REACH if dimensions == 3 else 0
     order, start, key, stride = _sorted_cells(xyz, lower, side)
     sorted_xyz = xyz[order]
-    first, last = _neighbour_rows(key, stride, planes)
-    core = _core_points(sorted_xyz, start, first, last, eps * eps, min_points)
-    parent = _join_cells(sorted_xyz, start, first, last, core, eps * eps)
-    return _labels(sorted_xyz, order, start, first, last, core, parent, eps * eps)
+    run, first_run = _neighbour_runs(key, stride, planes)
+    core = _core_points(sorted_xyz, start, run, first_run, eps * eps, min_points)
+    parent = _join_cells(sorted_xyz, start, run, first_run, core, eps * eps)
+    return _labels(sorted_xyz, order, start, run, first_run, core, parent, eps * eps)
 
 
 @njit(cache=True, nogil=True)
@@ -120,30 +120,79 @@ def _sorted_cells(xyz: NDArray, lower: NDArray, side: float) -> tuple[NDArray, N
 
 
 @njit(cache=True, nogil=True)
-def _neighbour_rows(key: NDArray, stride: NDArray, planes: int) -> tuple[NDArray, NDArray]:
-    """For each cell and each row of its neighbourhood the run of cells in reach.
+def _neighbour_runs(key: NDArray, stride: NDArray, planes: int) -> tuple[NDArray, NDArray]:
+    """The occupied cells in reach of each cell, as runs of consecutive cells of one row.
 
     Returns:
-        first, last [C, rows] int32: the cells first..last - 1 lie in that row, at most REACH cells away along z.
+        run [n, 2] int32: the cells run[k, 0]..run[k, 1] - 1; those of cell c are first_run[c]..first_run[c + 1] - 1,
+        the cell's own row first, so that most counts are full soon.
     """
     cells = len(key)
-    rows = (2 * planes + 1) * (2 * REACH + 1)
-    first = np.empty((cells, rows), np.int32)
-    last = np.empty((cells, rows), np.int32)
-    row = 0
-    for x in range(-planes, planes + 1):
-        for y in range(-REACH, REACH + 1):
-            centre = x * stride[0] + y * stride[1]
-            begin = end = 0
-            for cell in range(cells):
-                while begin < cells and key[begin] < key[cell] + centre - REACH:
-                    begin += 1
-                while end < cells and key[end] <= key[cell] + centre + REACH:
-                    end += 1
-                first[cell, row] = begin
-                last[cell, row] = end
-            row += 1
-    return first, last
+    row_start = _row_starts(key, stride[1])
+    row_key = key[row_start[:-1]] // stride[1]
+    stride_x = stride[0] // stride[1]
+    planes_first = np.zeros(2 * planes + 1, np.int64)  # in each plane, where the previous row's neighbours began
+    near = np.empty((2 * planes + 1) * (2 * REACH + 1), np.int64)
+    begin = np.empty_like(near)  # in each neighbouring row, where the previous cell's run began
+    run = np.empty((8 * cells + len(near), 2), np.int32)
+    first_run = np.empty(cells + 1, np.int64)
+    count = 0
+    for row in range(len(row_key)):
+        rows = _near_rows(row, row_key, stride_x, planes, planes_first, near)
+        for k in range(rows):
+            begin[k] = row_start[near[k]]
+        for cell in range(row_start[row], row_start[row + 1]):
+            first_run[cell] = count
+            if count + rows > len(run):
+                run = np.concatenate((run, np.empty_like(run)))
+            for k in range(rows):
+                low = key[cell] - REACH + (row_key[near[k]] - row_key[row]) * stride[1]
+                first, end = begin[k], row_start[near[k] + 1]
+                while first < end and key[first] < low:
+                    first += 1
+                begin[k] = first
+                last = first
+                while last < end and key[last] <= low + 2 * REACH:
+                    last += 1
+                if last > first:
+                    run[count, 0], run[count, 1] = first, last
+                    count += 1
+    first_run[cells] = count
+    return run[:count], first_run
+
+
+@njit(cache=True, nogil=True)
+def _row_starts(key: NDArray, stride_y: int) -> NDArray:
+    """[rows + 1]: the first cell of each row, that is of each x and y, and the number of cells."""
+    start = np.empty(len(key) + 1, np.int64)
+    rows, last = 0, np.int64(-1)
+    for cell in range(len(key)):
+        row = key[cell] // stride_y
+        if row != last:
+            start[rows] = cell
+            rows += 1
+            last = row
+    start[rows] = len(key)
+    return start[: rows + 1]
+
+
+@njit(cache=True, nogil=True)
+def _near_rows(row: int, row_key: NDArray, stride_x: int, planes: int, planes_first: NDArray, near: NDArray) -> int:
+    """Write the occupied rows in reach of a row to `near`, itself first; their number. Rows are visited in order."""
+    near[0] = row
+    count = 1
+    for plane in range(2 * planes + 1):
+        low = row_key[row] + (plane - planes) * stride_x - REACH
+        other = planes_first[plane]
+        while other < len(row_key) and row_key[other] < low:
+            other += 1
+        planes_first[plane] = other
+        while other < len(row_key) and row_key[other] <= low + 2 * REACH:
+            if other != row:
+                near[count] = other
+                count += 1
+            other += 1
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -153,23 +202,24 @@ def _within(xyz: NDArray, i: int, j: int, eps2: float) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _core_points(xyz: NDArray, start: NDArray, first: NDArray, last: NDArray, eps2: float, min_points: int) -> NDArray:
+def _core_points(
+    xyz: NDArray, start: NDArray, run: NDArray, first_run: NDArray, eps2: float, min_points: int
+) -> NDArray:
     """[N] bool, in the order of the cells: the points with at least `min_points` neighbours."""
     core = np.zeros(len(xyz), np.bool_)
-    for cell in range(len(first)):
+    for cell in range(len(start) - 1):
         crowded = start[cell + 1] - start[cell] >= min_points
+        near = run[first_run[cell] : first_run[cell + 1]]
         for i in range(start[cell], start[cell + 1]):
-            core[i] = crowded or _has_neighbours(xyz, i, start, first[cell], last[cell], eps2, min_points)
+            core[i] = crowded or _has_neighbours(xyz, i, start, near, eps2, min_points)
     return core
 
 
 @njit(cache=True, nogil=True)
-def _has_neighbours(
-    xyz: NDArray, i: int, start: NDArray, first: NDArray, last: NDArray, eps2: float, min_points: int
-) -> bool:
+def _has_neighbours(xyz: NDArray, i: int, start: NDArray, run: NDArray, eps2: float, min_points: int) -> bool:
     found = 0
-    for row in range(len(first)):
-        for j in range(start[first[row]], start[last[row]]):
+    for k in range(len(run)):
+        for j in range(start[run[k, 0]], start[run[k, 1]]):
             if _within(xyz, i, j, eps2):
                 found += 1
                 if found == min_points:
@@ -186,13 +236,13 @@ def _root(parent: NDArray, cell: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _join_cells(xyz: NDArray, start: NDArray, first: NDArray, last: NDArray, core: NDArray, eps2: float) -> NDArray:
+def _join_cells(xyz: NDArray, start: NDArray, run: NDArray, first_run: NDArray, core: NDArray, eps2: float) -> NDArray:
     """parent [C]: a union-find forest in which two cells share a root if their core points belong together."""
-    cells = len(first)
+    cells = len(start) - 1
     parent = np.arange(cells)
     for cell in range(cells):
-        for row in range(first.shape[1]):
-            for other in range(first[cell, row], min(last[cell, row], cell)):
+        for k in range(first_run[cell], first_run[cell + 1]):
+            for other in range(run[k, 0], min(run[k, 1], cell)):
                 a, b = _root(parent, cell), _root(parent, other)
                 if a != b and _touch(xyz, start, core, cell, other, eps2):
                     parent[max(a, b)] = min(a, b)
@@ -214,8 +264,8 @@ def _labels(
     xyz: NDArray,
     order: NDArray,
     start: NDArray,
-    first: NDArray,
-    last: NDArray,
+    run: NDArray,
+    first_run: NDArray,
     core: NDArray,
     parent: NDArray,
     eps2: float,
@@ -244,8 +294,8 @@ def _labels(
             label[order[i]] = number[_root(parent, cell)]
             continue
         lowest = clusters
-        for row in range(first.shape[1]):
-            for other in range(first[cell, row], last[cell, row]):
+        for k in range(first_run[cell], first_run[cell + 1]):
+            for other in range(run[k, 0], run[k, 1]):
                 candidate = number[_root(parent, other)]
                 if 0 <= candidate < lowest:
                     for j in range(start[other], start[other + 1]):
