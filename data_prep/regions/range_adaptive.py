@@ -3,7 +3,8 @@
 Our own. A sensor with a fixed angle between its beams leaves gaps proportional to the range, so one radius in metres
 either tears far objects apart or glues near ones together. Here two points are neighbours if, seen from the sensor,
 they are at most `azimuth_steps` shots apart along the ground and at most `beams` apart in height (an ellipse of both),
-in units of the nearer one's range:
+in units of the nearer one's range; both angles are measured in the cloud itself (`angular_steps`), so that nothing is
+to be set for another sensor:
 
     d(p, q)^2 = (horizontal distance / (azimuth_steps * azimuth_step * range))^2
               + (vertical distance / (beams * beam_step * range))^2,  range = max(min_range, min(|p|, |q|) in the plane)
@@ -32,14 +33,15 @@ from numpy.typing import NDArray
 
 from data_prep.regions.union_find import join, number_sets, root_of
 
+BAND = 0.1  # degrees; narrower than the gap between the beams of any sensor of up to 128 of them
+LEAST_AZIMUTH_GAP, LEAST_BEAM_GAP = 0.02, 0.05  # degrees; less is noise, or two returns of one shot
+
 
 @dataclass(frozen=True)
 class RangeAdaptiveRegions:
     """Clusters the points that are not ground; `ground` is taken as given.
 
     Args:
-        azimuth_step: degrees between two shots of one beam (nuScenes: 1084 shots a turn).
-        beam_step: degrees between two beams (nuScenes: 32 beams over 41.33 degrees).
         azimuth_steps: shots that neighbours may be apart.
         beams: beams that neighbours may be apart.
         min_range: metres; nearer points are linked as if they were so far away, as near objects have gaps of their own
@@ -50,8 +52,6 @@ class RangeAdaptiveRegions:
     """
 
     over_sweeps: ClassVar[bool] = False
-    azimuth_step: float = 360 / 1084
-    beam_step: float = 41.33 / 31
     azimuth_steps: float = 3.0
     beams: float = 1.25
     min_range: float = 10.0
@@ -61,18 +61,49 @@ class RangeAdaptiveRegions:
 
     def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
         """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""
-        above = np.flatnonzero(~ground)
         region = np.full(len(xyz), -1, np.int32)
+        steps = angular_steps(xyz)
+        if steps is None:
+            return region
+        above = np.flatnonzero(~ground)
         region[above] = cluster_by_range(
             xyz[above],
-            azimuth_reach=self.azimuth_steps * math.radians(self.azimuth_step),
-            height_reach=self.beams * math.radians(self.beam_step),
+            azimuth_reach=self.azimuth_steps * steps[0],
+            height_reach=self.beams * steps[1],
             min_range=self.min_range,
             fragment_points=self.fragment_points,
             fragment_reach=self.fragment_reach,
             min_points=self.min_points,
         )
         return region
+
+
+def angular_steps(xyz: NDArray[np.floating]) -> tuple[float, float] | None:
+    """The angles between two shots of one beam and between two beams, as most of the cloud's gaps show them.
+
+    In a narrow band of elevation lies one beam, whose points follow each other by one step of azimuth unless shots got
+    lost; in a column of azimuth one step wide lies one shot of each beam. The medians of these gaps are the steps.
+
+    Args:
+        xyz: [N, 3], one sweep with its ground, sensor at the origin, z up.
+
+    Returns:
+        Radians of azimuth and of elevation; None if the cloud shows no gap of either kind.
+    """
+    elevation = np.degrees(np.arctan2(xyz[:, 2].astype(np.float64), np.hypot(xyz[:, 0], xyz[:, 1])))
+    azimuth = np.degrees(np.arctan2(xyz[:, 1], xyz[:, 0]).astype(np.float64))
+    azimuth_step = _usual_gap(azimuth, np.round(elevation / BAND), LEAST_AZIMUTH_GAP)
+    if azimuth_step is None:
+        return None
+    beam_step = _usual_gap(elevation, np.round(azimuth / azimuth_step), LEAST_BEAM_GAP)
+    return None if beam_step is None else (math.radians(azimuth_step), math.radians(beam_step))
+
+
+def _usual_gap(value: NDArray[np.float64], group: NDArray[np.float64], least: float) -> float | None:
+    """Median of the gaps of at least `least` between values [N] (degrees) that follow each other in one group [N]."""
+    gap = np.diff(np.sort(1000 * group + value))  # 1000 is more than any two angles differ by
+    gap = gap[(gap >= least) & (gap <= 360)]
+    return float(np.median(gap)) if len(gap) else None
 
 
 def cluster_by_range(

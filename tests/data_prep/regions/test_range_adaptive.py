@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from data_prep.nuscenes import NuScenesReader
 from data_prep.regions import GENERATORS, GROUNDS
-from data_prep.regions.range_adaptive import RangeAdaptiveRegions, cluster_by_range
+from data_prep.regions.range_adaptive import RangeAdaptiveRegions, angular_steps, cluster_by_range
 from pc_ssl.evaluation.regions import object_recall, region_purity
 
 AZIMUTH, BEAM = math.radians(360 / 1084), math.radians(41.33 / 31)
@@ -96,6 +96,29 @@ def test_one_radius_in_metres_cannot_do_both() -> None:
     far = seen_wall(50.0, 4.0, 3.0)
     region = GENERATORS["dbscan3d"](far, np.zeros(len(far), bool))
     assert np.bincount(region + 1)[1:].max(initial=0) < len(far)  # beams at 50 m are 1.2 m apart
+
+
+@pytest.mark.parametrize(("shots", "beams", "height"), [(1084, 32, 41.33), (2083, 64, 26.8), (1800, 16, 30.0)])
+def test_the_sensors_steps_are_read_off_the_cloud(shots: int, beams: int, height: float) -> None:
+    rng = np.random.default_rng(0)
+    azimuth, elevation = np.meshgrid(
+        np.arange(shots) * 2 * math.pi / shots, np.radians(np.linspace(-25, height - 25, beams))
+    )
+    azimuth, elevation = azimuth.ravel() + rng.uniform(0, 1), elevation.ravel()
+    reach = np.minimum(1.8 / np.maximum(-np.tan(elevation), 1e-3), 8 + 7 * np.sin(3 * azimuth))  # a floor, a bent wall
+    reach += rng.normal(0, 0.02, len(reach))
+    xyz = np.column_stack([reach * np.cos(azimuth), reach * np.sin(azimuth), reach * np.tan(elevation)])
+    xyz = xyz[rng.random(len(xyz)) > 0.2].astype(np.float32)  # a fifth of the shots got lost
+    steps = angular_steps(xyz)
+    assert steps is not None
+    assert steps[0] == pytest.approx(2 * math.pi / shots, rel=0.02)
+    assert steps[1] == pytest.approx(math.radians(height) / (beams - 1), rel=0.02)
+
+
+def test_a_cloud_without_steps_has_no_regions() -> None:
+    for xyz in (np.zeros((0, 3)), np.zeros((50, 3)), np.array([[1.0, 2.0, 0.0]] * 9)):
+        assert angular_steps(xyz) is None
+        assert (RangeAdaptiveRegions()(xyz.astype(np.float32), np.zeros(len(xyz), bool)) == -1).all()
 
 
 def raised(xyz: np.ndarray, height: float) -> np.ndarray:
