@@ -5,8 +5,9 @@
 One line per case: the best peer, how far ahead we are of it, and our multiple of the limit, which is the time that the
 machine's own copy takes in the same rounds to move the same bytes once: features, ids and pooled rows, and for forward
 + backward the gradients too. Each round runs every candidate once, in a new order. Times are the least over the rounds,
-since other programs only ever add to them; the medians stand in the JSON. A peer that is far behind the best one in the
-first round is not run again. A plot is written beside the JSON.
+since other programs only ever add to them; the medians stand in the JSON. A peer three times behind the best one in the
+first round is not run again in that case, and one ten times behind not in larger cases of the kind either. A plot is
+written beside the JSON.
 
 The peers get what their users would give them: sorted ids or a plan let segment_csr, segment_reduce and the sparse
 product prepare offsets, order or matrix outside the clock. torch_scatter takes part where it is installed.
@@ -42,7 +43,8 @@ ORDERS = ("unsorted", "sorted", "plan")  # plan: unsorted ids whose plan was mad
 REDUCES = ("mean", "sum", "max", "min")
 OURS, COPY = "pc_ssl", "copy"
 MIN_ROUNDS, MAX_ROUNDS = 5, 41
-HOPELESS = 3.0  # times the best peer: not run again
+BEHIND, HOPELESS = 3.0, 10.0  # times the best peer: not run again in this case, in larger ones of the kind
+SLOW = 0.5  # seconds
 LARGE = 300_000  # points from which a call is about bandwidth
 
 
@@ -61,6 +63,10 @@ class Case:
         """Features and ids in, pooled rows out; and back."""
         once = 4 * self.channels * (self.points + self.regions) + 8 * self.points
         return 2 * once if self.backward else once
+
+    @property
+    def kind(self) -> str:
+        return f"{self.threads} {self.order} {self.reduce} {self.backward}"
 
     @property
     def group(self) -> str:
@@ -163,14 +169,18 @@ def _values(result: Tensor | tuple[Tensor, Tensor]) -> Tensor:
     return result[0] if isinstance(result, tuple) else result
 
 
-def measure(case: Case, feature: Tensor, region: Tensor, grad: Tensor, seconds: float) -> Result:
-    """Run all candidates in turn for `seconds`, but at least MIN_ROUNDS times."""
+def measure(
+    case: Case, feature: Tensor, region: Tensor, grad: Tensor, seconds: float, hopeless: set[tuple[str, str]]
+) -> Result:
+    """Run all candidates in turn for `seconds`, but at least MIN_ROUNDS times.
+
+    `hopeless` holds the peers that smaller cases have ruled out, as (kind, name), and takes those that this one does.
+    """
     torch.set_num_threads(case.threads)
-    runs = candidates(case, region)
+    runs = {name: run for name, run in candidates(case, region).items() if (case.kind, name) not in hopeless}
     source = torch.ones(case.bytes_moved // 2, dtype=torch.uint8)
     target = torch.empty_like(source)
     rng = random.Random(0)
-    times: dict[str, list[float]] = {}
 
     def once(name: str) -> float:
         if name == COPY:
@@ -184,11 +194,18 @@ def measure(case: Case, feature: Tensor, region: Tensor, grad: Tensor, seconds: 
             pooled.backward(grad)
         return time.perf_counter() - begin
 
-    first = {name: once(name) for name in [*runs, COPY]}  # also warms up
+    def tried(name: str) -> float:
+        """The least of five tries, or the only one where it is slow: a hiccup must not rule a peer out."""
+        taken = once(name)
+        return taken if taken > SLOW else min(taken, *(once(name) for _ in range(4)))
+
+    first = {name: tried(name) for name in [*runs, COPY]}
     best = min(taken for name, taken in first.items() if name not in (OURS, COPY))
-    hopeless = [name for name, taken in first.items() if name not in (OURS, COPY) and taken > HOPELESS * best]
-    running = [name for name in first if name not in hopeless]
-    times = {name: [] for name in running}
+    peers = {name: taken for name, taken in first.items() if name not in (OURS, COPY)}
+    behind = [name for name, taken in peers.items() if taken > BEHIND * best]
+    hopeless.update((case.kind, name) for name, taken in peers.items() if taken > HOPELESS * best)
+    running = [name for name in first if name not in behind]
+    times: dict[str, list[float]] = {name: [] for name in running}
     begin = time.perf_counter()
     rounds = 0
     while rounds < MIN_ROUNDS or (rounds < MAX_ROUNDS and time.perf_counter() - begin < seconds):
@@ -196,7 +213,7 @@ def measure(case: Case, feature: Tensor, region: Tensor, grad: Tensor, seconds: 
         for name in running:
             times[name].append(once(name))
         rounds += 1
-    for name in hopeless:
+    for name in behind:
         times[name] = [first[name]]
     return Result(
         case,
@@ -208,6 +225,7 @@ def measure(case: Case, feature: Tensor, region: Tensor, grad: Tensor, seconds: 
 
 def results(options: argparse.Namespace) -> Iterator[Result]:
     generator = torch.Generator().manual_seed(0)
+    hopeless: set[tuple[str, str]] = set()
     for points, channels in itertools.product(options.points, options.channels):
         feature = torch.randn(points, channels, generator=generator)
         for regions in options.regions:
@@ -218,7 +236,7 @@ def results(options: argparse.Namespace) -> Iterator[Result]:
             ):
                 region = unsorted.sort().values if order == "sorted" else unsorted
                 case = Case(points, channels, regions, order, reduce, backward, threads)
-                yield measure(case, feature, region, grad, options.seconds)
+                yield measure(case, feature, region, grad, options.seconds, hopeless)
 
 
 def summary(done: Sequence[Result]) -> list[dict[str, object]]:
