@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # workers that prepare data need the package's transforms, and no torch
+    from torch import Tensor
 
 Triple = tuple[float, float, float]
 
@@ -58,7 +59,7 @@ class BevGrid:
         """
         lower = xyz.new_tensor(self.lower)
         size = xyz.new_tensor(self.voxel_size)
-        index = torch.floor((xyz - lower) / size).long()
+        index = ((xyz - lower) / size).floor().long()
         inside = ((index >= 0) & (index < index.new_tensor(self.shape))).all(dim=1)
         return index, inside
 
