@@ -1,4 +1,4 @@
-"""Quality on the six images of a real keyframe, beside what benchmarks/prepare_superpixels.py measured of scikit-image."""
+"""Quality on six real images, beside what benchmarks/prepare_superpixels.py measured of scikit-image on them."""
 
 from pathlib import Path
 
