@@ -1,0 +1,93 @@
+"""Longer proofs on the CUDA kernels' source, each in a process of its own.
+
+The op's tests from Python down to the threads, the host run under sanitizers, and that the host run notices a missing
+barrier.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from torch.utils import cpp_extension
+
+ROOT = Path(__file__).parents[2]
+CSRC = ROOT / "csrc"
+HOST_TESTS = "tests/ops/test_region_pool_cuda.py"
+PYTEST = ("-q", "-x", "-p", "no:cacheprovider", "--import-mode=importlib", "-m", "not slow")
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+if shutil.which("g++") is None:
+    pytestmark.append(pytest.mark.skip(reason="g++ is not on this machine"))
+
+# Loads the binding over the CPU kernels, runs the tests, and makes sure that it was this source that ran.
+RUN_WITH_BINDING = """
+import ctypes, sys
+import pytest, torch
+import pc_ssl.ops
+torch.set_num_threads(1)
+torch.ops.load_library(sys.argv[1])
+failed = pytest.main(sys.argv[2:])
+launches = ctypes.CDLL(sys.argv[1]).shim_num_launches()
+print(f"{launches} launches")
+sys.exit(failed or launches == 0)
+"""
+
+
+def run(command: list[str], cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True)
+
+
+def test_the_ops_own_tests_pass_through_the_binding(tmp_path):
+    library = tmp_path / "binding.so"
+    includes = [argument for folder in cpp_extension.include_paths() for argument in ("-isystem", folder)]
+    sources = ["csrc/testing/bind_on_host.cpp", "-x", "c++", "csrc/cuda/region_pool.cu", "csrc/testing/executor.cpp"]
+    flags = ["-std=c++20", "-O1", "-shared", "-fPIC", "-fno-strict-aliasing", "-Wno-unknown-pragmas", "-Icsrc"]
+    libraries = ["-x", "none", f"-L{cpp_extension.TORCH_LIB_PATH}", "-ltorch", "-ltorch_cpu", "-lc10"]
+    command = ["g++", *flags, "-Icsrc/testing/include", *includes, *sources, *libraries, "-o", str(library)]
+    subprocess.run(command, cwd=ROOT, check=True)
+    tests = ["tests/ops/test_region_pool.py", "tests/ops/test_region_pool_properties.py"]
+    done = run([sys.executable, "-c", RUN_WITH_BINDING, str(library), *PYTEST, *tests])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def sanitizer(name: str) -> str:
+    path = subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip()
+    if not Path(path).is_absolute():
+        pytest.skip(f"g++ has no {name}")
+    return path
+
+
+def test_nothing_outside_the_tensors_is_touched():
+    """Address sanitizer: tensors and workspaces are the host's own allocations here."""
+    done = run(
+        [sys.executable, "-m", "pytest", *PYTEST, HOST_TESTS, "-k", "not 17000000 and not schedules"],  # the long ones
+        CXXFLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=all -Wno-error",
+        LD_PRELOAD=f"{sanitizer('libasan.so')} {sanitizer('libstdc++.so')}",
+        ASAN_OPTIONS="detect_leaks=0",  # Python's own
+        PYTHONMALLOC="malloc",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+BARRIERS = [
+    (file, match.start())
+    for file in ("cuda/plan.cuh", "cuda/region_pool.cuh")
+    for match in re.finditer(r"__syncthreads\(\);", (CSRC / file).read_text())
+]
+
+
+@pytest.mark.parametrize(("file", "position"), BARRIERS)
+def test_the_host_run_fails_without_this_barrier(tmp_path, file, position):
+    shutil.copytree(CSRC, tmp_path / "csrc")
+    (tmp_path / "tests/ops").mkdir(parents=True)
+    shutil.copy(ROOT / HOST_TESTS, tmp_path / HOST_TESTS)
+    source = (CSRC / file).read_text()
+    (tmp_path / "csrc" / file).write_text(source[:position] + source[position:].replace("__syncthreads();", "", 1))
+    done = run([sys.executable, "-m", "pytest", *PYTEST, HOST_TESTS], cwd=tmp_path)
+    assert "CalledProcessError" not in done.stdout  # it did compile
+    assert done.returncode != 0  # a failure, or a crash where a place to write to was never filled in
