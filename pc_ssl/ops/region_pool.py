@@ -72,7 +72,7 @@ def region_pool(
         plan: of this very `region`; without it a GPU call builds one, which waits for the device.
 
     Returns:
-        [R, C] of the dtype of `feature`. An empty region gives 0; `RegionPlan.counts` tells it from a region of value 0.
+        [R, C] of the dtype of `feature`. An empty region gives 0; only `RegionPlan.counts` tells it from a region of zeros.
 
     Raises:
         ValueError: an id is R or more (the message names the first position and its value), or the shapes, dtypes or

@@ -140,7 +140,10 @@ MISTAKES = {
     "devices": ((FEATURE, REGION.to("meta"), 5), "the features are on cpu but region on meta"),
     "reduce": ((FEATURE, REGION, 5, "median"), 'reduce must be "mean", "sum", "max" or "min", got \'median\''),
     "plan of other regions": ((FEATURE, REGION, 5, "sum", RegionPlan.build(REGION, 6)), r"offsets must be int64 \[6\]"),
-    "plan of other points": ((FEATURE, REGION, 5, "sum", RegionPlan.build(REGION[:4], 5)), r"order must be int32 \[5\]"),
+    "plan of other points": (
+        (FEATURE, REGION, 5, "sum", RegionPlan.build(REGION[:4], 5)),
+        r"order must be int32 \[5\]",
+    ),
     "too many points": (
         (torch.zeros(1, 1).expand(2**31, 1), torch.zeros(1, dtype=torch.int32).expand(2**31), 1),
         "takes at most 2147483647 points and as many regions, got 2147483648 points and 1 regions",

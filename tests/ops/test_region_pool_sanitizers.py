@@ -1,4 +1,4 @@
-"""The op's own tests once more, on kernels compiled with the address and undefined-behaviour sanitizers (g++, Linux)."""
+"""The op's own tests on kernels compiled with the address and undefined-behaviour sanitizers (g++, Linux)."""
 
 import os
 import shutil
@@ -36,7 +36,9 @@ def sanitized_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def library(name: str) -> str:
-    return subprocess.run(["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["g++", f"-print-file-name={name}"], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 @pytest.mark.slow
@@ -52,7 +54,9 @@ def test_no_finding(sanitized_package, capability):
         "PYTHONPATH": str(sanitized_package),
     }
     loaded = [sys.executable, "-c", "import torch, pc_ssl._C; print(pc_ssl._C.__file__)"]
-    path = subprocess.run(loaded, env=environment, cwd=sanitized_package, capture_output=True, text=True, check=True).stdout
+    path = subprocess.run(
+        loaded, env=environment, cwd=sanitized_package, capture_output=True, text=True, check=True
+    ).stdout
     assert path.startswith(str(sanitized_package))
 
     tests = [str(ROOT / "tests/ops" / name) for name in TESTS]
