@@ -42,6 +42,7 @@ def load_model(folder: str, class_name: str) -> Any:
     import transformers
     from safetensors import SafetensorError
 
+    transformers.utils.logging.disable_progress_bar()  # each worker would draw one over the preparation's own
     kind = getattr(transformers, class_name)
     try:
         model, report = kind.from_pretrained(

@@ -13,10 +13,12 @@ def picture(height: int = 45, width: int = 80) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_superpixels_are_numbered_without_gaps_and_the_same_each_time(sam_folder: Path) -> None:
-    segments = SamSuperpixels(
-        str(sam_folder), points_per_side=6, least_iou=-100.0, least_stability=0.0, most_overlap=1.0
-    )
+@pytest.mark.parametrize("model", ["sam_folder", "sam2_folder"])
+def test_superpixels_are_numbered_without_gaps_and_the_same_each_time(
+    model: str, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(model)
+    segments = SamSuperpixels(str(folder), points_per_side=6, least_iou=-100.0, least_stability=0.0, most_overlap=1.0)
     label = segments(picture(), "a")
     assert (label.shape, label.dtype) == ((45, 80), np.int32)
     assert label.max() >= 1
