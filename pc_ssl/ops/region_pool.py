@@ -72,7 +72,7 @@ def region_pool(
         plan: of this very `region`; without it a GPU call builds one, which waits for the device.
 
     Returns:
-        [R, C] of the dtype of `feature`. An empty region gives 0; only `RegionPlan.counts` tells it from a region of zeros.
+        [R, C] of the dtype of `feature`. An empty region gives 0: only `RegionPlan.counts` tells it apart.
 
     Raises:
         ValueError: an id is R or more (the message names the first position and its value), or the shapes, dtypes or
