@@ -8,7 +8,6 @@ is refused.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from pc_ssl.engine.weights import load_backbone, read_tensors, save_weights
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.run_result import CONFIG, WEIGHTS, RunResult, finished
 from pc_ssl.evaluation.segmentation import SegmentationMetric, SegmentationResult
-from pc_ssl.files import write_bytes
+from pc_ssl.files import sha256_of, write_bytes
 from pc_ssl.heads.linear_probe import estimate_batch_norm, fit_linear, labelled_features
 from pc_ssl.heads.segmentation import SegmentationTask
 from pc_ssl.progress import track
@@ -128,8 +127,8 @@ def evaluate(
     Raises:
         UserError: wrong config, weights or cache, or a work folder with another run's result.
     """
-    settings = {"command": "evaluate", "config": config.hash, "cache": _sha256(cache.path / MANIFEST),
-                "weights": _sha256(weights), "val_split": split}  # fmt: skip
+    settings = {"command": "evaluate", "config": config.hash, "cache": sha256_of(cache.path / MANIFEST),
+                "weights": sha256_of(weights), "val_split": split}  # fmt: skip
     before = _reused(work_dir, settings)
     if before is not None:
         return before
@@ -267,8 +266,8 @@ def _settings(
     return {
         "command": command,
         "config": config.hash,
-        "cache": _sha256(cache.path / MANIFEST),
-        "init": None if init is None else _sha256(init),
+        "cache": sha256_of(cache.path / MANIFEST),
+        "init": None if init is None else sha256_of(init),
         "labels": labels.fraction,
         "label_rule": labels.rule.value,
         "label_offset": labels.offset,
@@ -315,10 +314,3 @@ def _fit_probe(
 
 def _cloud(frame: Frame, device: torch.device) -> PointBatch:
     return PointBatch.pack([frame["points"]]).to(device)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error

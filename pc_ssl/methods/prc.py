@@ -13,6 +13,8 @@ that of the authors' prototype.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -34,7 +36,7 @@ class PointRegionContrast(nn.Module):
 
     Args:
         backbone: LiDAR backbone with `out_channels`, from points to BevFeatures or PointFeatures.
-        views: draws the two views and the points to contrast.
+        views: draws the two views and the points to contrast, those inside the box that the backbone sees.
         hidden_channels: channels of the projector's hidden layer.
         embedding_channels: D, channels of the embeddings; 64 in the prototype.
         temperature: of both losses; 0.1 in the prototype.
@@ -66,7 +68,7 @@ class PointRegionContrast(nn.Module):
             nn.Linear(hidden_channels, embedding_channels),
         )
         self.embedding_channels = embedding_channels
-        self.views = views
+        self.views = views if backbone.grid is None else replace(views, grid=backbone.grid)
         self.temperature, self.alpha, self.negatives = temperature, alpha, Negatives(negatives)
 
     collate = staticmethod(PairBatch.pack)

@@ -86,9 +86,13 @@ class PointFeatures:
 
 
 class LidarBackbone(Protocol):
-    """An nn.Module that gives features of `out_channels` channels to packed point clouds."""
+    """An nn.Module that gives features of `out_channels` channels to packed point clouds.
+
+    `grid` is the box beyond which it sees nothing; None where there is no such box.
+    """
 
     out_channels: int
+    grid: BevGrid | None
 
     def __call__(self, points: PointBatch) -> BevFeatures | PointFeatures: ...
 

@@ -5,9 +5,9 @@ y, x). Blocks with the same `key` share one table of neighbours, made by the fir
 submanifold layers of one resolution, and one to a strided layer and the inverse layer that undoes it.
 
 On the CPU spconv computes in float32 or float64 alone, by gathering, multiplying and adding one kernel offset at a
-time. Under autocast its input is therefore cast up there; on a GPU spconv casts to float16 itself, and picks the kernel.
-Its CPU kernel that adds rows loses updates when it runs on several threads, so here it runs on one, which is no slower:
-the same bits on every run with the same number of threads.
+time. Under autocast its input is therefore cast up there; on a GPU spconv casts to float16 itself, and picks the
+kernel. Its CPU kernel that adds rows loses updates when it runs on several threads, so here it runs on one, which is no
+slower: the same bits on every run with the same number of threads.
 """
 
 from __future__ import annotations

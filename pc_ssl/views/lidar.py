@@ -88,7 +88,7 @@ class PairViews:
         inside: points to draw inside regions.
         outside: points to draw outside regions.
         keep: share of the scene's points that each view keeps, drawn independently; 1 keeps all, as CALICO does.
-        grid: only points inside this box in both views are drawn: for backbones that see no further.
+        grid: only points inside this box in both views are drawn; methods set it to the box that the backbone sees.
         time_column: column of `points` with the time lag, where the scene holds several sweeps: only points of lag 0
             are drawn, as earlier sweeps belong to no region.
 

@@ -49,8 +49,8 @@ def test_every_tensor_and_the_metadata_are_in_the_file(saved: Path) -> None:
     [
         (
             Network(width=6),
-            r"weights\.safetensors: 1 of 7 backbone tensors match, 6 of another shape; these are the weights of another "
-            r"backbone \(of another shape 0\.weight: \[4, 4\] in the file, \[6, 6\] in the network\)",
+            r"weights\.safetensors: 1 of 7 backbone tensors match, 6 of another shape; these are the weights of "
+            r"another backbone \(of another shape 0\.weight: \[4, 4\] in the file, \[6, 6\] in the network\)",
         ),
         (
             Network(layers=2),

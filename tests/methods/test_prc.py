@@ -27,7 +27,7 @@ def unet() -> nn.Module:
 
 
 def method(backbone: nn.Module, **options: object) -> PointRegionContrast:
-    views = PairViews(Augmentation(), inside=200, outside=200, grid=GRID)
+    views = PairViews(Augmentation(), inside=200, outside=200)
     return PointRegionContrast(backbone, views, hidden_channels=32, embedding_channels=16, **options)
 
 
@@ -57,7 +57,7 @@ def test_loss_is_the_weighted_sum_of_its_terms(street_cache: Cache) -> None:
     torch.manual_seed(0)
     prc = method(second(), alpha=0.3)
     terms = prc(batch(street_cache, prc))
-    assert float(terms["loss"]) == pytest.approx(0.3 * float(terms["plrc"]) + 0.7 * float(terms["rapc"]))
+    assert terms["loss"].item() == pytest.approx(0.3 * float(terms["plrc"]) + 0.7 * float(terms["rapc"]))
     assert all(value.ndim == 0 for value in terms.values())
     assert [name for name, value in terms.items() if value.requires_grad] == ["loss"]
 
@@ -93,8 +93,7 @@ def test_points_of_one_frame_are_told_apart_from_those_of_another(street_cache: 
 
 def test_a_batch_without_points_to_contrast_gives_a_zero_with_zero_gradients(street_cache: Cache) -> None:
     far = BevGrid((100.0, 100.0, -3.0), (101.0, 101.0, 5.0), (0.5, 0.5, 1.0))
-    views = PairViews(Augmentation(), grid=far)
-    prc = PointRegionContrast(second(), views, hidden_channels=32, embedding_channels=16)
+    prc = PointRegionContrast(unet(), PairViews(Augmentation(), grid=far), hidden_channels=32, embedding_channels=16)
     terms = prc(batch(street_cache, prc))
     terms["loss"].backward()
     gradients = [p.grad for p in prc.backbone.parameters()]
@@ -114,3 +113,8 @@ def test_views_do_not_depend_on_the_worker(street_cache: Cache) -> None:
     assert torch.equal(first.first, again.first)
     assert not torch.equal(first.first, dataset[Draw(1, 5, 3)].first)
     assert np.isfinite(first.first.numpy()).all()
+
+
+def test_points_are_drawn_in_the_box_that_the_backbone_sees() -> None:
+    assert method(second()).views.grid == GRID
+    assert method(unet()).views.grid is None

@@ -1,0 +1,29 @@
+"""Ranges, views and schedule that the nuScenes configs share. Values say where they come from: published (a paper),
+prototype (the authors' own code) or ours."""
+
+from pc_ssl.engine.options import TrainOptions
+from pc_ssl.geometry import BevGrid
+from pc_ssl.views.lidar import Augmentation
+
+# prototype: +-54 m and 0.075 m, the VoxelNet setting of BEVFusion; 1440 x 1440 x 40 voxels
+_grid = dict(type=BevGrid, lower=(-54.0, -54.0, -5.0), upper=(54.0, 54.0, 3.0), voxel_size=(0.075, 0.075, 0.2))
+
+_augmentation = dict(
+    type=Augmentation,
+    rotation=1.5707963267948966,  # published: +-90 degrees
+    scale=(0.9, 1.1),  # published
+    flip=0.5,  # prototype: random flips along both axes
+    shift=0.5,  # prototype, metres
+)
+
+# 20 epochs (published) of the 28,130 training keyframes in batches of 16 (ours; prototype: 2 to 4 on each GPU)
+_pretraining = dict(
+    type=TrainOptions,
+    steps=35160,
+    batch_size=16,
+    learning_rate=1e-4,  # prototype
+    weight_decay=0.01,  # prototype
+    schedule="one_cycle",  # ours: that of the SECOND family
+    precision="bf16",  # ours
+    num_workers=8,
+)

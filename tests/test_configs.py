@@ -1,0 +1,67 @@
+"""Every config file loads and builds; those for a CPU take two steps."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pc_ssl.config import RunConfig, load_config
+from pc_ssl.data.cache import Cache
+from pc_ssl.data.dataset import CacheScenes
+from pc_ssl.data.sampler import StepBatches
+from pc_ssl.engine.options import TrainOptions
+
+ROOT = Path(__file__).parents[1] / "configs"
+ALL = sorted(path for path in ROOT.rglob("*.py") if path.parent.name != "_base_")
+SMALL = [path for path in ALL if path.parent.name in ("smoke", "demo")]
+WAYMARKS = ("published", "prototype", "ours")
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def meta_device(config: RunConfig) -> torch.nn.Module:
+    """Full-size networks are built without memory."""
+    with torch.device("meta"):
+        return config.build(config.kind)
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_config_builds(path: Path) -> None:
+    config = load_config(path)
+    module = meta_device(config)
+    assert isinstance(config.build("train"), TrainOptions)
+    assert sum(p.numel() for p in module.get_submodule("backbone").parameters()) > 0
+    assert (config.region is not None) == (config.kind == "method")
+
+
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_config_says_what_it_is_for_and_how_it_is_run(path: Path) -> None:
+    docstring = path.read_text().split('"""')[1]
+    assert "pc-ssl " in docstring or "pc_ssl.cli" in docstring
+    assert path.name in docstring
+
+
+@pytest.mark.parametrize("path", [p for p in ALL if p.parent.name in ("pretrain", "downstream")], ids=name)
+def test_full_size_config_says_where_its_values_come_from(path: Path) -> None:
+    assert any(word in path.read_text() for word in WAYMARKS)
+
+
+@pytest.mark.parametrize("path", SMALL, ids=name)
+def test_small_config_takes_two_steps(path: Path, street_cache: Cache) -> None:
+    config = load_config(path)
+    torch.manual_seed(0)
+    module = config.build(config.kind)
+    rows = street_cache.indices("train")
+    scenes = CacheScenes(street_cache, rows, config.region, module.views, labels=config.kind == "task")
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
+    losses = []
+    for draws in StepBatches(len(rows), 2, 0, 0, 2):
+        loss = module(module.collate([scenes[draw] for draw in draws]))["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert all(0 < loss < 100 for loss in losses)
+    assert losses[0] != losses[1]
