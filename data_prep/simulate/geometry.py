@@ -19,7 +19,7 @@ from data_prep.simulate.street.world import World
 
 SIGHT = 110.0  # metres; what moves farther from the ego vehicle than this is left out
 NEARBY = 15.0  # metres; what moves nearer than this is always there, for it throws shadows
-BESIDE = np.deg2rad(20.0)  # the LiDAR's sectors reach up to 11 degrees beyond the cameras' views
+BESIDE = np.deg2rad(25.0)  # the LiDAR's sectors reach up to 17 degrees beyond the cameras' views
 BRIGHTNESS = (0.6, 1.5)  # range of the factor on an object's reflectivity
 
 

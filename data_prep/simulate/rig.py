@@ -20,7 +20,7 @@ NATIVE_SIZE = (1600, 900)  # pixels; width and height of nuScenes' images
 KEYFRAME_PERIOD = 0.5  # seconds
 ROTATION_PERIOD = 0.05  # seconds; the LiDAR turns at 20 Hz
 COLUMNS = 1084  # firings per rotation in nuScenes' files
-FIRST_AZIMUTH = np.deg2rad(188.0)  # of the first firing of a rotation, counter-clockwise from x; it turns clockwise
+FIRST_AZIMUTH = np.deg2rad(180.0)  # of the first firing of a rotation, counter-clockwise from x; it turns clockwise
 LOWEST, HIGHEST = np.deg2rad(-30.67), np.deg2rad(10.67)  # HDL-32E manual: elevation of the outermost beams
 MAX_RANGE = 100.0  # metres; HDL-32E manual
 

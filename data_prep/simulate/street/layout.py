@@ -16,6 +16,7 @@ from data_prep.simulate.street.curve import Curve
 VIEW_MARGIN = 95.0  # metres of street that are built beyond both ends of the ego vehicle's trip
 SIDE_REACH = 90.0  # metres of street that are built to both sides
 CORNER_RADIUS = 5.0  # metres; kerb radius at junctions
+EGO_CLEARANCE = 38.0  # metres; a junction this near to the beginning of the ego trip lets the ego vehicle pass
 STOP_GAP = 1.2  # metres between a stop line and the crossing or junction behind it
 
 
@@ -151,7 +152,11 @@ def lay_out(rng: np.random.Generator, trip: float, hand: int, ego_turns: bool) -
     junctions: list[Junction] = []
     for station in _junction_stations(rng, main, trip, ego_turns):
         side = _side_road(rng, main, station)
-        green = "turn" if ego_turns and not junctions else str(rng.choice(["main", "main", "side"]))
+        green = str(rng.choice(["main", "main", "side"]))
+        if abs(station - VIEW_MARGIN) < EGO_CLEARANCE:
+            green = "main"
+        if ego_turns and not junctions:
+            green = "turn"
         junctions.append(_meet(main, side, len(roads), station, green))
         roads.append(side)
     crossings = _crossings(rng, roads, junctions)

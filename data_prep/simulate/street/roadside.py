@@ -10,6 +10,8 @@ from data_prep.simulate.street.cars import DARK
 
 ORANGE: Color = (224, 84, 26)
 WHITE: Color = (228, 226, 220)
+RED: Color = (196, 30, 30)
+STEEL: Color = (160, 162, 164)
 
 
 def traffic_cone(rng: np.random.Generator) -> Mesh:
@@ -52,27 +54,30 @@ def barrier(rng: np.random.Generator, kind: str) -> Mesh:
         material = Material.CONCRETE if kind == "concrete" else Material.PLASTIC
         return extrude(outline, -0.5 * length, 0.5 * length, material, color, axis="y")
     if kind == "board":
-        parts = [
-            both_sides(box((0.6, 0.08, 0.06), (0, 0.8, 0.03), Material.RUBBER, DARK)),
-            both_sides(box((0.06, 0.06, 1.0), (0, 0.8, 0.5), Material.METAL, (170, 170, 168))),
-        ]
-        for z in (0.45, 0.85):
-            for k in range(6):
-                color = (196, 30, 30) if k % 2 else WHITE
-                parts.append(
-                    box(
-                        (0.03, 0.3, 0.2),
-                        (0, -0.75 + 0.3 * k, z),
-                        Material.RETRO if k % 2 == 0 else Material.PLASTIC,
-                        color,
-                    )
-                )
-        return join(parts)
-    parts = [both_sides(box((0.7, 0.05, 0.05), (0, 0.9, 0.03), Material.METAL, (160, 162, 164)))]
-    for z in (0.2, 1.08):
-        parts.append(tube((0, -1.05, z), (0, 1.05, z), 0.022, Material.METAL, (160, 162, 164), sides=5))
-    for y in np.linspace(-1.05, 1.05, 15):
-        parts.append(tube((0, y, 0.2), (0, y, 1.08), 0.012, Material.METAL, (160, 162, 164), sides=4, capped=False))
+        return _board(rng.uniform(0.85, 1.05), rng.uniform(0.26, 0.32))
+    return _fence(rng.uniform(0.95, 1.05), rng.uniform(0.98, 1.16), int(rng.integers(12, 18)))
+
+
+def _board(height: float, stripe: float) -> Mesh:
+    """Two striped boards on posts; the stripes are `stripe` metres wide."""
+    parts = [
+        both_sides(box((0.6, 0.08, 0.06), (0, 0.8, 0.03), Material.RUBBER, DARK)),
+        both_sides(box((0.06, 0.06, height), (0, 0.8, 0.5 * height), Material.METAL, (170, 170, 168))),
+    ]
+    for z in (0.45 * height, 0.87 * height):
+        for k in range(6):
+            color, material = (RED, Material.PLASTIC) if k % 2 else (WHITE, Material.RETRO)
+            parts.append(box((0.03, stripe, 0.2), (0, (k - 2.5) * stripe, z), material, color))
+    return join(parts)
+
+
+def _fence(half: float, height: float, bars: int) -> Mesh:
+    """A crowd barrier of steel tubes, 2 `half` metres wide."""
+    parts = [both_sides(box((0.7, 0.05, 0.05), (0, 0.86 * half, 0.03), Material.METAL, STEEL))]
+    for z in (0.2, height):
+        parts.append(tube((0, -half, z), (0, half, z), 0.022, Material.METAL, STEEL, sides=5))
+    for y in np.linspace(-half, half, bars):
+        parts.append(tube((0, y, 0.2), (0, y, height), 0.012, Material.METAL, STEEL, sides=4, capped=False))
     return join(parts)
 
 

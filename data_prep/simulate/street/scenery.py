@@ -283,14 +283,17 @@ def _furnish_side(stage: Stage, index: int, road: Road, side: int) -> None:
     lamp_every, tree_every = rng.uniform(22.0, 36.0), rng.choice([0.0, rng.uniform(7.0, 14.0)], p=[0.35, 0.65])
     tree_kind = rng.uniform(4.5, 9.0)
     wall = road.back(side) - 0.35 * side
+    parking = road.parking[0 if side < 0 else 1] > 0  # work zones then lie in the parking lane, not on the kerb
     for low, high in free_stations(stage.street, index, margin=6.5):
         for s in np.arange(low + rng.uniform(0, 8), high, lamp_every):
-            inward = float(road.curve.heading_at(s)) - 0.5 * np.pi * side
-            stage.put(furniture.street_lamp(rng), "static.manmade", road.curve.at(s, kerb), inward)
+            if parking or not stage.is_closed(index, side, s):
+                inward = float(road.curve.heading_at(s)) - 0.5 * np.pi * side
+                stage.put(furniture.street_lamp(rng), "static.manmade", road.curve.at(s, kerb), inward)
         if tree_every and road.verge + road.sidewalk > 2.3:
             for s in np.arange(low + 4.0, high, tree_every):
-                tree = plants.tree(rng, tree_kind * rng.uniform(0.85, 1.15))
-                stage.put(tree, "static.vegetation", road.curve.at(s, kerb + 0.25 * side), rng.uniform(0, 6))
+                if parking or not stage.is_closed(index, side, s):
+                    tree = plants.tree(rng, tree_kind * rng.uniform(0.85, 1.15))
+                    stage.put(tree, "static.vegetation", road.curve.at(s, kerb + 0.25 * side), rng.uniform(0, 6))
         for s in np.arange(low + 6.0, high, 9.0):
             if not stage.is_closed(index, side, s):
                 _small_furniture(stage, road, s + rng.uniform(-2, 2), kerb, wall, side)

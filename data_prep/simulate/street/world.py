@@ -19,10 +19,14 @@ from data_prep.simulate.street.paint import Paint, paint_road
 from data_prep.simulate.street.plants import bush, tree
 from data_prep.simulate.street.scenery import Stage, fill_lots, furnish, park_along
 from data_prep.simulate.street.things import Scenery, Thing, Track
-from data_prep.simulate.street.traffic import drive
+from data_prep.simulate.street.traffic import EGO_LENGTH, EGO_REAR_AXLE, drive
 from data_prep.simulate.street.trip import ego_path
 from data_prep.simulate.street.walkers import people_on_foot
 from data_prep.simulate.street.work_zones import work_zones
+from pc_ssl.geometry import yaw_of
+
+CHECK_EVERY = 0.2  # seconds between the looks for who stands in the ego vehicle's way
+EGO_WIDTH = 1.8  # metres, mirrors included
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,24 @@ def build_world(rng: np.random.Generator, duration: float, hand: int) -> World:
     _hinterland(stage, lots)
     stage.scenery.append(Scenery(skyline(rng, 230.0), LABEL["static.manmade"]))
     mesh, label = ground.mesh()
-    return World(street, walkway, list(parks.values()), mesh, label, paint, stage.scenery, stage.things, ego)
+    things = [thing for thing in stage.things if _lets_pass(thing, ego, duration)]
+    return World(street, walkway, list(parks.values()), mesh, label, paint, stage.scenery, things, ego)
+
+
+def _lets_pass(thing: Thing, ego: Track, duration: float) -> bool:
+    """Whether the ego vehicle never runs into a thing; the traffic yields to whom it follows, not to who crosses."""
+    reach = 0.5 * (EGO_LENGTH + float(np.linalg.norm(thing.size[:2]))) + float(np.linalg.norm(thing.center[:2]))
+    middle = np.array([0.5 * EGO_LENGTH - EGO_REAR_AXLE, 0.0, 0.0, 1.0])
+    for time in np.arange(0.0, duration + CHECK_EVERY, CHECK_EVERY):
+        pose, own = thing.track.pose(time), ego.pose(time)
+        center = (own @ middle)[:2]
+        if np.hypot(*(center - pose[:2, 3])) > reach or not thing.track.present_at(time):
+            continue
+        body = _rectangle(center, EGO_LENGTH, EGO_WIDTH, yaw_of(own))
+        place = (pose @ np.append(thing.center, 1.0))[:2]
+        if body.intersects(_rectangle(place, thing.size[0], thing.size[1], yaw_of(pose))):
+            return False
+    return True
 
 
 def _hinterland(stage: Stage, lots: list[Lot]) -> None:
