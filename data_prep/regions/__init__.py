@@ -55,7 +55,7 @@ GENERATORS: dict[str, RegionGenerator] = {
     "dbscan": DbscanRegions(eps=0.75, min_points=5, dimensions=2, keep=SizeFilter()),  # CALICO's setting
     "dbscan3d": DbscanRegions(eps=0.5, min_points=5, dimensions=3, keep=None),  # SegContrast's way, for 32 beams
     "range_adaptive": RangeAdaptiveRegions(),
-    "hdbscan": HdbscanRegions(min_cluster_size=20, voxel_size=0.1, largest=50),  # TARL's setting, thinned
+    "hdbscan": HdbscanRegions(min_cluster_size=20, voxel_size=0.05, largest=50),  # TARL's setting
     "vccs": VccsRegions(voxel_size=0.03, seed_resolution=1.0, neighbours=15, spread=0.4),  # FAC's setting
     "graph": GraphRegions(threshold=0.01, min_points=20),  # ScanNet's setting
 }

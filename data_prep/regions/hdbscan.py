@@ -1,9 +1,9 @@
 """Regions by HDBSCAN over merged sweeps, as TARL cuts them.
 
-Campello et al., "Density-Based Clustering Based on Hierarchical Density Estimates", PAKDD 2013, through scikit-learn.
-TARL (Nunes et al., CVPR 2023) clusters the merged cloud of 12 sweeps without its ground, with min_cluster_size 20, and
-keeps the 50 largest clusters. One thing is added: the cloud is thinned to one point per voxel first, since
-scikit-learn's minimum spanning tree takes time with the square of the points.
+Campello et al., "Density-Based Clustering Based on Hierarchical Density Estimates", PAKDD 2013. TARL (Nunes et al.,
+CVPR 2023) clusters the merged cloud of 12 sweeps without its ground, with min_cluster_size 20, and keeps the 50 largest
+clusters. Here the cloud is thinned first to one point per voxel of the size that TARL's network uses, so that what was
+seen in many sweeps is no denser than what was seen in few.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.regions.density_clusters import stable_clusters
+from data_prep.regions.density_tree import reachability_tree
 from data_prep.regions.numbering import numbered
 from data_prep.regions.voxels import thinned
 
@@ -23,24 +25,48 @@ class HdbscanRegions:
     """Clusters the points of all merged sweeps that are not ground.
 
     Args:
-        min_cluster_size: voxels; of the smallest cluster, and the neighbour that tells a point's density.
+        min_cluster_size: voxels; of the smallest cluster, and the number of the neighbour that tells a point's density.
         voxel_size: metres; of the thinning before.
         largest: clusters with the most points that become regions.
     """
 
     over_sweeps: ClassVar[bool] = True
     min_cluster_size: int = 20
-    voxel_size: float = 0.1
+    voxel_size: float = 0.05
     largest: int = 50
 
     def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
         """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""
-        from sklearn.cluster import HDBSCAN
-
         above = np.flatnonzero(~ground)
         voxel_xyz, voxel_of_point = thinned(xyz[above], self.voxel_size)
         region = np.full(len(xyz), -1, np.int32)
-        if len(voxel_xyz) >= self.min_cluster_size:
-            cluster = HDBSCAN(min_cluster_size=self.min_cluster_size, copy=True).fit_predict(voxel_xyz)
-            region[above] = cluster[voxel_of_point]
+        region[above] = hdbscan(voxel_xyz, self.min_cluster_size, self.min_cluster_size)[voxel_of_point]
         return numbered(region, largest=self.largest)
+
+
+def hdbscan(xyz: NDArray[np.float64], min_cluster_size: int, min_samples: int) -> NDArray[np.int64]:
+    """Cluster points.
+
+    Args:
+        xyz: [N, 3], in any unit, finite.
+        min_cluster_size: points of the smallest cluster, 2 or more.
+        min_samples: number of the neighbour whose distance tells a point's density, the point itself counted, 1 or more
+            (by default min_cluster_size in scikit-learn).
+
+    Returns:
+        [N]: the cluster of each point, any number from 0; -1 for noise. These are scikit-learn's clusters up to ties:
+        where a point is equally far from two clusters, either may get it, or none.
+
+    Raises:
+        ValueError: the shape, min_cluster_size or min_samples is wrong.
+    """
+    if xyz.ndim != 2 or xyz.shape[1] != 3:
+        raise ValueError(f"hdbscan: points must be [N, 3], got {xyz.shape}")
+    if min_cluster_size < 2 or min_samples < 1:
+        raise ValueError(
+            f"hdbscan: min_cluster_size must be 2 or more and min_samples 1 or more, got {min_cluster_size} and "
+            f"{min_samples}"
+        )
+    if len(xyz) < max(min_cluster_size, min_samples):
+        return np.full(len(xyz), -1)
+    return stable_clusters(*reachability_tree(xyz, min_samples), min_cluster_size)
