@@ -24,7 +24,6 @@ from pathlib import Path
 import torch
 from prepare_rows import OURS, ROWS, Candidates, clouds
 
-from data_prep.jobs import Pool
 from data_prep.nuscenes import NuScenesReader
 from data_prep.options import PrepareOptions
 from data_prep.pipeline import estimate, prepare
@@ -88,15 +87,10 @@ def keyframe_ms(root: Path, version: str, sweeps: int, regions: tuple[str, ...],
 
 
 def memory_mb(root: Path, version: str, folder: Path) -> tuple[float, float]:
-    """What an estimate states for a process that prepares with ten sweeps, and what such a process then held."""
-    stated = estimate(NuScenesReader(root, version, 10), folder / "cache", PrepareOptions(), workers=2).memory_bytes
-    # in another process, since this one has held the peers' memory too
-    held = list(Pool(2).map(_memory_bytes, ((root, version, folder / "cache"),), 2))[0]
-    return stated / 1e6, held / 1e6
-
-
-def _memory_bytes(root: Path, version: str, out: Path) -> int:
-    return prepare(NuScenesReader(root, version, 10), out, PrepareOptions()).memory_bytes
+    """What an estimate states for a worker that prepares with ten sweeps, and what the workers then held."""
+    reader = NuScenesReader(root, version, 10)
+    stated = estimate(reader, folder / "cache", PrepareOptions(), workers=2).memory_bytes
+    return stated / 1e6, prepare(reader, folder / "cache", PrepareOptions(), workers=2).memory_bytes / 1e6
 
 
 def main() -> None:
@@ -122,11 +116,11 @@ def main() -> None:
             hours = KEYFRAMES * statistics.median(taken) / CORES / 3.6e6
             keyframes[f"{sweeps} sweeps"] = {"least": min(taken), "median": statistics.median(taken), "hours": hours}
             print(
-                f"whole keyframe, up to {sweeps} sweeps, DBSCAN regions, six cameras: {min(taken):.1f} ms a core (median "
-                f"{statistics.median(taken):.1f}); {KEYFRAMES} keyframes on {CORES} cores: {hours:.2f} h"
+                f"whole keyframe, up to {sweeps} sweeps, DBSCAN regions, six cameras: {min(taken):.1f} ms a core "
+                f"(median {statistics.median(taken):.1f}); {KEYFRAMES} keyframes on {CORES} cores: {hours:.2f} h"
             )
         stated, held = memory_mb(root, options.version, Path(folder))
-        print(f"memory of a process, ten sweeps: {stated:.0f} MB stated, {held:.0f} MB held")
+        print(f"memory of a worker, ten sweeps: {stated:.0f} MB stated, {held:.0f} MB held")
     write_json(
         options.json,
         {"rows": [asdict(row) for row in rows], "keyframes": keyframes, "memory_mb": {"stated": stated, "held": held}},

@@ -25,7 +25,7 @@ from data_prep.folder_state import (
     settled_manifest,
     undamaged,
 )
-from data_prep.jobs import Job, Pool, peak_memory
+from data_prep.jobs import Job, Pool
 from data_prep.journal import WHOLE, Journal, Shard
 from data_prep.options import REVISION, PrepareOptions, Recipe, manifest_options, refuse_other_options
 from data_prep.pipeline import run_share
@@ -116,7 +116,7 @@ def _checked(out: Path, own: Sequence[FrameEntry], journal: Journal, workers: in
     close_settled(out, journal.path)
     if damaged:
         raise UserError(f"{out}: has these regions, but {damaged} damaged frames; {ADVICE}")
-    return PrepareReport(out, 0, len(own), (), 0, time.monotonic() - start, peak_memory())
+    return PrepareReport(out, 0, len(own), (), 0, time.monotonic() - start, 0)
 
 
 def _job(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.jobs import Job, Pool, Trial, attempt, peak_memory
+from data_prep.jobs import Job, Pool, Trial, attempt
 from data_prep.reader import FrameName
 from data_prep.report import Estimate, Failure
 from pc_ssl.errors import UserError
@@ -26,7 +26,7 @@ def estimate_cost(out: Path, frames: Sequence[FrameName], job_of: Callable[[Fram
     existing = next(folder for folder in [out.absolute(), *out.absolute().parents] if folder.exists())
     free = shutil.disk_usage(existing).free
     if not frames:
-        return Estimate(0, 0, pool.workers, 0.0, 0, free, peak_memory())
+        return Estimate(0, 0, pool.workers, 0.0, 0, free, 0)
     tried = sorted({round(index) for index in np.linspace(0, len(frames) - 1, SAMPLES)})
     results = list(pool.map(attempt, ((job_of(frames[index]),) for index in tried), len(tried)))
     trials = [result for result in results if isinstance(result, Trial)]

@@ -27,7 +27,7 @@ from data_prep.folder_state import (
     undamaged,
     undo_adding,
 )
-from data_prep.jobs import Job, Outcome, Pool, peak_memory, write
+from data_prep.jobs import Job, Outcome, Pool, write
 from data_prep.journal import WHOLE, Journal, Shard
 from data_prep.options import PrepareOptions, Recipe, manifest_options
 from data_prep.reader import FrameName, Reader, Source
@@ -92,7 +92,7 @@ def prepare(
             remove_leftovers(out, shard, [entry.token for entry in own])
             if len(undamaged(out, own, workers)) == len(own):
                 close_settled(out, journal.path)
-                return PrepareReport(out, 0, len(own), (), 0, time.monotonic() - start, peak_memory())
+                return PrepareReport(out, 0, len(own), (), 0, time.monotonic() - start, 0)
         frames = reader.frames(options.split)
         _tell_absent(reader)
         recipe = options.recipe(reader.classes()["label"])
@@ -143,7 +143,7 @@ def run_share(
     """Make what is missing of a shard's frames, and note them in its journal.
 
     Returns:
-        how many frames were made, how many were there, and the most memory that a process held.
+        how many frames were made, how many were there, and the most memory that a process held that made some.
 
     Raises:
         UserError: the disk is full or will be, or (`strict`) a frame failed.
@@ -167,7 +167,7 @@ def run_share(
                 f"{out}: the frames need about {cost.bytes / 1e9:.1f} GB, but only {cost.free_bytes / 1e9:.1f} GB of "
                 "the disk are free; nothing was prepared"
             )
-    made, memory = 0, peak_memory()
+    made = memory = 0
     outcomes = pool.map(write, ((job_of(frame), out) for frame in left), len(left))
     for outcome in track(outcomes, total=len(left), what="preparing"):
         made += _take(outcome, journal, strict)

@@ -31,7 +31,7 @@ class PrepareReport:
         failures: frames that could not be prepared.
         waiting: frames of other shards that are not prepared yet; the manifest is written when there are none.
         seconds: that the run took.
-        memory_bytes: the most that any of its processes held.
+        memory_bytes: the most that a process held that made frames.
     """
 
     out: Path
@@ -51,7 +51,7 @@ class PrepareReport:
         """For the user: what was done, the first few failures, and what there is to do."""
         if not self.prepared and not self.failures and not self.waiting:
             return f"{self.out}: already complete with these options, {self.kept} frames checked; nothing to do"
-        memory = f", at most {self.memory_bytes / 1e6:.0f} MB of memory a process" if self.prepared else ""
+        memory = f", at most {self.memory_bytes / 1e6:.0f} MB of memory a worker" if self.prepared else ""
         lines = [f"{self.out}: {self.prepared} frames prepared, {self.kept} kept, in {duration(self.seconds)}{memory}"]
         if self.failures:
             lines[0] += f"; {len(self.failures)} frames failed"
@@ -76,7 +76,7 @@ class Estimate:
         seconds: of all workers together, without the disk's own time.
         bytes: that the frames take on the disk.
         free_bytes: that the disk has.
-        memory_bytes: that each process needs at most.
+        memory_bytes: that each process which makes frames needs at most.
     """
 
     frames: int
@@ -94,6 +94,6 @@ class Estimate:
         return (
             f"{self.frames} frames, about {duration(self.seconds)} with {self.workers} "
             f"worker{'s' if self.workers > 1 else ''}, about {self.bytes / 1e9:.2f} GB of disk "
-            f"({self.free_bytes / 1e9:.2f} GB free), up to {self.memory_bytes / 1e6:.0f} MB of memory a process; "
+            f"({self.free_bytes / 1e9:.2f} GB free), up to {self.memory_bytes / 1e6:.0f} MB of memory a worker; "
             f"from {self.tried} frames tried"
         )

@@ -43,15 +43,12 @@ def dbscan(points: NDArray[np.floating], eps: float, min_points: int) -> NDArray
     if len(points) == 0:
         return np.empty(0, np.int32)
     dimensions = points.shape[1]
-    xyz = np.zeros((len(points), 3))  # float64, as distances are compared with eps exactly
-    xyz[:, 3 - dimensions :] = points
-    if not np.isfinite(xyz).all():
+    xyz, lower, upper = _as_xyz(points)
+    if not np.isfinite(lower + upper).all():
         raise ValueError("dbscan: the points must be finite")
-    lower = xyz.min(axis=0)
-    side = (
-        eps / math.sqrt(dimensions) * (1 - 1e-9)
-    )  # a hair less, so that rounding puts no two points of a cell too far
-    extent = (xyz.max(axis=0) - lower).max() / side
+    # a hair less than eps / sqrt(d), so that rounding puts no two points of a cell too far
+    side = eps / math.sqrt(dimensions) * (1 - 1e-9)
+    extent = (upper - lower).max() / side
     if not extent < MAX_CELLS_PER_AXIS:
         raise ValueError(
             f"dbscan: the points must span less than {MAX_CELLS_PER_AXIS} cells of {side:g}, got {extent:g}"
@@ -63,6 +60,23 @@ def dbscan(points: NDArray[np.floating], eps: float, min_points: int) -> NDArray
     core = _core_points(sorted_xyz, start, run, first_run, eps * eps, min_points)
     parent = _join_cells(sorted_xyz, start, run, first_run, core, eps * eps)
     return _labels(sorted_xyz, order, start, run, first_run, core, parent, eps * eps)
+
+
+@njit(cache=True, nogil=True)
+def _as_xyz(points: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """[N, 3] float64, as distances are compared with eps exactly, x = 0 in the plane; and the bounds, NaN if one is."""
+    n, dimensions = points.shape
+    xyz = np.zeros((n, 3))
+    lower, upper = np.zeros(3), np.zeros(3)
+    for axis in range(3 - dimensions, 3):
+        lower[axis], upper[axis] = np.inf, -np.inf
+    for i in range(n):
+        for axis in range(3 - dimensions, 3):
+            value = np.float64(points[i, axis - 3 + dimensions])
+            xyz[i, axis] = value
+            if not (lower[axis] <= value <= upper[axis]):
+                lower[axis], upper[axis] = np.minimum(lower[axis], value), np.maximum(upper[axis], value)
+    return xyz, lower, upper
 
 
 @njit(cache=True, nogil=True)
@@ -80,9 +94,8 @@ def _sorted_cells(xyz: NDArray, lower: NDArray, side: float) -> tuple[NDArray, N
         for axis in range(3):
             index[i, axis] = int((xyz[i, axis] - lower[axis]) / side)
             extent[axis] = max(extent[axis], index[i, axis])
-    stride_y = (
-        extent[2] + 2 * REACH + 1
-    )  # rows are padded, so that a neighbour beyond a row's end is no cell of another
+    # rows are padded, so that a neighbour beyond a row's end is no cell of another
+    stride_y = extent[2] + 2 * REACH + 1
     stride_x = (extent[1] + 2 * REACH + 1) * stride_y
     keys = np.empty(n, np.int64)
     for i in range(n):

@@ -25,48 +25,60 @@ def thinned(xyz: NDArray[np.floating], size: float) -> tuple[NDArray[np.float64]
     """
     if len(xyz) == 0:
         return np.empty((0, xyz.shape[1])), np.empty(0, np.int64)
-    lower, upper = xyz[:, :3].min(axis=0), xyz[:, :3].max(axis=0)
-    first_cell = np.floor(lower.astype(np.float64) / size)
-    extent = (np.floor(upper.astype(np.float64) / size) - first_cell).max()
-    if not extent < MAX_CELLS_PER_AXIS:  # also true for NaN
+    first_cell, extent = _extent(xyz, 1 / size)
+    if not extent.max() < MAX_CELLS_PER_AXIS:  # also true for NaN
         raise ValueError(
             f"thinned: the points must be finite and span less than {MAX_CELLS_PER_AXIS} voxels of {size:g}"
         )
-    return _means(xyz, size, first_cell)
+    return _means(xyz, 1 / size, first_cell)
 
 
 @njit(cache=True, nogil=True)
-def _means(xyz: NDArray, size: float, first_cell: NDArray) -> tuple[NDArray, NDArray]:
+def _extent(xyz: NDArray, per_metre: float) -> tuple[NDArray, NDArray]:
+    """First cell [3] along each axis, and how many more there are [3]; NaN if a coordinate is not finite."""
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    finite = True
+    for i in range(len(xyz)):
+        for axis in range(3):
+            value = np.float64(xyz[i, axis])
+            finite = finite and np.isfinite(value)
+            low[axis], high[axis] = min(low[axis], value), max(high[axis], value)
+    if not finite:
+        return low, np.full(3, np.nan)
+    first = np.floor(low * per_metre)
+    return first, np.floor(high * per_metre) - first
+
+
+@njit(cache=True, nogil=True)
+def _means(xyz: NDArray, per_metre: float, first_cell: NDArray) -> tuple[NDArray, NDArray]:
     """With a hash table of open addressing, at most half full."""
     n, columns = xyz.shape
     bits = 1
     while (1 << bits) < 2 * n:
         bits += 1
     shift, mask = np.uint64(64 - bits), (1 << bits) - 1
-    table = np.full(1 << bits, -1, np.int32)  # voxel in each slot
-    key_of = np.empty(n, np.int64)  # of each voxel
-    count = np.zeros(n, np.int64)
-    total = np.zeros((n, columns))
+    slot_key, slot_voxel = np.full(1 << bits, -1, np.int64), np.empty(1 << bits, np.int32)
     voxel = np.empty(n, np.int64)
     voxels = 0
     for i in range(n):
         key = np.int64(0)
         for axis in range(3):
-            key = (key << 21) | np.int64(np.floor(np.float64(xyz[i, axis]) / size) - first_cell[axis])
+            key = (key << 21) | np.int64(np.floor(xyz[i, axis] * per_metre) - first_cell[axis])
         slot = np.int64((np.uint64(key) * SPREAD) >> shift)
-        while table[slot] >= 0 and key_of[table[slot]] != key:
+        while slot_key[slot] != key:
+            if slot_key[slot] < 0:
+                slot_key[slot], slot_voxel[slot] = key, voxels
+                voxels += 1
+                break
             slot = (slot + 1) & mask
-        if table[slot] < 0:
-            table[slot] = voxels
-            key_of[voxels] = key
-            voxels += 1
-        v = table[slot]
-        voxel[i] = v
+        voxel[i] = slot_voxel[slot]
+    mean, count = np.zeros((voxels, columns)), np.zeros(voxels)
+    for i in range(n):
+        v = voxel[i]
         count[v] += 1
         for column in range(columns):
-            total[v, column] += xyz[i, column]
-    mean = np.empty((voxels, columns))
+            mean[v, column] += xyz[i, column]
     for v in range(voxels):
         for column in range(columns):
-            mean[v, column] = total[v, column] / count[v]
+            mean[v, column] /= count[v]
     return mean, voxel

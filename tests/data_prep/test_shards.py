@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from data_prep.add_regions import add_regions
-from data_prep.jobs import Pool
 from data_prep.journal import Shard
 from data_prep.nuscenes import NuScenesReader
 from data_prep.pipeline import PrepareOptions, PrepareReport, estimate, prepare
@@ -174,12 +173,8 @@ def test_a_scheduler_that_does_not_answer(pristine_root: Path, tmp_path: Path) -
 def test_the_memory_that_is_stated_is_kept(pristine_root: Path, tmp_path: Path) -> None:
     reader = NuScenesReader(pristine_root, VERSION, 10)
     stated = estimate(reader, tmp_path / "cache", OPTIONS, workers=2).memory_bytes
-    measured = list(Pool(2).map(_memory_of, ((pristine_root, tmp_path / "cache"),), 2))
-    assert max(measured) <= stated
-
-
-def _memory_of(root: Path, out: Path) -> int:
-    return prepare(NuScenesReader(root, VERSION, 10), out, OPTIONS).memory_bytes
+    held = prepare(reader, tmp_path / "cache", OPTIONS, workers=2).memory_bytes
+    assert 50e6 < held <= stated < 1e9
 
 
 # More regions

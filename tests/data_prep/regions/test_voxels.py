@@ -7,7 +7,7 @@ from data_prep.regions.voxels import thinned
 
 
 def plain_numpy(points: np.ndarray, size: float) -> tuple[np.ndarray, np.ndarray]:
-    cell = np.floor(points[:, :3].astype(np.float64) / size)
+    cell = np.floor(points[:, :3].astype(np.float64) * (1 / size))
     _, first, inverse = np.unique(cell, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first))
     voxel = order[inverse.ravel()]
