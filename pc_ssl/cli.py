@@ -33,6 +33,8 @@ WorkDir = Annotated[Path, typer.Option("--work-dir", help="Folder for logs, chec
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a value: `--set train.steps=100`.")]
 Init = Annotated[Path | None, typer.Option(help="Pretrained weights. Without it the network starts from scratch.")]
 Labels = Annotated[float, typer.Option(help="Labelled share of the training scenes: 1 / n, such as 0.05.")]
+TrainSplit = Annotated[str | None, typer.Option(help="Split with the labels. [default: the cache's training split]")]
+ValSplit = Annotated[str | None, typer.Option(help="Split to evaluate on. [default: the cache's validation split]")]
 LabelOffset = Annotated[int, typer.Option(help="Shift which scenes are labelled; 0 gives the published ones.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs; write nothing.")]
 Device = Annotated[str, typer.Option(help="`cpu`, `cuda` or `auto`.")]
@@ -230,6 +232,8 @@ def probe(
     init: Init = None,
     labels: Labels = 1.0,
     label_offset: LabelOffset = 0,
+    train_split: TrainSplit = None,
+    val_split: ValSplit = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and of the sampled points.")] = 0,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -243,9 +247,14 @@ def probe(
     from pc_ssl.data.cache import Cache
     from pc_ssl.engine.segmentation import Labels, probe
 
-    chosen = Labels(labels, offset=label_offset)
-    run = load_config(config, overrides or ())
-    print(probe(run, Cache(cache), work_dir, init=init, labels=chosen, seed=seed, device=device).summary())
+    run, frames = load_config(config, overrides or ()), Cache(cache)
+    chosen = Labels(
+        labels,
+        offset=label_offset,
+        train_split=train_split or frames.usual_split("train"),
+        val_split=val_split or frames.usual_split("val"),
+    )
+    print(probe(run, frames, work_dir, init=init, labels=chosen, seed=seed, device=device).summary())
 
 
 @app.command()
@@ -256,6 +265,8 @@ def finetune(
     init: Init = None,
     labels: Labels = 1.0,
     label_offset: LabelOffset = 0,
+    train_split: TrainSplit = None,
+    val_split: ValSplit = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation, order and augmentation.")] = 0,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -269,9 +280,14 @@ def finetune(
     from pc_ssl.data.cache import Cache
     from pc_ssl.engine.segmentation import Labels, finetune
 
-    chosen = Labels(labels, offset=label_offset)
-    run = load_config(config, overrides or ())
-    print(finetune(run, Cache(cache), work_dir, init=init, labels=chosen, seed=seed, device=device).summary())
+    run, frames = load_config(config, overrides or ()), Cache(cache)
+    chosen = Labels(
+        labels,
+        offset=label_offset,
+        train_split=train_split or frames.usual_split("train"),
+        val_split=val_split or frames.usual_split("val"),
+    )
+    print(finetune(run, frames, work_dir, init=init, labels=chosen, seed=seed, device=device).summary())
 
 
 @app.command()
@@ -280,7 +296,7 @@ def evaluate(
     cache: CacheFolder,
     work_dir: WorkDir,
     weights: Annotated[Path, typer.Option(help="weights.safetensors of a probe or a fine-tuning.")],
-    split: Annotated[str, typer.Option(help="Split of the cache to evaluate on.")] = "val",
+    split: ValSplit = None,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
@@ -293,8 +309,9 @@ def evaluate(
     from pc_ssl.data.cache import Cache
     from pc_ssl.engine.segmentation import evaluate
 
-    run = load_config(config, overrides or ())
-    print(evaluate(run, Cache(cache), weights, work_dir, split=split, device=device).summary())
+    run, frames = load_config(config, overrides or ()), Cache(cache)
+    split = split or frames.usual_split("val")
+    print(evaluate(run, frames, weights, work_dir, split=split, device=device).summary())
 
 
 @app.command()

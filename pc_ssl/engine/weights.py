@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pc_ssl.errors import UserError
 from pc_ssl.files import write_bytes
 
 BACKBONE = "backbone."
+METADATA = "pc_ssl"  # the one entry: safetensors writes several in an order that changes from process to process
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def load_backbone(path: Path, backbone: nn.Module) -> LoadReport:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors on the CPU, and the metadata, of a safetensors file.
+    """Tensors on the CPU, and the metadata of `write_tensors`, of a safetensors file.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -105,15 +107,16 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{path}: not a whole safetensors file ({error})") from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file, whole or not at all.
+    """Write a safetensors file, whole or not at all; the same content gives the same bytes.
 
     Raises:
         UserError: the file cannot be written.
@@ -124,7 +127,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     copies = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
     }
-    write_bytes(path, save(copies, metadata=dict(metadata)))
+    write_bytes(path, save(copies, metadata={METADATA: json.dumps(metadata, sort_keys=True)}))
 
 
 def _compare(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> LoadReport:
