@@ -322,10 +322,15 @@ def main() -> None:
     options = parse()
     if torch_scatter is None:
         print("torch_scatter is not installed (pip install --no-build-isolation torch-scatter): one peer less")
-    done = []
-    for result in results(options):
-        print(result, flush=True)
-        done.append(result)
+    done: list[Result] = []
+    try:
+        for result in results(options):
+            print(result, flush=True)
+            done.append(result)
+    except KeyboardInterrupt:
+        print(f"stopped after {len(done)} cases; what follows is about these")
+    if not done:
+        return
     rows, twice = summary(done), speedups(done)
     print(f"\n{'group':58} cases  ahead  least  x limit (N >= 300k): mean, most")
     for row in rows:
