@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 LIDAR = "LIDAR_TOP"
 MAX_SWEEPS = 10  # half a second at 20 Hz: the devkit's and the detection task's limit
+MAX_STEP_S = 1.5  # between annotations of one object that tell its velocity; the devkit's limit
 Record = dict[str, Any]
 
 
@@ -245,10 +246,28 @@ class NuScenesReader:
         return Annotation(
             global_from_box=self._pose("sample_annotation", token),
             size_wlh=self._numbers("sample_annotation", record, "size", 3),
-            velocity_global=self._tables.box_velocity(token),
+            velocity_global=self._velocity(record),
             box_class=box_class(record["category_name"]),
             attribute=self._attribute(record),
         )
+
+    def _velocity(self, record: Record) -> NDArray[np.float64]:
+        """[3] metres a second in the global frame, between the annotations before and after, as the devkit defines it;
+        NaN if there are none or they are too far apart in time."""
+        before, after = (
+            self._tables.get("sample_annotation", record[end]) if record[end] != "" else None
+            for end in ("prev", "next")
+        )
+        first, last = before or record, after or record
+        seconds = self._time_s(last) - self._time_s(first)
+        steps = (before is not None) + (after is not None)
+        if not 0 < seconds <= steps * MAX_STEP_S:
+            return np.full(3, np.nan)
+        positions = [self._numbers("sample_annotation", end, "translation", 3) for end in (first, last)]
+        return (positions[1] - positions[0]) / seconds
+
+    def _time_s(self, annotation: Record) -> float:
+        return 1e-6 * self._tables.get("sample", annotation["sample_token"])["timestamp"]
 
     def _attribute(self, record: Record) -> int:
         """Index into ATTRIBUTES of the box's first attribute; 0 without one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,8 @@ class NuScenesTables(NuScenes):
                 if not isinstance(record.get(field), kind):
                     found = f"is {record[field]!r}" if field in record else "is missing"
                     raise UserError(f"{path}: field {field!r} of record {row} {found}, expected {kind.__name__}")
+        if table_name == "sensor":
+            _check_channels(path, table)
         if table_name == "map":
             self._check_map_files(path, table)
         if table_name in OPTIONAL:
@@ -127,6 +130,15 @@ class NuScenesTables(NuScenes):
 
     def _dangling(self, name: str, token: str, field: str, found: Any, table: str) -> UserError:
         return UserError(f"{self.path_of(name)}: {field} {found!r} of record {token!r} is not in {table}.json")
+
+
+def _check_channels(path: Path, table: list[dict[str, Any]]) -> None:
+    """Channels become parts of tensors' names."""
+    for row, record in enumerate(table):
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", record["channel"]):
+            raise UserError(
+                f"{path}: channel of record {row} is {record['channel']!r}, expected a name such as CAM_FRONT"
+            )
 
 
 def check_tables_exist(root: Path, version: str) -> None:

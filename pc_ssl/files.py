@@ -93,9 +93,11 @@ def inside(root: Path, relative: str) -> Path:
     """`root / relative`, where `relative` comes from a data file and must not leave `root`.
 
     Raises:
-        UserError: the path is absolute or leaves `root`.
+        UserError: the path is absolute, leaves `root`, or holds characters that cannot be printed.
     """
     path = root / relative
+    if not relative.isprintable():  # no data set names files so, and such a name garbles or splits an error's line
+        raise UserError(f"{root}: the path {relative!r} holds characters that cannot be printed")
     if os.path.isabs(relative) or not path.resolve().is_relative_to(root.resolve()):
         raise UserError(f"{root}: the path {relative!r} leaves the folder")
     return path

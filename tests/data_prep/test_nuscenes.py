@@ -346,6 +346,11 @@ def set_field(row: int, /, **fields: Any) -> Callable[[list], None]:
         ("sample", set_field(0, timestamp="now"), "sample.json: field 'timestamp' of record 0 is 'now', expected int"),
         ("sample_data", lambda r: r[3].pop("filename"), "sample_data.json: field 'filename' of record 3 is missing"),
         ("category", lambda r: r[3].pop("index"), "category.json: field 'index' of record 3 is missing, expected int"),
+        (
+            "sensor",
+            set_field(1, channel="CAM/FRONT"),
+            "sensor.json: channel of record 1 is 'CAM/FRONT'",
+        ),
         ("category", set_field(3, index=999), "category.json: index of record 3 is not in 0..255"),
         (
             "sample",
