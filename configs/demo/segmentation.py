@@ -1,0 +1,17 @@
+"""The demo's downstream task: 16 classes of points on the same small UNet.
+
+pc-ssl finetune configs/demo/segmentation.py --cache cache --init work_dirs/demo/pretrain/prc-0/weights.safetensors \\
+    --labels 0.05 --work-dir work_dirs/demo/finetune/prc-0
+"""
+
+from mmengine.config import read_base
+
+from pc_ssl.engine.options import TrainOptions
+from pc_ssl.heads.segmentation import SegmentationTask
+from pc_ssl.views.lidar import SingleView
+
+with read_base():
+    from .._base_.small_unet import _augmentation, _backbone
+
+task = dict(type=SegmentationTask, backbone=_backbone, view=dict(type=SingleView, augmentation=_augmentation))
+train = dict(type=TrainOptions, steps=100, batch_size=4, learning_rate=3e-3, num_workers=0, log_every=10)
