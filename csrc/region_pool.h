@@ -20,8 +20,10 @@
 //
 // Differentiable: feature, region_feature and grad; counts and point are integers. region_sum and region_gather are each
 // other's derivatives, so they differentiate any number of times.
-// Deterministic: on the CPU every output element is added in the order of the points, whatever the number of threads and
-// with or without a plan, so results are equal to the last bit; on CUDA the grouping depends on the sizes alone.
+// Deterministic: on the CPU every output element is added in the order of the points, in pieces of 4096 whose sums are added
+// in turn, whatever the number of threads and with or without a plan, so results are equal to the last bit; on CUDA the
+// grouping depends on the sizes alone.
+// Trusted: a plan is taken to be what region_plan made of this very region; its entries are not checked.
 // Limits: N and R below 2^31; N * C and R * C only by memory.
 #pragma once
 
