@@ -60,6 +60,9 @@ class Backend(str, Enum):
     dask = "dask"
 
 
+BackendName = Annotated[Backend, typer.Option(help="Where workers run: on this machine, or on a Dask cluster.")]
+
+
 def main() -> None:
     """Run the command line: a mistake in the user's input is one line on standard error and exit code 1 or 2."""
     try:
@@ -120,7 +123,7 @@ def prepare_nuscenes(
     add_regions: AddRegions = None,
     ground: Ground = "strips",
     workers: Workers = 1,
-    backend: Backend = Backend.loky,
+    backend: BackendName = Backend.loky,
     scheduler: Scheduler = None,
     shard: ShardText = "1/1",
     dry_run: DryRun = False,
