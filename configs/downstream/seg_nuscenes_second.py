@@ -1,32 +1,27 @@
-"""Segmentation of nuScenes (16 classes) on the BEV map of SECOND, ten sweeps, fine-tuned with a share of the labels.
+r"""Point segmentation on the BEV map of VoxelNet/SECOND on nuScenes, ten sweeps: the backbone that PRC pretrains there.
 
-pc-ssl finetune configs/downstream/seg_nuscenes_second.py --cache cache --labels 0.05 \\
-    --init work_dirs/prc/weights.safetensors --work-dir work_dirs/seg_second
+pc-ssl probe configs/downstream/seg_nuscenes_second.py --cache cache --init work_dirs/prc/weights.safetensors \
+    --work-dir work_dirs/probe
+pc-ssl finetune configs/downstream/seg_nuscenes_second.py --cache cache --init work_dirs/prc/weights.safetensors \
+    --labels 0.05 --work-dir work_dirs/finetune --set train.steps=8750
+
+A BEV map gives one feature to all points above a spot of the ground, and none to those beyond its range: results are
+to be compared with those of the same network only.
 """
 
 from mmengine.config import read_base
 
-from pc_ssl.engine.options import TrainOptions
 from pc_ssl.heads.segmentation import SegmentationTask
 from pc_ssl.models.lidar import SECOND
 from pc_ssl.views.lidar import SingleView
 
 with read_base():
-    from .._base_.nuscenes import _augmentation, _grid
+    from .._base_.nuscenes import _grid
+    from .._base_.segmentation import _augmentation, _finetuning
 
 task = dict(
     type=SegmentationTask,
-    backbone=dict(type=SECOND, grid=_grid, point_features=2),  # as in pretrain/prc_nuscenes_second.py
+    backbone=dict(type=SECOND, grid=_grid, point_features=2),  # intensity and time lag; widths: ours
     view=dict(type=SingleView, augmentation=_augmentation),
 )
-train = dict(  # ours
-    type=TrainOptions,
-    steps=2000,
-    batch_size=16,
-    learning_rate=1e-3,
-    head_learning_rate=1e-2,
-    schedule="cosine",
-    precision="bf16",
-    num_workers=8,
-    checkpoint_every=500,
-)
+train = _finetuning
