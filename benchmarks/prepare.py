@@ -86,9 +86,12 @@ def keyframe_ms(root: Path, version: str, sweeps: int, regions: tuple[str, ...],
     return taken[1:]
 
 
-def memory_mb(root: Path, version: str, folder: Path) -> tuple[float, float]:
-    """What an estimate states for a worker that prepares with ten sweeps, and what the workers then held."""
+def memory_mb(root: Path, version: str, folder: Path) -> tuple[float, float] | None:
+    """What an estimate states for a worker that prepares with ten sweeps, and what the workers then held; None for a
+    single keyframe, which is prepared in this process, where the peers have been."""
     reader = NuScenesReader(root, version, 10)
+    if len(reader.frames(None)) == 1:
+        return None
     stated = estimate(reader, folder / "cache", PrepareOptions(), workers=2).memory_bytes
     return stated / 1e6, prepare(reader, folder / "cache", PrepareOptions(), workers=2).memory_bytes / 1e6
 
@@ -119,11 +122,12 @@ def main() -> None:
                 f"whole keyframe, up to {sweeps} sweeps, DBSCAN regions, six cameras: {min(taken):.1f} ms a core "
                 f"(median {statistics.median(taken):.1f}); {KEYFRAMES} keyframes on {CORES} cores: {hours:.2f} h"
             )
-        stated, held = memory_mb(root, options.version, Path(folder))
-        print(f"memory of a worker, ten sweeps: {stated:.0f} MB stated, {held:.0f} MB held")
+        memory = memory_mb(root, options.version, Path(folder))
+        if memory is not None:
+            print(f"memory of a worker, ten sweeps: {memory[0]:.0f} MB stated, {memory[1]:.0f} MB held")
     write_json(
         options.json,
-        {"rows": [asdict(row) for row in rows], "keyframes": keyframes, "memory_mb": {"stated": stated, "held": held}},
+        {"rows": [asdict(row) for row in rows], "keyframes": keyframes, "memory_mb": memory},
     )
 
 
