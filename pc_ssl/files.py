@@ -31,7 +31,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=PARTIAL_SUFFIX)
         os.close(handle)
     except OSError as error:
-        raise _as_user_error(path, error) from error
+        raise write_error(path, error) from error
     temporary = Path(name)
     try:
         yield temporary
@@ -40,7 +40,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
-        raise _as_user_error(path, error) from error
+        raise write_error(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -103,6 +103,15 @@ def inside(root: Path, relative: str) -> Path:
     return path
 
 
+def write_error(path: Path, error: OSError) -> UserError:
+    """What to raise where `path` could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            f"{path}: no space left on the disk; nothing was lost, free some and run the same command again"
+        )
+    return UserError(f"{path}: cannot be written ({error.strerror})")
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -115,11 +124,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _as_user_error(path: Path, error: OSError) -> UserError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(
-            f"{path}: no space left on the disk; nothing was lost, free some and run the same command again"
-        )
-    return UserError(f"{path}: cannot be written ({error.strerror})")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import resource
 import time
 from collections.abc import Mapping
@@ -12,8 +11,8 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from torch.utils.tensorboard import SummaryWriter
 
+from pc_ssl.engine.appended import AppendedFile, EventFile
 from pc_ssl.engine.distributed import Process
 from pc_ssl.engine.run_folder import RunFolder
 
@@ -33,15 +32,18 @@ class LogHook(Hook):
         every: steps between two lines.
         first_step: steps done before.
         last_step: steps done at the end.
+
+    Raises:
+        UserError: a file cannot be written; so do the methods.
     """
 
     def __init__(self, folder: RunFolder, process: Process, every: int, first_step: int, last_step: int) -> None:
         self.process, self.every = process, every
         self.last_step = last_step
         if process.is_first:
-            self.lines = folder.log.open("a")
+            self.lines = AppendedFile(folder.log)
             # Steps after the checkpoint were logged by a run that was killed, and are about to be logged again.
-            self.board = SummaryWriter(str(folder.tensorboard), purge_step=first_step + 1)
+            self.board = EventFile(folder.tensorboard, first_step + 1)
 
     def before_train(self, runner: Any) -> None:
         self.since, self.steps, self.waited = time.perf_counter(), 0, 0.0
@@ -68,9 +70,7 @@ class LogHook(Hook):
     def sync(self) -> None:
         """Bring what was written to the disk, so that no checkpoint is younger than the log."""
         if self.process.is_first:
-            self.lines.flush()
-            os.fsync(self.lines.fileno())
-            self.board.flush()
+            self.lines.sync()
 
     def close(self) -> None:
         """Close the files."""
@@ -80,10 +80,8 @@ class LogHook(Hook):
 
     def _write(self, step: int, scalars: Mapping[str, float]) -> None:
         known = {name: value if math.isfinite(value) else None for name, value in scalars.items()}
-        self.lines.write(json.dumps({"step": step} | known) + "\n")
-        self.lines.flush()
-        for name, value in scalars.items():
-            self.board.add_scalar(f"train/{name}", value, step)
+        self.lines.write((json.dumps({"step": step} | known) + "\n").encode())
+        self.board.add(step, {f"train/{name}": value for name, value in scalars.items()})
         terms = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
         print(f"step {step}/{self.last_step}  {terms}", flush=True)
 

@@ -1,0 +1,82 @@
+"""Files that grow line by line while a run goes, each record on its way to the disk when the call returns."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from pc_ssl.files import write_error
+
+
+class AppendedFile:
+    """A file that records are appended to; made if needed, with the folders above it.
+
+    Raises:
+        UserError: it cannot be written; so do the methods.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise write_error(path, error) from error
+
+    def write(self, content: bytes) -> None:
+        """Append `content`."""
+        try:
+            while content:  # a disk that is almost full takes a part of it, and refuses the next
+                content = content[self._file.write(content) :]
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
+    def sync(self) -> None:
+        """Wait until the disk holds what was written."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
+    def close(self) -> None:
+        """Nothing is left to be written: this cannot fail on a full disk."""
+        self._file.close()
+
+
+class EventFile:
+    """A file that TensorBoard shows.
+
+    torch's SummaryWriter writes in a thread of its own, which a full disk ends with a traceback of that thread.
+
+    Args:
+        folder: TensorBoard's log folder, in which a new file is made.
+        first_step: TensorBoard forgets what other files of the folder say of this step and those after it.
+
+    Raises:
+        UserError: it cannot be written; so do the methods.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        self._file = AppendedFile(folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}")
+        self._records = RecordWriter(self._file)
+        self._write(0, file_version="brain.Event:2")
+        self._write(first_step, session_log=SessionLog(status=SessionLog.START))
+
+    def add(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Append one value for each tag."""
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        self._write(step, summary=Summary(value=values))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write(self, step: int, **content: Any) -> None:
+        self._records.write(Event(wall_time=time.time(), step=step, **content).SerializeToString())
