@@ -17,6 +17,21 @@ from pc_ssl.structures import Scene
 Views = Callable[[Scene, np.random.Generator], Any]
 
 
+def check_point_features(cache: Cache, index: int, expected: int) -> None:
+    """Whether the points of frame `index` bring as many features beside x, y, z as the backbone expects.
+
+    Raises:
+        UserError: they do not.
+    """
+    frame = cache[index]
+    found = frame["points"].shape[1] - 3
+    if found != expected:
+        raise UserError(
+            f"{frame.path}: points have {found} features beside x, y, z, but the backbone's point_features is "
+            f"{expected}; a cache prepared with --sweeps above 1 has 2 (intensity, time lag), others have 1"
+        )
+
+
 class CacheScenes(Dataset):
     """Reads a frame, only the tensors that are asked for, and draws views of it.
 

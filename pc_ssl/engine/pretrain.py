@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from mmengine.optim import OptimWrapper
 from torch import nn
 
 from pc_ssl.config import RunConfig, load_config
 from pc_ssl.data.cache import MANIFEST, Cache
-from pc_ssl.data.dataset import CacheScenes
-from pc_ssl.engine.distributed import join
+from pc_ssl.data.dataset import CacheScenes, check_point_features
+from pc_ssl.engine.distributed import Process, join
 from pc_ssl.engine.loader import step_loader
 from pc_ssl.engine.log import peak_memory
 from pc_ssl.engine.options import TrainOptions
-from pc_ssl.engine.train import describe, train
+from pc_ssl.engine.runner import NonFinite, TrainStep
+from pc_ssl.engine.train import describe, make_optimizer, train
 from pc_ssl.engine.weights import save_weights
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.run_result import CONFIG, WEIGHTS
@@ -70,8 +72,11 @@ def pretrain(
     split = split or cache.usual_split("train")
     parts = build(config, cache, split)
     if dry_run:
-        print(rehearse(parts, device))
-        print(f"split            {split} of {cache.path}")
+        with join(device) as process:
+            lines = rehearse(parts, process)
+            if process.is_first:
+                print(lines)
+                print(f"split            {split} of {cache.path}")
         return
     settings = {name: value for name, value in config.flat().items() if not name.startswith("train.")}
     settings |= {"cache": sha256_of(cache.path / MANIFEST), "split": split}
@@ -88,7 +93,7 @@ def build(config: RunConfig, cache: Cache, split: str) -> Pretraining:
     """The config's method, initialised from `train.seed`, and the frames that it sees.
 
     Raises:
-        UserError: the config holds no method, or the cache lacks the split or the regions.
+        UserError: the config holds no method, or the cache lacks the split, the regions or a feature of the points.
     """
     if config.kind != "method":
         raise UserError(f"{config.path}: holds a downstream task, expected a `method`")
@@ -96,30 +101,45 @@ def build(config: RunConfig, cache: Cache, split: str) -> Pretraining:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         method = config.build("method")
-    return Pretraining(method, CacheScenes(cache, cache.indices(split), config.region, method.views), options)
+    rows = cache.indices(split)
+    scenes = CacheScenes(cache, rows, config.region, method.views)
+    check_point_features(cache, rows[0], method.backbone.point_features)
+    return Pretraining(method, scenes, options)
 
 
-def rehearse(parts: Pretraining, device: str) -> str:
-    """Lines that tell what a run would do, and what it costs, from a few steps on the first batches."""
-    with join(device) as process:
-        method = parts.method.to(process.device).train()
-        batches = iter(step_loader(parts.scenes, method.collate, parts.options, process, 0))  # type: ignore[arg-type]
-        seconds = []
-        for _ in range(1 + min(REHEARSED_STEPS, parts.options.steps - 1)):
-            batch = next(batches)
-            if isinstance(batch, UserError):
-                raise batch
-            start = time.perf_counter()
-            method(batch.to(process.device))["loss"].backward()
-            if process.device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - start)
-        step = min(seconds)
-        memory = peak_memory(process.device) / 2**30
-        return "\n".join(
-            [
-                describe(method, parts.scenes, parts.options, process),
-                f"time             {step:.3g} s a step: {duration(step * parts.options.steps)} in all",
-                f"memory           {memory:.1f} GiB at most so far",
-            ]
-        )
+def rehearse(parts: Pretraining, process: Process) -> str:
+    """Lines that tell what a run would do, and what it costs, from a few steps on the first batches.
+
+    Raises:
+        UserError: a frame cannot be read, or the loss is not finite.
+    """
+    options, method = parts.options, parts.method.to(process.device).train()
+    step, optimizer = TrainStep(method, options, process), OptimWrapper(make_optimizer(method, options))
+    in_this_process = replace(options, num_workers=0)
+    batches = iter(step_loader(parts.scenes, method.collate, in_this_process, process, 0))  # type: ignore[arg-type]
+    loading, computing = [], []
+    for _ in range(1 + min(REHEARSED_STEPS, options.steps - 1)):
+        start = time.perf_counter()
+        batch = next(batches)
+        if isinstance(batch, UserError):
+            raise batch
+        loaded = time.perf_counter()
+        try:
+            step.train_step(batch, optimizer)
+        except NonFinite as error:
+            raise UserError(f"not finite: {error}; frames {', '.join(batch.tokens)}") from error
+        if process.device.type == "cuda":
+            torch.cuda.synchronize()
+        loading.append(loaded - start)
+        computing.append(time.perf_counter() - loaded)
+    load, compute = min(loading), min(computing)
+    # Workers load the next batches while this one is computed; without them each waits for the other.
+    seconds = max(compute, load / options.num_workers) if options.num_workers else compute + load
+    return "\n".join(
+        [
+            describe(method, parts.scenes, options, process),
+            f"time             {compute:.3g} s to compute a step, {load:.3g} s to load a batch by one of "
+            f"{max(options.num_workers, 1)} processes: {duration(seconds * options.steps)} in all",
+            f"memory           {peak_memory(process.device) / 2**30:.1f} GiB at most in {len(computing)} steps",
+        ]
+    )

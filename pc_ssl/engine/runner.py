@@ -58,7 +58,7 @@ class TrainStep(nn.Module):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision):
             terms = self.network(batch.to(self.device))
         if not bool(terms["loss"].isfinite()):
-            raise NonFinite(", ".join(f"{name} {float(value):g}" for name, value in terms.items()))
+            raise NonFinite(", ".join(f"{name} {value.item():g}" for name, value in terms.items()))
         optim_wrapper.backward(terms["loss"])
         norm = nn.utils.clip_grad_norm_(self.parameters(), self.clip_norm)
         if not bool(norm.isfinite()):

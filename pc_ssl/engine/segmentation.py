@@ -18,7 +18,7 @@ import torch
 
 from pc_ssl.config import RunConfig
 from pc_ssl.data.cache import MANIFEST, Cache, Frame
-from pc_ssl.data.dataset import CacheScenes
+from pc_ssl.data.dataset import CacheScenes, check_point_features
 from pc_ssl.data.fractions import FractionRule, label_scenes
 from pc_ssl.engine.distributed import join
 from pc_ssl.engine.train import train
@@ -155,7 +155,7 @@ def build_task(config: RunConfig, cache: Cache, seed: int) -> SegmentationTask:
     """The config's task, initialised from `seed`; the global random state is left as it was.
 
     Raises:
-        UserError: the config holds no segmentation task, or one with other classes than the cache.
+        UserError: the config holds no segmentation task, or one with other classes or point features than the cache.
     """
     if config.kind != "task":
         raise UserError(f"{config.path}: holds a pretraining method, expected a `task`")
@@ -169,6 +169,7 @@ def build_task(config: RunConfig, cache: Cache, seed: int) -> SegmentationTask:
             f"{config.path}: task.num_classes is {task.head.out_features + 1}, but {cache.path} has "
             f"{len(cache.class_names)} classes: {', '.join(cache.class_names) or 'no labels'}"
         )
+    check_point_features(cache, 0, task.backbone.point_features)
     return task
 
 

@@ -88,10 +88,12 @@ class PointFeatures:
 class LidarBackbone(Protocol):
     """An nn.Module that gives features of `out_channels` channels to packed point clouds.
 
-    `grid` is the box beyond which it sees nothing; None where there is no such box.
+    `grid` is the box beyond which it sees nothing; None where there is no such box. `point_features` is the number of
+    features that points bring beside x, y, z.
     """
 
     out_channels: int
+    point_features: int
     grid: BevGrid | None
 
     def __call__(self, points: PointBatch) -> BevFeatures | PointFeatures: ...

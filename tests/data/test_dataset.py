@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pc_ssl.data.cache import Cache, Frame, Manifest, encode_frame, write_frame, write_manifest
-from pc_ssl.data.dataset import CacheScenes
+from pc_ssl.data.dataset import CacheScenes, check_point_features
 from pc_ssl.data.sampler import Draw, StepBatches
 from pc_ssl.errors import UserError
 from pc_ssl.structures import Scene
@@ -116,3 +116,10 @@ def test_labels_that_the_cache_lacks_are_named(tmp_path: Path) -> None:
 def test_no_frames_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no frames to train on"):
         CacheScenes(make_cache(tmp_path), [], "dbscan", Jitter())
+
+
+def test_points_with_other_features_than_the_backbone_expects_are_refused(tmp_path: Path) -> None:
+    cache = make_cache(tmp_path)
+    check_point_features(cache, 3, 1)
+    with pytest.raises(UserError, match=r"frame3\.safetensors: points have 1 features .* point_features is 2"):
+        check_point_features(cache, 3, 2)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,7 +64,10 @@ def test_a_dry_run_tells_the_cost_and_writes_nothing(
 ) -> None:
     pretrain(SMOKE, street_cache.path, tmp_path / "new", dry_run=True, device="cpu")
     out = capsys.readouterr().out
-    assert "s a step" in out
+    assert re.search(
+        r"time +[\d.e-]+ s to compute a step, [\d.e-]+ s to load a batch by one of 1 processes: 0s in all", out
+    )
+    assert re.search(r"memory +\d+\.\d GiB at most in 3 steps", out)
     assert "frames           8: 8 batches of 1 per epoch" in out
     assert not (tmp_path / "new").exists()
 
@@ -83,8 +87,37 @@ def test_regions_that_the_cache_lacks_are_named(street_cache: Cache, tmp_path: P
 
 def test_a_run_on_another_cache_is_not_resumed(street_cache: Cache, tmp_path: Path) -> None:
     pretrain(SMOKE, street_cache.path, tmp_path, device="cpu")
-    with pytest.raises(UserError, match="the run has other settings: .*split was 'train', is 'val'"):
+    with pytest.raises(UserError, match=r"the run has other settings: .*split was 'train', is 'val'"):
         pretrain(SMOKE, street_cache.path, tmp_path, split="val", resume=True, device="cpu")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_cache_with_other_point_features_is_refused(street_cache: Cache, tmp_path: Path, dry_run: bool) -> None:
+    message = r"street-00-0\.safetensors: points have 1 features beside x, y, z, but the backbone's point_features is 2"
+    with pytest.raises(UserError, match=message):
+        pretrain(
+            SMOKE, street_cache.path, tmp_path / "new",
+            overrides=["method.backbone.point_features=2"], dry_run=dry_run, device="cpu",
+        )  # fmt: skip
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("inside", [64, 1])
+def test_processes_train_together_though_one_finds_too_few_points(
+    street_cache: Cache, tmp_path: Path, inside: int
+) -> None:
+    """With one point a frame, and one frame a process, there is nothing to contrast anywhere."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    options = ["--cache", str(street_cache.path), "--work-dir", str(tmp_path), "--device", "cpu", "--resume"]
+    values = ["train.steps=6", "train.batch_size=2", f"method.views.inside={inside}", "method.views.outside=0"]
+    overrides = [word for value in values for word in ("--set", value)]
+    command = [*launch, "-m", "pc_ssl.cli", "pretrain", str(SMOKE), *options, *overrides]
+    for _ in range(2):  # a finished run is recognised by every process
+        subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert [line["step"] for line in losses(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    assert all((line["loss"] > 0) == (inside > 1) for line in losses(tmp_path))
+    assert read_tensors(tmp_path / "weights.safetensors")[0]
 
 
 def kill_and_resume(cache: Path, folder: Path, kills: int, seed: int) -> None:

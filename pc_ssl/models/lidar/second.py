@@ -56,7 +56,7 @@ class SECOND(nn.Module):
             raise ValueError(
                 f"SECOND: a grid of {width} x {height} voxels does not divide by the total stride {stride}"
             )
-        self.grid = grid
+        self.grid, self.point_features = grid, point_features
         self.stages = nn.Sequential()
         channels = NUM_GEOMETRY_FEATURES + point_features
         for level, (out_channels, blocks) in enumerate(zip(stage_channels, stage_blocks, strict=True)):

@@ -52,7 +52,7 @@ class SparseUNet(nn.Module):
         if len(set(lengths)) != 1:
             raise ValueError(f"SparseUNet: channels and blocks must have one entry a level, got {lengths} entries")
         levels = lengths[0]
-        self.grid = None
+        self.grid, self.point_features = None, point_features
         self.voxel_size = voxel_size
         self.total_stride = 2**levels
         self.out_channels = decoder_channels[-1]
