@@ -81,8 +81,9 @@ class PointRegionContrast(nn.Module):
         """
         first = self.embed(batch.first, batch.first_row)
         second = self.embed(batch.second, batch.second_row)
-        plrc = point_level_region_contrast(first, second, batch.region, self.temperature)
-        rapc = region_aware_point_contrast(first, second, batch.region, self.temperature, self.negatives)
+        region = batch.region[: len(first)]  # all of them, or none where `embed` gives none
+        plrc = point_level_region_contrast(first, second, region, self.temperature)
+        rapc = region_aware_point_contrast(first, second, region, self.temperature, self.negatives)
         return {
             "loss": self.alpha * plrc + (1 - self.alpha) * rapc,
             "plrc": plrc.detach(),
@@ -94,6 +95,7 @@ class PointRegionContrast(nn.Module):
     def embed(self, points: PointBatch, rows: Tensor) -> Tensor:
         """Embeddings [S, D] of unit length, float32 under autocast too, of the points in `rows` [S]."""
         feature = self.backbone(points).at_points(points, rows)
-        if len(rows) < 2:  # too few for batch norm
-            return feature.new_zeros(0, self.embedding_channels) + feature.sum() * 0.0
+        if len(rows) < 2:  # too few for batch norm; every parameter takes part, as training on several processes asks
+            unused = sum(parameter.sum() for parameter in self.projector.parameters())
+            return feature.new_zeros(0, self.embedding_channels) + (feature.sum() + unused) * 0.0
         return normalize(self.projector(feature).float(), dim=1)

@@ -96,9 +96,16 @@ def test_a_batch_without_points_to_contrast_gives_a_zero_with_zero_gradients(str
     prc = PointRegionContrast(unet(), PairViews(Augmentation(), grid=far), hidden_channels=32, embedding_channels=16)
     terms = prc(batch(street_cache, prc))
     terms["loss"].backward()
-    gradients = [p.grad for p in prc.backbone.parameters()]
+    gradients = [p.grad for p in prc.parameters()]
     assert float(terms["loss"]) == 0
     assert all(g is not None and bool((g == 0).all()) for g in gradients)
+
+
+def test_a_single_point_has_nothing_to_be_contrasted_with(street_cache: Cache) -> None:
+    prc = PointRegionContrast(unet(), PairViews(Augmentation(), inside=1, outside=0), hidden_channels=32)
+    one = batch(street_cache, prc, frames=1)
+    assert len(one.region) == 1
+    assert prc(one)["loss"].item() == 0
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"alpha": 1.5}, {"negatives": "some"}])
