@@ -11,7 +11,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from pc_ssl.config import load_config
+from pc_ssl.data.cache import Cache
+from pc_ssl.engine.segmentation import load_task
 from pc_ssl.errors import UserError
+from pc_ssl.evaluation.run_result import RunResult
+from pc_ssl.structures import PointBatch
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = "dict(type=TrainOptions, steps=2, batch_size=1, learning_rate=1e-3, num_workers=0, log_every=1)"
@@ -159,3 +164,33 @@ def test_a_command_that_fails_is_told_with_its_last_line(demo: ModuleType, tmp_p
     with pytest.raises(UserError, match=r"pc-ssl verify .*: exit code 1: error: .*manifest.json is missing"):
         demo._call(demo.Job(arguments, tmp_path / "verify"), 1)
     assert "manifest.json is missing" in (tmp_path / "verify" / "output.txt").read_text()
+
+
+def test_results_equal_those_of_the_devkit(
+    finished: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nuscenes.eval.lidarseg import utils
+    from nuscenes.eval.lidarseg.evaluate import LidarSegEval
+    from nuscenes.nuscenes import NuScenes
+
+    folder, _ = finished
+    cache, run = Cache(folder / "cache"), folder / "probe" / "prc-0"
+    task = load_task(load_config(run / "config.py"), cache, run / "weights.safetensors").eval()
+    official = NuScenes("v1.0-mini", str(folder / "nuscenes"), verbose=False)
+    predictions = tmp_path / "lidarseg" / "val"
+    predictions.mkdir(parents=True)
+    for index in cache.indices("sim_val"):
+        frame = cache[index]
+        key = official.get("sample", frame.token)["data"]["LIDAR_TOP"]
+        sweep = np.fromfile(official.get_sample_data_path(key), np.float32).reshape(-1, 5)
+        kept = (np.abs(sweep[:, :2]) >= 1).any(axis=1)  # preparation leaves out returns from the recording vehicle
+        predicted = np.ones(len(sweep), np.uint8)
+        predicted[kept] = task.predict(PointBatch.pack([frame["points"]])).numpy()
+        predicted.tofile(predictions / f"{key}_lidarseg.bin")
+    scenes = cache.manifest.splits["sim_val"]
+    monkeypatch.setattr(utils, "create_splits_scenes", lambda verbose: {"val": scenes})
+    expected = LidarSegEval(official, str(tmp_path), "val").evaluate()
+    result = RunResult.read(run / "result.json").result
+    assert result.miou == pytest.approx(expected["miou"], rel=1e-6)
+    for name, iou in zip(result.class_names, result.iou, strict=True):
+        assert expected["iou_per_class"][name] == pytest.approx(np.nan if iou is None else iou, rel=1e-6, nan_ok=True)
