@@ -112,13 +112,20 @@ class StepLoop(BaseLoop):
 
     def _run_step(self, batch: Any) -> None:
         self.runner.call_hook("before_train_iter", batch_idx=self.iter, data_batch=batch)
-        torch.manual_seed(forward_seed(self.seed, self.iter, self.process.rank))
+        self._seed_forward()
         try:
             outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
         except NonFinite as error:
             raise self._stopped(batch.tokens, str(error)) from error
         self.runner.call_hook("after_train_iter", batch_idx=self.iter, data_batch=batch, outputs=outputs)
         self.iter += 1
+
+    def _seed_forward(self) -> None:
+        """torch.manual_seed would format a stack for each kind of device that is not there: 0.3 ms each step."""
+        seed = forward_seed(self.seed, self.iter, self.process.rank)
+        torch.default_generator.manual_seed(seed)
+        if self.process.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def _stopped(self, tokens: Sequence[str], found: str) -> UserError:
         report = Path(self.runner.work_dir) / f"non_finite_rank{self.process.rank}.json"
