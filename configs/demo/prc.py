@@ -24,5 +24,7 @@ method = dict(
     alpha=0.1,  # chosen among 0.1, 0.5 (published) and 0.9: most classes of a street lie outside regions
     negatives="all_points",
 )
-train = dict(type=TrainOptions, steps=200, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10)
+train = dict(
+    type=TrainOptions, steps=200, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10, checkpoint_every=50
+)
 region = "dbscan"
