@@ -1,4 +1,4 @@
-r"""The demo's downstream task: 16 classes of points on the same small UNet, with the same steps whatever it starts from.
+r"""The demo's downstream task: 16 classes of points on the same small UNet, the same steps whatever it starts from.
 
 pc-ssl finetune configs/demo/segmentation.py --cache cache --init work_dirs/demo/pretrain/prc-0/weights.safetensors \
     --labels 0.05 --work-dir work_dirs/demo/finetune/prc-0
