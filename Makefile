@@ -31,8 +31,10 @@ test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
 bench: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable ".[$(SPCONV),bench]" "$(TORCH)"
 	$(BIN)/python benchmarks/region_pool.py --json work_dirs/bench/region_pool.json
 	$(BIN)/python benchmarks/prepare.py --json work_dirs/bench/prepare.json
+	$(BIN)/python benchmarks/engine.py --json work_dirs/bench/engine.json
 
 lint: setup
 	$(BIN)/ruff check .
