@@ -51,8 +51,16 @@ def of_cache(cache: Cache) -> list[str]:
 
 
 def of_training(folder: Path) -> list[str]:
-    """Terms of the loss over the steps, and the settings."""
-    settings = read_json(RunFolder(folder).settings)["settings"]
+    """Terms of the loss over the steps, and the settings.
+
+    Raises:
+        UserError: the log or the settings are missing or damaged.
+    """
+    path = RunFolder(folder).settings
+    content = read_json(path)
+    settings = content.get("settings") if isinstance(content, dict) else None
+    if not isinstance(settings, dict):
+        raise UserError(f"{path}: field 'settings' is missing; no run of pc_ssl is here")
     rows = [[name, str(value)] for name, value in settings.items()]
     table = html.table(["setting", "value"], rows, "Everything that the run's numbers depend on.")
     return [*sections.training({folder.name: folder}), html.heading("Settings"), table]

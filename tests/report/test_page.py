@@ -117,6 +117,12 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         report(tmp_path)
 
 
+def test_damaged_settings_are_the_users_error(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(UserError, match="run.json: field 'settings' is missing"):
+        report(tmp_path)
+
+
 def test_class_table_holds_the_mean_over_runs(runs: Path) -> None:
     results = [RunResult.read(runs / name / "result.json") for name in ("probe", "finetune")]
     table = "".join(classes({"both": results}))
