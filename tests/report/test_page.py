@@ -119,7 +119,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_damaged_settings_are_the_users_error(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("[]")
-    with pytest.raises(UserError, match="run.json: field 'settings' is missing"):
+    with pytest.raises(UserError, match=r"run.json: field 'settings' is missing"):
         report(tmp_path)
 
 
