@@ -3,11 +3,15 @@
 pc-ssl pretrain configs/smoke/prc_second.py --cache cache --work-dir work_dirs/smoke
 """
 
-from pc_ssl.engine.options import TrainOptions
+from mmengine.config import read_base
+
 from pc_ssl.geometry import BevGrid
 from pc_ssl.methods.prc import PointRegionContrast
 from pc_ssl.models.lidar import SECOND
 from pc_ssl.views.lidar import Augmentation, PairViews
+
+with read_base():
+    from .._base_.smoke import _steps
 
 method = dict(
     type=PointRegionContrast,
@@ -24,7 +28,5 @@ method = dict(
     hidden_channels=16,
     embedding_channels=16,
 )
-train = dict(
-    type=TrainOptions, steps=4, batch_size=1, learning_rate=1e-3, num_workers=0, log_every=1, checkpoint_every=2
-)
+train = _steps
 region = "dbscan"
