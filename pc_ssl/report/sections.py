@@ -97,8 +97,8 @@ def features(cache: Cache, index: int, networks: Mapping[str, SegmentationTask])
         html.heading("Features"),
         html.picture(
             png(features_from_above(_xyz(frame), panels)),
-            f"Features of the backbone, keyframe {frame.token} of {frame.scene} from above: their first three "
-            "principal components as red, green and blue. Equal colours mean similar features within a panel; between "
+            f"Features of the backbone, keyframe {frame.token} of {frame.scene} from above: the first three "
+            "principal components of their directions as red, green and blue. Equal colours mean similar features within a panel; between "
             "panels colours mean nothing.",
         ),
     ]
@@ -170,9 +170,10 @@ def _on_image(frame: Frame, camera: str, xyz: NDArray, region: NDArray) -> bytes
 
 @torch.no_grad()
 def _features(task: SegmentationTask, frame: Frame) -> NDArray:
+    """Of unit length, as contrastive losses compare them: raw ones grow with the density of points."""
     points = PointBatch.pack([frame["points"]])
     feature: Tensor = task.eval().backbone(points).at_points(points)
-    return feature.numpy()
+    return torch.nn.functional.normalize(feature, dim=1).numpy()
 
 
 def _xyz(frame: Frame) -> NDArray[np.float32]:
