@@ -98,8 +98,8 @@ def features(cache: Cache, index: int, networks: Mapping[str, SegmentationTask])
         html.picture(
             png(features_from_above(_xyz(frame), panels)),
             f"Features of the backbone, keyframe {frame.token} of {frame.scene} from above: the first three "
-            "principal components of their directions as red, green and blue. Equal colours mean similar features within a panel; between "
-            "panels colours mean nothing.",
+            "principal components of their directions as red, green and blue. Equal colours mean similar features "
+            "within a panel; between panels colours mean nothing.",
         ),
     ]
 
