@@ -55,7 +55,7 @@ class Plan:
         downstream: config of probe and fine-tuning.
     """
 
-    scenes: int = 60
+    scenes: int = 80
     keyframes: int = 4
     seed: int = 0
     image_size: str = "240x135"

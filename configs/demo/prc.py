@@ -1,4 +1,4 @@
-"""PRC for the demo: a small sparse UNet, two minutes on one core of a CPU. Its numbers were chosen on other simulated
+"""PRC for the demo: a small sparse UNet, three minutes on one core of a CPU. Its numbers were chosen on other simulated
 streets than the demo's.
 
 pc-ssl pretrain configs/demo/prc.py --cache cache --work-dir work_dirs/demo/pretrain/prc-0
@@ -25,6 +25,6 @@ method = dict(
     negatives="all_points",
 )
 train = dict(
-    type=TrainOptions, steps=200, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10, checkpoint_every=50
+    type=TrainOptions, steps=350, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10, checkpoint_every=50
 )
 region = "dbscan"
