@@ -35,8 +35,8 @@ LOCATIONS = {  # nuScenes' map names with the width and height of their canvas i
 FASTEST = 12.0  # metres a second; bounds the ground that one scene needs
 VAL_SHARE = 0.2  # of the scenes, the last ones, at least one of two
 FIRST_TIME, SCENE_SPACING = 1_700_000_000_000_000, 1_000_000_000  # microseconds
-# seconds of one core and bytes, measured at 400x225 pixels and 32 beams by benchmarks/simulate.py
-SECONDS_PER_SCENE, SECONDS_PER_KEYFRAME, SECONDS_PER_SWEEP = 1.2, 0.25, 0.04
+# seconds of one core of a busy machine and bytes, measured at 400x225 pixels and 32 beams (benchmarks/simulate.py)
+SECONDS_PER_SCENE, SECONDS_PER_KEYFRAME, SECONDS_PER_SWEEP = 0.9, 0.27, 0.045
 IMAGE_SHARE = 0.85  # of a keyframe's seconds
 BYTES_PER_SCENE, BYTES_PER_KEYFRAME, BYTES_PER_SWEEP = 900_000, 90_000, 900  # of the tables and the map
 BYTES_PER_PIXEL = 0.3

@@ -69,7 +69,8 @@ def image_generator(text: str, classes: Sequence[str]) -> tuple[str, ImageGenera
         raise UsageError(f"regions: unknown generator {text!r} of images; known: {known}")
     if not folder:
         raise UsageError(f"regions: {kind!r} needs a folder: {kind}:FOLDER")
-    return Path(folder).name if kind == "maps" else kind, FROM_FOLDER[kind](folder, classes)
+    name = Path(folder).resolve().name if kind == "maps" else kind
+    return name or kind, FROM_FOLDER[kind](folder, classes)
 
 
 __all__ = ["FROM_FOLDER", "SUPERPIXELS", "ImageGenerator", "image_generator", "is_image_generator"]
