@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pc_ssl.ops import region_pool_reference
+from pc_ssl.ops import region_pool, region_pool_reference
 from pc_ssl.ops.reference import region_gather_reference, region_softmax_reference
 
 CSRC = Path(__file__).parents[2] / "csrc"
@@ -243,6 +243,15 @@ def test_mean_and_sum_equal_the_reference(gpu, case, reduce, seed):
     exact = reduce == "sum"  # sums of small whole numbers
     rounding = 0 if exact else ROUNDING[feature.dtype]
     torch.testing.assert_close(pooled, expected, rtol=rounding, atol=0)
+
+
+@pytest.mark.parametrize("dtype", list(ELEMENT))
+@pytest.mark.parametrize("reduce", ["mean", "sum"])
+def test_regions_of_up_to_32_points_have_the_bits_of_the_cpu(gpu, dtype, reduce):
+    rng = np.random.default_rng(4)
+    region = torch.from_numpy(rng.permutation(np.repeat(np.arange(64) // 2, rng.integers(0, 17, 64))))
+    feature = torch.from_numpy(rng.normal(size=(len(region), 24))).to(dtype)
+    assert torch.equal(gpu.pool(feature, region, 33, reduce), region_pool(feature, region, 33, reduce))
 
 
 @over(80)
