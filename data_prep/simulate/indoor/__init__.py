@@ -1,0 +1,1 @@
+"""Procedural rooms: furniture, layout, light, and a scan of them. `data_prep/simulate/scannet.py` writes the files."""

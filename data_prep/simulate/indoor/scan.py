@@ -1,0 +1,289 @@
+"""A hand-held RGB-D scan of a room: camera path, depth camera, fusion to a mesh, labels of its vertices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.simulate.indoor.light import RoomLight, Surface
+from data_prep.simulate.indoor.room import Room
+from data_prep.simulate.materials import Material
+from data_prep.simulate.mesh import Mesh, join
+from data_prep.simulate.raycast import Shell
+from pc_ssl.geometry import invert
+
+VOXEL = 0.025  # metres; gives ScanNet's spacing of vertices of about 2 cm
+TRUNCATION = 0.07  # metres on both sides of a surface in which depth is fused
+FUSED_SIZE = (320, 240)  # pixels of the depth images that are fused
+FIELD_OF_VIEW = np.deg2rad(58.0)  # horizontal, of ScanNet's sensor: 2 atan(320 / 577)
+NEAREST, FARTHEST = 0.4, 5.0  # metres that the depth camera measures
+LEAST_TRIANGLES = 200  # smaller loose parts are cleaned away, as in ScanNet's "clean" meshes
+FARTHEST_LABEL = 0.05  # metres; a vertex farther from everything is not annotated
+POSE_NOISE = 0.002  # metres; error of the tracked camera position
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera: [3, 3] intrinsic for `size` (width, height) pixels."""
+
+    size: tuple[int, int]
+    intrinsic: NDArray[np.float64]
+
+    @classmethod
+    def of_size(cls, size: tuple[int, int]) -> Camera:
+        width, height = size
+        focal = 0.5 * width / np.tan(0.5 * FIELD_OF_VIEW)
+        return cls(size, np.array([[focal, 0, 0.5 * width - 0.5], [0, focal, 0.5 * height - 0.5], [0, 0, 1.0]]))
+
+    def rays(self, room_from_camera: NDArray) -> NDArray[np.float32]:
+        """[H * W, 6] origin and unit direction through the middle of each pixel, room frame."""
+        width, height = self.size
+        v, u = np.mgrid[:height, :width].reshape(2, -1)
+        direction = np.stack([u, v, np.ones(len(u))], 1) @ np.linalg.inv(self.intrinsic).T @ room_from_camera[:3, :3].T
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        return np.concatenate([np.broadcast_to(room_from_camera[:3, 3], direction.shape), direction], 1).astype(
+            np.float32
+        )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the camera took.
+
+    Args:
+        color: [H, W, 3] uint8.
+        depth: [H, W] uint16 millimetres along the optical axis, 0 where nothing was measured.
+        room_from_camera: [4, 4] float64, as tracked.
+    """
+
+    color: NDArray[np.uint8]
+    depth: NDArray[np.uint16]
+    room_from_camera: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A reconstructed mesh, room frame.
+
+    Args:
+        vertex: [V, 3] float32 metres.
+        triangle: [T, 3] int32.
+        color: [V, 3] uint8.
+        piece: [V] int32 row of the room's pieces, -1 where a vertex is near none.
+    """
+
+    vertex: NDArray[np.float32]
+    triangle: NDArray[np.int32]
+    color: NDArray[np.uint8]
+    piece: NDArray[np.int32]
+
+
+class Studio:
+    """A room ready to be looked at: its triangles, light and random numbers.
+
+    Args:
+        room: what is looked at.
+        rng: draws the light and the noise.
+    """
+
+    def __init__(self, room: Room, rng: np.random.Generator) -> None:
+        self.room, self.rng = room, rng
+        self.mesh: Mesh = join([piece.mesh for piece in room.pieces])
+        counts = [piece.mesh.num_triangles for piece in room.pieces]
+        self.piece_of_triangle = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        self.shell = Shell(self.mesh.vertex, self.mesh.triangle, np.arange(self.mesh.num_triangles, dtype=np.int32))
+        self.light = RoomLight.draw(room, rng)
+
+    def path(self, count: int) -> list[NDArray[np.float64]]:
+        """`count` camera poses [4, 4] room_from_camera: a walk through the free floor, looking around and down."""
+        stops = self._stops(max(4, count // 24))
+        where = np.linspace(0, len(stops) - 1, count)
+        turn = self.rng.uniform(0, 2 * np.pi) + np.linspace(0, 2 * np.pi * max(1.5, count / 28), count)
+        phase = self.rng.uniform(0, 2 * np.pi)
+        poses = []
+        for at, yaw in zip(where, turn, strict=True):
+            low = min(int(at), len(stops) - 2)
+            position = stops[low] + (at - low) * (stops[low + 1] - stops[low])
+            pitch = np.deg2rad(-22 + 26 * np.sin(0.73 * yaw + phase))
+            poses.append(_look(position, yaw, pitch, self.rng.normal(0, np.deg2rad(2.0))))
+        return poses
+
+    def picture(self, camera: Camera, room_from_camera: NDArray) -> Picture:
+        """Render colour and depth."""
+        ray, depth, triangle, normal = self._look_at(camera, room_from_camera)
+        color = np.zeros((len(ray), 3), np.float32)
+        hit = triangle >= 0
+        along = np.linalg.norm(ray[hit, 3:], axis=1)
+        reach = self._distance(ray[hit], depth[hit], room_from_camera) / along
+        position = ray[hit, :3] + reach[:, None] * ray[hit, 3:]
+        color[hit] = self.light.shade(self._surface(position, normal[hit], triangle[hit]), self.shell)
+        color[~hit] = 0.9  # the open window
+        color += self.rng.normal(0, 0.012, color.shape)
+        width, height = camera.size
+        return Picture(
+            (np.clip(color, 0, 1) * 255).astype(np.uint8).reshape(height, width, 3),
+            self._measured(ray, depth, triangle, normal, camera.size),
+            self._tracked(room_from_camera),
+        )
+
+    def depth(self, camera: Camera, room_from_camera: NDArray) -> NDArray[np.uint16]:
+        """[H, W] millimetres, as `Picture.depth`."""
+        return self._measured(*self._look_at(camera, room_from_camera), camera.size)
+
+    def fuse(self, poses: Sequence[NDArray[np.float64]]) -> Scan:
+        """Walk the path with the depth camera and fuse what it measures into a mesh (truncated signed distances)."""
+        import open3d as o3d
+
+        camera = Camera.of_size(FUSED_SIZE)
+        integration: Any = o3d.pipelines.integration
+        volume = integration.ScalableTSDFVolume(VOXEL, TRUNCATION, integration.TSDFVolumeColorType.NoColor)
+        lens = o3d.camera.PinholeCameraIntrinsic(*FUSED_SIZE, camera.intrinsic)
+        blank = o3d.geometry.Image(np.zeros((*FUSED_SIZE[::-1], 3), np.uint8))
+        for pose in poses:
+            depth = o3d.geometry.Image(self.depth(camera, pose))
+            image = o3d.geometry.RGBDImage.create_from_color_and_depth(
+                blank, depth, depth_scale=1000.0, depth_trunc=FARTHEST, convert_rgb_to_intensity=False
+            )
+            volume.integrate(image, lens, invert(self._tracked(pose)))
+        return self._annotate(_cleaned(volume.extract_triangle_mesh()))
+
+    def _look_at(self, camera: Camera, room_from_camera: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """Rays [N, 6], exact depth along the optical axis [N] metres, triangle [N] (-1 none), normal [N, 3]."""
+        ray = camera.rays(room_from_camera)
+        hits = self.shell.cast(ray)
+        return (
+            ray,
+            hits.distance * (ray[:, 3:] @ room_from_camera[:3, 2]).astype(np.float32),
+            hits.triangle,
+            hits.normal,
+        )
+
+    def _distance(self, ray: NDArray, depth: NDArray, room_from_camera: NDArray) -> NDArray:
+        return depth / (ray[:, 3:] @ room_from_camera[:3, 2]).astype(np.float32)
+
+    def _measured(
+        self, ray: NDArray, depth: NDArray, triangle: NDArray, normal: NDArray, size: tuple[int, int]
+    ) -> NDArray[np.uint16]:
+        """Depth with noise that grows with its square, lost on glass, mirrors, grazing surfaces and edges.
+
+        Noise along the axis: 1.2 mm + 1.9 mm (z - 0.4 m)^2 (Nguyen et al. 2012, "Modeling Kinect sensor noise").
+        """
+        width, height = size
+        valid = (triangle >= 0) & (depth > NEAREST) & (depth < FARTHEST)
+        depth = np.where(valid, depth, 0)
+        slant = -np.einsum("ij,ij->i", ray[:, 3:], normal)
+        material = self.mesh.material[triangle]
+        lost = np.where(material == Material.GLASS, 0.85, np.where(material == Material.METAL, 0.15, 0.01))
+        lost = lost + np.clip((0.25 - slant) / 0.25, 0, 1)
+        noisy = depth + self.rng.normal(0, 1, len(depth)) * (0.0012 + 0.0019 * (depth - 0.4) ** 2)
+        valid &= self.rng.random(len(depth)) > lost
+        image = np.where(valid, noisy, 0).reshape(height, width)
+        jump = np.zeros((height, width), bool)
+        for axis in (0, 1):
+            step = np.abs(np.diff(depth.reshape(height, width), axis=axis)) > 0.15
+            ahead = [slice(None), slice(None)]
+            ahead[axis] = slice(1, None)
+            jump[tuple(ahead)] |= step
+        image[jump & (self.rng.random((height, width)) < 0.6)] = 0
+        return np.rint(1000 * image).astype(np.uint16)
+
+    def _surface(self, position: NDArray, normal: NDArray, triangle: NDArray) -> Surface:
+        return Surface(
+            position.astype(np.float32),
+            normal.astype(np.float32),
+            self.mesh.color[triangle],
+            self.mesh.material[triangle],
+        )
+
+    def _tracked(self, room_from_camera: NDArray) -> NDArray[np.float64]:
+        """The pose with a small error of position, the same for the same pose."""
+        error = np.sin(997.0 * room_from_camera[:3, 3] + 613.0 * room_from_camera[:3, 2])
+        tracked = room_from_camera.copy()
+        tracked[:3, 3] += POSE_NOISE * error
+        return tracked
+
+    def _annotate(self, mesh: tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]) -> Scan:
+        """Colour and piece of each vertex, from the nearest point of the true surface."""
+        import open3d as o3d
+
+        vertex, triangle, normal = mesh
+        scene = o3d.t.geometry.RaycastingScene(nthreads=1)
+        scene.add_triangles(o3d.core.Tensor(self.mesh.vertex), o3d.core.Tensor(self.mesh.triangle.astype(np.uint32)))
+        nearest = scene.compute_closest_points(o3d.core.Tensor(vertex), nthreads=1)
+        source = nearest["primitive_ids"].numpy().astype(np.int64)
+        position, true_normal = nearest["points"].numpy(), nearest["primitive_normals"].numpy()
+        true_normal[np.einsum("ij,ij->i", true_normal, normal) < 0] *= -1
+        color = self.light.shade(self._surface(position, true_normal, source), self.shell)
+        color += self.rng.normal(0, 0.015, color.shape)
+        near = np.linalg.norm(position - vertex, axis=1) < FARTHEST_LABEL
+        piece = np.where(near, self.piece_of_triangle[source], -1).astype(np.int32)
+        return Scan(vertex, triangle, (np.clip(color, 0, 1) * 255).astype(np.uint8), piece)
+
+    def _stops(self, count: int) -> NDArray[np.float64]:
+        """[K, 3] places to hold the camera: free of tall things, spread over the floor, in walking order."""
+        length, width, height = self.room.size
+        x, y = np.meshgrid(np.arange(0.3, length - 0.2, 0.15), np.arange(0.3, width - 0.2, 0.15), indexing="ij")
+        cell = np.stack([x.ravel(), y.ravel()], 1)
+        free = np.ones(len(cell), bool)
+        for piece in self.room.pieces:
+            low, high = piece.mesh.bounds()
+            if high[2] > 1.1 and low[2] < 1.9 and piece.category not in ("wall", "ceiling", "floor"):
+                free &= ~((cell > low[:2] - 0.25) & (cell < high[:2] + 0.25)).all(1)
+        cell = cell[free] if free.any() else np.array([[0.5 * length, 0.5 * width]])
+        chosen = [int(self.rng.integers(len(cell)))]
+        gap = np.full(len(cell), np.inf)
+        for _ in range(min(count, len(cell)) - 1):  # each next stop is the cell farthest from all before it
+            gap = np.minimum(gap, np.linalg.norm(cell - cell[chosen[-1]], axis=1))
+            chosen.append(int(gap.argmax()))
+        order = _walk(cell[chosen])
+        level = self.rng.uniform(1.3, min(1.75, height - 0.4), len(order))
+        return (
+            np.column_stack([order, level]) if len(order) > 1 else np.repeat(np.column_stack([order, level]), 2, axis=0)
+        )
+
+
+def _walk(stop: NDArray) -> NDArray:
+    """The stops [K, 2] ordered so that each is followed by the nearest one that is left."""
+    left, path = list(range(1, len(stop))), [0]
+    while left:
+        left.sort(key=lambda k: float(np.linalg.norm(stop[k] - stop[path[-1]])))
+        path.append(left.pop(0))
+    return stop[path]
+
+
+def _look(position: NDArray, yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
+    """room_from_camera [4, 4] (camera: x right, y down, z forward) of a camera that looks towards yaw and pitch."""
+    forward = np.array([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)])
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    down = np.cross(forward, right)
+    cos, sin = np.cos(roll), np.sin(roll)
+    pose = np.eye(4)
+    pose[:3, :3] = np.stack([cos * right + sin * down, cos * down - sin * right, forward], 1)
+    pose[:3, 3] = position
+    return pose
+
+
+def _cleaned(mesh: Any) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
+    """Vertices, triangles and vertex normals without small loose parts, in an order that the geometry alone decides."""
+    cluster, size, _ = mesh.cluster_connected_triangles()
+    mesh.remove_triangles_by_mask(np.asarray(size)[np.asarray(cluster)] < LEAST_TRIANGLES)
+    mesh.remove_unreferenced_vertices()
+    mesh.compute_vertex_normals()
+    vertex, triangle = np.asarray(mesh.vertices).astype(np.float32), np.asarray(mesh.triangles)
+    order = np.lexsort(vertex.T)
+    rank = np.empty(len(order), np.int32)
+    rank[order] = np.arange(len(order), dtype=np.int32)
+    triangle = rank[triangle]
+    first = triangle.argmin(1)
+    triangle = np.take_along_axis(triangle, (first[:, None] + np.arange(3)) % 3, 1)
+    triangle = triangle[np.lexsort(triangle.T[::-1])]
+    return (
+        vertex[order],
+        np.ascontiguousarray(triangle, np.int32),
+        np.asarray(mesh.vertex_normals)[order].astype(np.float32),
+    )
