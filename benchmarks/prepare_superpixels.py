@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.images import decode_jpeg
+from data_prep.images import decode_image
 from data_prep.nuscenes import NuScenesReader
 from data_prep.options import PrepareOptions
 from data_prep.reader import Source
@@ -148,7 +148,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     reader = NuScenesReader(options.root, options.version, sweeps=1)
     sources = [reader.source(frame) for frame in reader.frames(None)[: options.keyframes]]
-    images = [decode_jpeg(content) for source in sources for content in source.read().images.values()]
+    images = [decode_image(content) for source in sources for content in source.read().images.values()]
     rows = compare(images, options.rounds)
     print(f"{len(images)} images of {images[0].shape[1]}x{images[0].shape[0]}, one thread")
     print("\n".join(map(str, rows)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,8 +26,9 @@ class RawFrame:
     """One keyframe as it was recorded, before regions and pairs.
 
     Args:
-        points: [N, 3 + F] float32: x y z (metres, LiDAR frame at the time of the keyframe, z up), intensity in [0, 1],
-            then, if sweeps are merged, the time lag in seconds (0 for the key sweep, growing into the past).
+        points: [N, 3 + F] float32: x y z (metres, LiDAR frame at the time of the keyframe, z up), then features: of a
+            LiDAR intensity in [0, 1] and, if sweeps are merged, the time lag in seconds (0 for the key sweep, growing
+            into the past); a reader whose points have others names them in its options as "columns".
         key_points: the first so many rows are the key sweep, the rest earlier sweeps.
         label: [N] uint8 index into the data set's label classes, 0 ignore; None if the data set has none.
         box: [M, 9] float32 x y z l w h yaw vx vy, LiDAR frame (metres, radians, metres per second; NaN: velocity
@@ -36,12 +37,13 @@ class RawFrame:
         ego_pose: [4, 4] float64 global_from_ego at the time of the LiDAR.
         global_from_lidar: [4, 4] float64.
         cameras: by name.
-        images: the recorded JPEG file of each camera.
+        images: the recorded JPEG or PNG file of each camera.
         image_names: a name of each image that no other in the data set has, to find files of other tools by.
         instance: [N] int32 number of the object that a point belongs to, 0 none; None if the data set has none.
         box_attribute: [M] uint8 index into the data set's attributes, 0 none; None if the data set has none.
         bev_map: [K, rows, columns] bool, the data set's map classes seen from above, LiDAR frame; row 0 has the lowest
             y, column 0 the lowest x; None without a map.
+        region: [N] int32 of each way to cut regions that the data set itself brings, by its name; 0..R - 1, -1 none.
     """
 
     points: NDArray[np.float32]
@@ -57,6 +59,7 @@ class RawFrame:
     instance: NDArray[np.int32] | None = None
     box_attribute: NDArray[np.uint8] | None = None
     bev_map: NDArray[np.bool_] | None = None
+    region: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.images import decode_jpeg
+from data_prep.images import decode_image
 from data_prep.reader import RawFrame
 from data_prep.regions import Ground, RegionGenerator
 from data_prep.superpixels import ImageGenerator
@@ -32,6 +32,7 @@ def frame_tensors(
         "ego_pose": raw.ego_pose,
         "global_from_lidar": raw.global_from_lidar,
     }
+    tensors |= {f"region/{name}": region for name, region in raw.region.items()}
     tensors |= region_tensors(xyz, tensors["ground"], raw.key_points, regions)
     optional = {
         "label": raw.label,
@@ -65,12 +66,12 @@ def region_tensors(
 
 
 def label_map_tensors(
-    jpeg: bytes, image_name: str, camera: str, images: Mapping[str, ImageGenerator]
+    content: bytes, image_name: str, camera: str, images: Mapping[str, ImageGenerator]
 ) -> dict[str, NDArray]:
     """Superpixels and pseudo labels of one camera's image."""
     if not images:
         return {}
-    image = decode_jpeg(jpeg)
+    image = decode_image(content)
     maps = {}
     for name, generator in images.items():
         dtype = FIELDS[f"{generator.tensor}/"].dtype

@@ -45,7 +45,7 @@ Regions = Annotated[
     str | None, typer.Option(help="Generators of regions and superpixels, such as `dbscan,slic`. [default: dbscan]")
 ]
 AddRegions = Annotated[str | None, typer.Option(help="Add these to a finished cache and leave the rest as it is.")]
-Ground = Annotated[str, typer.Option(help="How ground is found: strips, patchworkpp or ransac.")]
+Ground = Annotated[str, typer.Option(help="How ground is found: strips, patchworkpp, ransac, or floor in rooms.")]
 Scheduler = Annotated[str | None, typer.Option(help="Dask scheduler, such as `tcp://head:8786`.")]
 ShardText = Annotated[
     str, typer.Option("--shard", help="Do the I-th of N shares of the frames, I/N: one for each job of an array.")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from data_prep.regions.dbscan import DbscanRegions
 from data_prep.regions.graph import GraphRegions
 from data_prep.regions.ground import StripPlaneGround
+from data_prep.regions.ground_floor import FloorGround
 from data_prep.regions.ground_patchwork import PatchworkGround
 from data_prep.regions.ground_ransac import RansacGround
 from data_prep.regions.hdbscan import HdbscanRegions
@@ -49,6 +50,7 @@ GROUNDS: dict[str, Ground] = {
     "strips": StripPlaneGround(),  # CALICO
     "patchworkpp": PatchworkGround(),  # TARL's kind
     "ransac": RansacGround(thickness=0.25, trials=200),  # SegContrast's setting
+    "floor": FloorGround(),  # of a room
 }
 
 GENERATORS: dict[str, RegionGenerator] = {

@@ -48,9 +48,11 @@ class Field:
 # A name that ends in "/" stands for one tensor per region generator or camera: region/dbscan, image/CAM_FRONT,
 # superpixel/slic/CAM_FRONT.
 FIELDS: dict[str, Field] = {
-    "points": Field("float32", ("N", "C")),  # x y z [m, LiDAR frame], intensity [0, 1], time lag [s] if several sweeps
+    # x y z [m, LiDAR or room frame], then features: intensity [0, 1] and, if several sweeps, time lag [s]; where a data
+    # set has others, its options name all of them as "columns"
+    "points": Field("float32", ("N", "C")),
     "ground": Field("bool", ("N",)),
-    "region/": Field("int32", ("N",)),  # 0..R-1, -1 none
+    "region/": Field("int32", ("N",)),  # 0..R-1, -1 none; by a generator, or the data set's own
     "label": Field("uint8", ("N",)),  # index into classes["label"], 0 ignore
     "instance": Field("int32", ("N",)),  # number of the object that the point belongs to, 0 none
     "box": Field("float32", ("M", 9)),  # x y z l w h [m] yaw [rad] vx vy [m/s], LiDAR frame; velocity NaN: unknown
@@ -59,7 +61,7 @@ FIELDS: dict[str, Field] = {
     "bev_map": Field("bool", ("K", "H", "W")),  # classes["map"], LiDAR frame from above; first row: lowest y, column: x
     "ego_pose": Field("float64", (4, 4)),  # global_from_ego at the time of the LiDAR
     "global_from_lidar": Field("float64", (4, 4)),
-    "image/": Field("uint8", ("B",)),  # the image file's bytes as they were recorded (JPEG)
+    "image/": Field("uint8", ("B",)),  # the image file's bytes as they were recorded (JPEG, PNG)
     "intrinsic/": Field("float32", (3, 3)),
     "camera_from_lidar/": Field("float32", (4, 4)),  # through the global frame, each sensor at its own time
     "pixel/": Field("float32", ("P", 2)),  # u v: column, row

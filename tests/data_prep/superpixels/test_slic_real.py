@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep.images import decode_jpeg
+from data_prep.images import decode_image
 from data_prep.superpixels.slic import SlicSuperpixels
 
 SCIKIT_IMAGE = {"segments": 112.0, "explained_variation": 0.8396, "boundary_recall": 0.4367}  # 0.25.2, SLidR's setting
@@ -14,7 +14,7 @@ SCIKIT_IMAGE = {"segments": 112.0, "explained_variation": 0.8396, "boundary_reca
 
 @pytest.fixture(scope="module")
 def images(real_root: Path) -> list[np.ndarray]:
-    found = [decode_jpeg(path.read_bytes()) for path in sorted(real_root.glob("samples/CAM_*/*.jpg"))]
+    found = [decode_image(path.read_bytes()) for path in sorted(real_root.glob("samples/CAM_*/*.jpg"))]
     assert len(found) == 6
     return found
 

@@ -1,0 +1,33 @@
+"""The floor of a room: the level plane among the lowest points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.regions.ground_ransac import RansacGround
+
+
+@dataclass(frozen=True)
+class FloorGround:
+    """A plane through the lowest points, where one plane through all might be a ceiling or a table.
+
+    Args:
+        share: percentile of the heights that is taken for the floor's, as VoteNet does for ScanNet (0.99).
+        reach: metres above and below that height in which the plane is looked for: a floor's slope and sag.
+        thickness: metres to either side of the plane; twice the deviation of ScanNet's reconstructions.
+    """
+
+    share: float = 0.99
+    reach: float = 0.2
+    thickness: float = 0.05
+
+    def __call__(self, xyz: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """xyz [N, 3] metres, z up -> [N] bool, True for the floor; none if nothing there is level."""
+        ground = np.zeros(len(xyz), bool)
+        if len(xyz):
+            low = np.flatnonzero(np.abs(xyz[:, 2] - np.percentile(xyz[:, 2], self.share)) <= self.reach)
+            ground[low] = RansacGround(self.thickness)(np.ascontiguousarray(xyz[low]))
+        return ground
