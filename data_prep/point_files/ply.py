@@ -1,0 +1,185 @@
+"""PLY files: text or binary, of either byte order; vertices with any scalar properties, and triangles.
+
+The format: G. Turk, "The PLY Polygon File Format", 1994.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.point_files.columns import LONGEST_HEADER, Columns, header_number, numbers, table, typed
+from data_prep.sweeps import read_bytes
+from pc_ssl.errors import UserError
+
+_TYPES = {
+    **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},
+    **{"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"},
+    **{"float": "f4", "double": "f8", "float32": "f4", "float64": "f8"},
+}
+_BYTE_ORDER = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+_CORNERS = ("vertex_indices", "vertex_index")  # names of a face's list that are in use
+
+
+@dataclass(frozen=True)
+class Property:
+    """A property of an element: its type, and the type of its length if it is a list."""
+
+    name: str
+    dtype: str
+    length: str | None = None
+
+
+@dataclass(frozen=True)
+class Element:
+    """A table of the file."""
+
+    name: str
+    count: int
+    properties: tuple[Property, ...]
+
+    @property
+    def has_list(self) -> bool:
+        return any(of.length for of in self.properties)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the file says it holds; the first element begins at the byte `size`."""
+
+    byte_order: str
+    elements: tuple[Element, ...]
+    size: int
+
+
+def read_ply(path: Path) -> Columns:
+    """The properties of the vertices.
+
+    Raises:
+        UserError: the file is missing or damaged, or has no vertices that can be read.
+    """
+    content = read_bytes(path)
+    return _vertices(path, content, _header(path, content))[0]
+
+
+def read_mesh(path: Path) -> tuple[Columns, NDArray[np.int32]]:
+    """The properties of the vertices, and the triangles [T, 3] as rows of them; no triangles without faces.
+
+    Raises:
+        UserError: as `read_ply`; or a face that is no triangle, or names a vertex that is not there.
+    """
+    content = read_bytes(path)
+    header = _header(path, content)
+    vertices, end = _vertices(path, content, header)
+    index = next(row for row, element in enumerate(header.elements) if element.name == "vertex")
+    if len(header.elements) == index + 1:
+        return vertices, np.empty((0, 3), np.int32)
+    face = header.elements[index + 1]
+    if face.name != "face":
+        raise UserError(f"{path}: element {face.name!r} follows the vertices, expected 'face'")
+    triangle = _triangles(path, content, header, face, end)
+    count = header.elements[index].count
+    if len(triangle) and not 0 <= triangle.min() <= triangle.max() < count:
+        bad = next(int(row) for row in triangle.ravel() if not 0 <= row < count)
+        raise UserError(f"{path}: a face names vertex {bad}, but there are {count}")
+    return vertices, triangle.astype(np.int32)
+
+
+def _header(path: Path, content: bytes) -> Header:
+    head, end, _ = content[:LONGEST_HEADER].partition(b"end_header")
+    line_end = content.find(b"\n", len(head), len(head) + 16)
+    if not content.startswith(b"ply") or not end or line_end < 0:
+        raise UserError(f"{path}: has no PLY header, which begins with 'ply' and ends with 'end_header'")
+    byte_order, elements = None, list[tuple[str, int, list[Property]]]()
+    for line in head.decode("latin-1").splitlines()[1:]:
+        word = line.split()
+        if not word or word[0] in ("comment", "obj_info"):
+            continue
+        if word[0] == "format" and len(word) == 3 and word[1] in _BYTE_ORDER:
+            byte_order = _BYTE_ORDER[word[1]]
+        elif word[0] == "element" and len(word) == 3:
+            elements.append((word[1], header_number(path, f"element {word[1]!r}", word[2]), []))
+        elif word[0] == "property" and len(word) in (3, 5) and elements:
+            elements[-1][2].append(_property(path, word))
+        else:
+            raise UserError(f"{path}: the header's line {line[:80]!r} is not understood")
+    if byte_order is None:
+        raise UserError(f"{path}: the header has no line 'format', with {', '.join(_BYTE_ORDER)}")
+    return Header(byte_order, tuple(Element(name, n, tuple(of)) for name, n, of in elements), line_end + 1)
+
+
+def _property(path: Path, word: list[str]) -> Property:
+    *kinds, name = word[1:]
+    if len(kinds) == 3 and kinds[0] == "list" and kinds[1] in _TYPES and kinds[2] in _TYPES:
+        if "f" not in _TYPES[kinds[1]]:
+            return Property(name, _TYPES[kinds[2]], _TYPES[kinds[1]])
+    elif len(kinds) == 1 and kinds[0] in _TYPES:
+        return Property(name, _TYPES[kinds[0]])
+    raise UserError(f"{path}: the header's property {' '.join(word)[:80]!r} is of no known type")
+
+
+def _record(path: Path, header: Header, element: Element, list_length: int = 0) -> np.dtype:
+    """One row of a binary element; lists have `list_length` values and are preceded by theirs."""
+    fields: list[tuple] = []
+    for of in element.properties:
+        if of.length:
+            fields.append((f"{of.name} length", header.byte_order + of.length))
+            fields.append((of.name, header.byte_order + of.dtype, (list_length,)))
+        else:
+            fields.append((of.name, header.byte_order + of.dtype))
+    if not fields or len({name for name, *_ in fields}) != len(fields):
+        raise UserError(f"{path}: element {element.name!r} has no properties, or two of one name")
+    return np.dtype(fields)
+
+
+def _vertices(path: Path, content: bytes, header: Header) -> tuple[Columns, int]:
+    """The vertices' properties, and the byte (binary) or the line (text) after them."""
+    start = 0 if not header.byte_order else header.size
+    for element in header.elements:
+        if element.has_list:
+            break
+        record = _record(path, header, element)
+        if header.byte_order:
+            rows = table(path, content, start, element.count, record)
+            end = start + rows.nbytes
+            columns = {name: rows[name] for name in record.names or ()}
+        else:
+            lines = content[header.size :].split(b"\n", start + element.count)
+            values = numbers(path, lines[start : start + element.count], len(element.properties))
+            _check_count(path, element, len(values))
+            end = start + element.count
+            columns = {
+                of.name: typed(path, of.name, values[:, k], np.dtype(of.dtype))
+                for k, of in enumerate(element.properties)
+            }
+        if element.name == "vertex":
+            return columns, end
+        start = end
+    raise UserError(f"{path}: has no element 'vertex' whose properties are single numbers")
+
+
+def _triangles(path: Path, content: bytes, header: Header, face: Element, start: int) -> NDArray[np.int64]:
+    lists = [of for of in face.properties if of.length]
+    if len(lists) != 1 or lists[0].name not in _CORNERS or "f" in lists[0].dtype:
+        raise UserError(f"{path}: element 'face' has no list 'vertex_indices' of whole numbers, or other lists as well")
+    corners = lists[0].name
+    if header.byte_order:
+        rows = table(path, content, start, face.count, _record(path, header, face, 3))
+        length, triangle = rows[f"{corners} length"], rows[corners]
+    else:
+        column = [of.name for of in face.properties].index(corners)
+        lines = content[header.size :].split(b"\n", start + face.count)[start : start + face.count]
+        values = numbers(path, lines, len(face.properties) + 3)
+        _check_count(path, face, len(values))
+        length, triangle = values[:, column], values[:, column + 1 : column + 4]
+    if (length != 3).any():
+        raise UserError(f"{path}: a face has {int(length[length != 3][0])} corners, expected triangles alone")
+    return triangle.astype(np.int64)
+
+
+def _check_count(path: Path, element: Element, found: int) -> None:
+    if found != element.count:
+        raise UserError(f"{path}: holds {found} lines of {element.name!r}, but the header promises {element.count}")
