@@ -44,6 +44,9 @@ Split = Annotated[str | None, typer.Option(help="Prepare this split only, such a
 Regions = Annotated[
     str | None, typer.Option(help="Generators of regions and superpixels, such as `dbscan,slic`. [default: dbscan]")
 ]
+RoomRegions = Annotated[
+    str | None, typer.Option("--regions", help="Generators of regions and superpixels. [default: graph]")
+]
 AddRegions = Annotated[str | None, typer.Option(help="Add these to a finished cache and leave the rest as it is.")]
 Ground = Annotated[str, typer.Option(help="How ground is found: strips, patchworkpp, ransac, or floor in rooms.")]
 Scheduler = Annotated[str | None, typer.Option(help="Dask scheduler, such as `tcp://head:8786`.")]
@@ -148,6 +151,42 @@ def prepare_nuscenes(
     )
 
 
+@prepare_app.command("scannet")
+def prepare_scannet(
+    root: Annotated[Path, typer.Option(help="ScanNet v2 data root, the folder that holds scans.")],
+    out: Out,
+    split: Split = None,
+    frame_step: Annotated[int, typer.Option(help="Take each RGB-D frame whose number is a multiple.", min=1)] = 20,
+    regions: RoomRegions = None,
+    add_regions: AddRegions = None,
+    ground: Ground = "floor",
+    workers: Workers = 1,
+    backend: BackendName = Backend.loky,
+    scheduler: Scheduler = None,
+    shard: ShardText = "1/1",
+    dry_run: DryRun = False,
+    strict: Strict = False,
+) -> None:
+    """Prepare ScanNet rooms: points with colours and normals, labels, instances, boxes, segments, RGB-D views.
+
+    What a scene lacks is left out. Segments of the data set itself come as region/segment.
+
+    Example: `pc-ssl prepare scannet --root scannet --out cache --workers 8`
+    """
+    from data_prep.scannet import ScanNetReader
+
+    reader = ScanNetReader(root.absolute(), frame_step)
+    _prepare(
+        *(reader, out, split, regions, add_regions, ground),
+        usual_regions="graph",
+        workers=workers,
+        scheduler=_scheduler(backend, scheduler),
+        shard=shard,
+        dry_run=dry_run,
+        strict=strict,
+    )
+
+
 def _prepare(
     reader: Reader,
     out: Path,
@@ -156,6 +195,7 @@ def _prepare(
     add_regions: str | None,
     ground: str,
     *,
+    usual_regions: str = "dbscan",
     workers: int,
     scheduler: str | None,
     shard: str,
@@ -174,7 +214,7 @@ def _prepare(
             *(reader, out, _names(add_regions)), workers=workers, scheduler=scheduler, shard=share, strict=strict
         )
     else:
-        options = PrepareOptions(split, _names(regions or "dbscan"), ground)
+        options = PrepareOptions(split, _names(regions or usual_regions), ground)
         if dry_run:
             print(estimate(reader, out, options, workers=workers, scheduler=scheduler, shard=share).summary())
             return

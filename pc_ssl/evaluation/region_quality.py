@@ -12,7 +12,7 @@ from pc_ssl.data.cache import Cache, Frame
 from pc_ssl.evaluation.regions import ObjectRecall, Purity, object_recall, region_purity
 from pc_ssl.progress import track
 
-LAG_COLUMN = 4  # of points: seconds since an earlier sweep; 0 in the key sweep
+LAG_COLUMN = 4  # of points: seconds since an earlier sweep; 0 in the key sweep; if sweeps are merged
 
 
 @dataclass
@@ -102,10 +102,14 @@ def region_quality(cache: Cache) -> list[RegionQuality]:
     size = len(cache.class_names)
     empty = [ClassFit(*np.zeros((3, size), np.int64)) if labelled else None for _ in names]
     measured = {name: RegionQuality(name, classes) for name, classes in zip(names, empty, strict=True)}
+    merged = cache.manifest.options.get("sweeps", 1) > 1
     for index in track(range(len(cache)), total=len(cache), what="measuring regions"):
         frame = cache[index]
         for name, quality in measured.items():
-            (_add_points if name.startswith("region/") else _add_images)(frame, name, quality)
+            if name.startswith("region/"):
+                _add_points(frame, name, quality, merged)
+            else:
+                _add_images(frame, name, quality)
     return list(measured.values())
 
 
@@ -128,11 +132,11 @@ def _generator_of(key: str) -> str | None:
     return key if kind == "region" else key.rpartition("/")[0] if kind == "superpixel" and "/" in name else None
 
 
-def _add_points(frame: Frame, name: str, quality: RegionQuality) -> None:
+def _add_points(frame: Frame, name: str, quality: RegionQuality, merged: bool) -> None:
     if name not in frame:
         return
     points = frame["points"].numpy()
-    key = points[:, LAG_COLUMN] == 0 if points.shape[1] > LAG_COLUMN else np.ones(len(points), bool)
+    key = points[:, LAG_COLUMN] == 0 if merged else np.ones(len(points), bool)
     xyz, region, ground = points[key, :3], frame[name].numpy()[key], frame["ground"].numpy()[key]
     count = np.bincount(region[region >= 0])
     quality.sizes.append(count[count > 0])  # a region of earlier sweeps alone has no points here

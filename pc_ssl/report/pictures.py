@@ -6,7 +6,9 @@ Figures are built without pyplot, so nothing is global and no display is needed.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 PANEL_INCHES = 6.0
 DOTS_PER_INCH = 110
 REACH_M = 40.0  # half the side of the square that is drawn, around the sensor
+ROOM_M = 12.0  # half the side of a square that a cloud fits into which is drawn whole, cut open as a room
+ROOM_CUT = 0.7  # share of a room's height that is drawn: what stands in it, without the ceiling
 POINT_SIZE = 1.6
 
 
@@ -32,24 +36,49 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def regions_from_above(
-    xyz: NDArray, region: NDArray, ground: NDArray, box: NDArray | None = None, reach: float = REACH_M
-) -> Figure:
+@dataclass(frozen=True)
+class Window:
+    """What is drawn of a cloud seen from above: a square around (x, y), metres, `half` to each side, below `top`."""
+
+    x: float = 0.0
+    y: float = 0.0
+    half: float = REACH_M
+    top: float = math.inf
+
+    @classmethod
+    def of(cls, xyz: NDArray) -> Window:
+        """The surroundings of the sensor, or the whole room; xyz [N, 3] metres, LiDAR or room frame."""
+        if not len(xyz):
+            return cls()
+        low, high = xyz.min(axis=0).astype(float), xyz.max(axis=0).astype(float)
+        half = 0.5 * float((high - low)[:2].max())
+        if half > ROOM_M:
+            return cls()
+        x, y, _ = (0.5 * (low + high)).tolist()
+        return cls(x, y, half + 0.25, float(low[2] + ROOM_CUT * (high - low)[2]))
+
+    def shows(self, xyz: NDArray) -> NDArray[np.bool_]:
+        """[N] bool."""
+        return (np.abs(xyz[:, :2] - [self.x, self.y]).max(axis=1) <= self.half) & (xyz[:, 2] <= self.top)
+
+
+def regions_from_above(xyz: NDArray, region: NDArray, ground: NDArray, box: NDArray | None = None) -> Figure:
     """Regions in colours of their own, over ground and points of no region in grey.
 
     Args:
-        xyz: [N, 3] metres, LiDAR frame.
+        xyz: [N, 3] metres, LiDAR or room frame.
         region: [N], -1 means none.
         ground: [N] bool.
         box: [M, 9] x y z l w h yaw vx vy in metres and radians, drawn as outlines; None draws none.
-        reach: metres from the sensor to each side.
     """
     figure, (axes,) = _panels(1)
+    window = Window.of(xyz)
     kinds = (ground, (region < 0) & ~ground, region >= 0)
     colors = (np.tile(GROUND, (int(kinds[0].sum()), 1)), np.tile(NO_REGION, (int(kinds[1].sum()), 1)),
               region_colors(region[kinds[2]]))  # fmt: skip
     for kind, color in zip(kinds, colors, strict=True):
-        _scatter(axes, xyz[kind], color)
+        shown = window.shows(xyz[kind])
+        _scatter(axes, xyz[kind][shown], color[shown])
     handles = [
         _dot(GROUND, f"ground, {share(ground)}"),
         _dot(NO_REGION, f"in no region, {share(kinds[1])}"),
@@ -61,49 +90,48 @@ def regions_from_above(
         for corners in box_outlines(box):
             axes.plot(*corners.T, color="black", linewidth=0.8)
         handles.append(Line2D([], [], color="black", linewidth=0.8, label=f"{len(box)} annotated boxes"))
-    _frame(axes, reach, "Regions seen from above")
+    _frame(axes, window, "Regions seen from above")
     _legend(figure, handles, columns=2)
     return figure
 
 
-def classes_from_above(
-    xyz: NDArray, panels: Mapping[str, NDArray], class_names: Sequence[str], reach: float = REACH_M
-) -> Figure:
+def classes_from_above(xyz: NDArray, panels: Mapping[str, NDArray], class_names: Sequence[str]) -> Figure:
     """The class of each point, one panel per title: labels beside predictions.
 
     Args:
-        xyz: [N, 3] metres, LiDAR frame.
+        xyz: [N, 3] metres, LiDAR or room frame.
         panels: title -> [N] class index into `class_names`; index 0 is `ignore`.
         class_names: names by class index.
-        reach: metres from the sensor to each side.
     """
     figure, all_axes = _panels(len(panels))
     colors = class_colors(class_names)
-    order = np.argsort(xyz[:, 2], kind="stable")  # what is higher hides what is below
+    window = Window.of(xyz)
+    shown = np.flatnonzero(window.shows(xyz))
+    order = shown[np.argsort(xyz[shown, 2], kind="stable")]  # what is higher hides what is below
     seen: set[int] = set()
     for axes, (title, value) in zip(all_axes, panels.items(), strict=True):
         _scatter(axes, xyz[order], colors[value[order]])
-        _frame(axes, reach, title)
+        _frame(axes, window, title)
         seen |= set(np.unique(value).tolist())
     handles = [_dot(colors[k], class_names[k].replace("_", " ")) for k in sorted(seen)]
     _legend(figure, handles, columns=min(6, 3 * len(panels)))
     return figure
 
 
-def features_from_above(xyz: NDArray, panels: Mapping[str, NDArray], reach: float = REACH_M) -> Figure:
+def features_from_above(xyz: NDArray, panels: Mapping[str, NDArray]) -> Figure:
     """Features as colours (`feature_colors`), one panel per title.
 
     Args:
-        xyz: [N, 3] metres, LiDAR frame.
+        xyz: [N, 3] metres, LiDAR or room frame.
         panels: title -> [N, C] features of the points.
-        reach: metres from the sensor to each side.
     """
     figure, all_axes = _panels(len(panels))
-    near = np.abs(xyz[:, :2]).max(axis=1) <= reach
+    window = Window.of(xyz)
+    near = window.shows(xyz)
     order = np.argsort(xyz[near, 2], kind="stable")
     for axes, (title, feature) in zip(all_axes, panels.items(), strict=True):
         _scatter(axes, xyz[near][order], feature_colors(feature[near])[order])
-        _frame(axes, reach, title)
+        _frame(axes, window, title)
     return figure
 
 
@@ -132,7 +160,9 @@ def points_on_image(image: bytes, pixel: NDArray, depth: NDArray, region: NDArra
         axes.set_axis_off()
     size = float(np.clip(20_000 / max(len(pixel), 1), 3, 12))
     far = np.argsort(-depth, kind="stable")  # near points last, on top
-    dots = above.scatter(*pixel[far].T, c=depth[far], s=size, cmap="turbo_r", linewidths=0, vmin=0, vmax=50)
+    dots = above.scatter(
+        *pixel[far].T, c=depth[far], s=size, cmap="turbo_r", linewidths=0, vmin=0, vmax=min(50, depth.max(initial=1))
+    )
     figure.colorbar(dots, ax=(above, below), label="depth [m]", extend="max", shrink=0.45, anchor=(0, 1), pad=0.01)
     above.set_title(f"{title}: {len(pixel)} points by depth", fontsize=11)
     far = far[region[far] >= 0]
@@ -167,12 +197,13 @@ def _scatter(axes: Axes, xyz: NDArray, color: NDArray) -> None:
     axes.scatter(xyz[:, 0], xyz[:, 1], c=color, s=POINT_SIZE, linewidths=0)
 
 
-def _frame(axes: Axes, reach: float, title: str) -> None:
-    axes.set_xlim(-reach, reach)
-    axes.set_ylim(-reach, reach)
+def _frame(axes: Axes, window: Window, title: str) -> None:
+    axes.set_xlim(window.x - window.half, window.x + window.half)
+    axes.set_ylim(window.y - window.half, window.y + window.half)
     axes.set_aspect("equal")
-    axes.plot(0, 0, marker="+", color="black", markersize=9)
-    axes.set_xlabel("x [m], LiDAR frame")
+    if window.half >= REACH_M:
+        axes.plot(0, 0, marker="+", color="black", markersize=9)  # the sensor
+    axes.set_xlabel("x [m]")
     axes.set_ylabel("y [m]")
     axes.grid(color="0.93", linewidth=0.6)
     axes.set_axisbelow(True)

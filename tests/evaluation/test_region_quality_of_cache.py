@@ -32,7 +32,8 @@ def test_regions_of_one_class_each_reach_everything_and_frames_do_not_mix() -> N
 
 def write_cache(folder: Path, frames: list[dict[str, np.ndarray]]) -> Cache:
     entries = [write_frame(folder, "scene", f"f{i}", i, encode_frame(frame)) for i, frame in enumerate(frames)]
-    write_manifest(folder, Manifest("d", "v", {}, {"label": CLASSES, "box": ["car"]}, {"train": ["scene"]}, entries))
+    classes = {"label": CLASSES, "box": ["car"]}
+    write_manifest(folder, Manifest("d", "v", {"sweeps": 2}, classes, {"train": ["scene"]}, entries))
     return Cache(folder)
 
 

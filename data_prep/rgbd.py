@@ -1,0 +1,73 @@
+"""RGB-D views of a room: which point is seen at which pixel, judged by the depth that was measured there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from data_prep.projection import PinholeCamera
+
+TOLERANCE = 0.1  # metres between a point's depth and the measured one; twice the error of reconstruction and tracking
+
+
+@dataclass(frozen=True)
+class RgbdCamera(PinholeCamera):
+    """A colour camera beside a depth camera, which take their images from about the same place.
+
+    Args:
+        depth_intrinsic: [3, 3] float64 of the depth image.
+        depth_mm: [H, W] uint16 along the optical axis, millimetres; 0 where nothing was measured.
+    """
+
+    depth_intrinsic: NDArray[np.float64]
+    depth_mm: NDArray[np.uint16]
+
+    def pairs(self, xyz: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """Project points [N, 3] of the room frame, metres; only those as far away as the measured depth are seen.
+
+        Returns:
+            as `PinholeCamera.pairs`.
+        """
+        return _pairs(
+            xyz, self.camera_from_lidar, self.intrinsic, self.depth_intrinsic,
+            self.depth_mm, self.width, self.height, TOLERANCE,
+        )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _pairs(
+    xyz: NDArray,
+    camera_from_room: NDArray,
+    intrinsic: NDArray,
+    depth_intrinsic: NDArray,
+    depth_mm: NDArray,
+    width: int,
+    height: int,
+    tolerance: float,
+) -> tuple[NDArray, NDArray]:
+    m, c, d = camera_from_room, intrinsic, depth_intrinsic
+    rows, columns = depth_mm.shape
+    pixel = np.empty((len(xyz), 2), np.float32)
+    point = np.empty(len(xyz), np.int32)
+    count = 0
+    for i in range(len(xyz)):
+        px, py, pz = np.float64(xyz[i, 0]), np.float64(xyz[i, 1]), np.float64(xyz[i, 2])
+        z = m[2, 0] * px + m[2, 1] * py + m[2, 2] * pz + m[2, 3]
+        if z <= 0:
+            continue
+        x = (m[0, 0] * px + m[0, 1] * py + m[0, 2] * pz + m[0, 3]) / z
+        y = (m[1, 0] * px + m[1, 1] * py + m[1, 2] * pz + m[1, 3]) / z
+        u, v = c[0, 0] * x + c[0, 1] * y + c[0, 2], c[1, 1] * y + c[1, 2]
+        if not (0 <= u <= width - 1 and 0 <= v <= height - 1):
+            continue
+        column, row = d[0, 0] * x + d[0, 1] * y + d[0, 2] + 0.5, d[1, 1] * y + d[1, 2] + 0.5
+        if not (0 <= column < columns and 0 <= row < rows):
+            continue
+        measured = 0.001 * depth_mm[int(row), int(column)]
+        if measured > 0 and abs(measured - z) <= tolerance:
+            pixel[count, 0], pixel[count, 1], point[count] = u, v, i
+            count += 1
+    return pixel[:count].copy(), point[:count].copy()

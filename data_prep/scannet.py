@@ -1,0 +1,101 @@
+"""ScanNet v2: each room is a frame, in its axis-aligned frame: z up from the floor; RGB-D frames are its cameras.
+
+    reader = ScanNetReader(Path("/data/scannet"))
+    frame = reader.frames("train")[0]
+    raw = reader.source(frame).read()
+
+Points are the vertices of `_vh_clean_2.ply` in their order, so that predictions can be handed in as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from data_prep.reader import FrameName
+from data_prep.scannet_names import BOX_CLASSES, LABEL_CLASSES
+from data_prep.scannet_source import COLUMNS, ScanNetSource, ScenePaths
+from data_prep.sweeps import read_bytes
+from pc_ssl.errors import UsageError, UserError
+
+FOLDERS = ("scans", "scans_test")
+SCENE = re.compile(r"scene\d{4}_\d{2}")
+SPLIT_FILE = re.compile(r"scannetv2_([A-Za-z0-9_-]+)\.txt")
+FRAME_STEP = 20  # of 30 frames a second: what ScanNet's benchmark for images keeps
+
+
+class ScanNetReader:
+    """Reads a ScanNet v2 data root.
+
+    Args:
+        root: data root, which holds `scans/` (and `scans_test/`), and the benchmark's lists of scenes
+            `scannetv2_train.txt`, ...
+        frame_step: RGB-D frames whose number is a multiple of it become cameras.
+
+    Raises:
+        UserError: no such root, or no scene in it.
+        UsageError: frame_step is not positive.
+    """
+
+    def __init__(self, root: Path, frame_step: int = FRAME_STEP) -> None:
+        if frame_step < 1:
+            raise UsageError(f"frame-step: {frame_step} is not positive")
+        if not root.is_dir():
+            raise UserError(f"{root}: no such folder")
+        self.root, self.frame_step = root, frame_step
+        if not self._scenes:
+            raise UserError(f"{root}: holds no scans/sceneNNNN_NN, which is where ScanNet's scenes lie")
+
+    def options(self) -> dict[str, Any]:
+        return {"dataset": "scannet", "version": "v2", "frame_step": self.frame_step, "columns": list(COLUMNS)}
+
+    def classes(self) -> dict[str, list[str]]:
+        return {"label": LABEL_CLASSES, "box": BOX_CLASSES}
+
+    def splits(self) -> dict[str, list[str]]:
+        """The lists `scannetv2_NAME.txt` in the root, which come with ScanNet's code in Tasks/Benchmark."""
+        splits = {}
+        for path in sorted(self.root.iterdir()):
+            match = SPLIT_FILE.fullmatch(path.name)
+            if match:
+                scenes = read_bytes(path).decode("latin-1").split()
+                wrong = next((scene for scene in scenes if not SCENE.fullmatch(scene)), None)
+                if wrong is not None:
+                    raise UserError(f"{path}: holds {wrong[:40]!r}, expected names of scenes such as scene0000_00")
+                splits[match[1]] = scenes
+        return splits
+
+    def absent(self) -> list[str]:
+        paths = [self._paths(scene) for scene in self._scenes]
+        missing = {
+            "labels (no point labels)": sum(not of.labels.is_file() for of in paths),
+            "segments (no region/segment)": sum(not of.segments.is_file() for of in paths),
+            "aggregation (no instances and boxes)": sum(not of.aggregation.is_file() for of in paths),
+            "description (no axis alignment)": sum(not of.description.is_file() for of in paths),
+            "RGB-D frames (no images)": sum(not of.has_frames for of in paths),
+        }
+        phrases = [f"{what} of {count} of {len(paths)} scenes" for what, count in missing.items() if count]
+        return phrases if self.splits() else [*phrases, "scannetv2_train.txt and the like (no splits)"]
+
+    def frames(self, split: str | None) -> list[FrameName]:
+        scenes = list(self._scenes)
+        if split is not None:
+            wanted = set(self.splits()[split])
+            scenes = [scene for scene in scenes if scene in wanted]
+            if not scenes:
+                raise UserError(f"{self.root}: no scene of split {split!r} is there")
+        return [FrameName(scene, scene, 0) for scene in scenes]
+
+    def source(self, frame: FrameName) -> ScanNetSource:
+        return ScanNetSource(self._paths(frame.scene), self.frame_step)
+
+    def _paths(self, scene: str) -> ScenePaths:
+        return ScenePaths(self.root, self._scenes[scene])
+
+    @cached_property
+    def _scenes(self) -> dict[str, Path]:
+        """Scene -> its folder, in the order of their names."""
+        folders = [path for name in FOLDERS for path in (self.root / name).glob("scene*") if path.is_dir()]
+        return {path.name: path for path in sorted(folders, key=lambda path: path.name) if SCENE.fullmatch(path.name)}

@@ -1,0 +1,234 @@
+"""ScanNet's RGB-D frames: as its own tools export them, and in the `.sens` file that they come in.
+
+Exported: color/N.jpg, depth/N.png (16 bits, millimetres), pose/N.txt ([4, 4] world from camera), and intrinsics in
+intrinsic/intrinsic_color.txt (SensReader) or intrinsics_color.txt (scannet_frames_25k), the same for depth. Colour and
+depth share the pose, as all of ScanNet's tools take it. A pose that holds infinities stands for a frame in which
+tracking was lost; it is left out.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.images import check_image
+from data_prep.poses import pinhole, read_matrix, read_numbers, rigid
+from data_prep.sweeps import read_bytes
+from pc_ssl.errors import UserError
+
+MILLIMETRES = 1000.0
+MOST_DEPTH_PIXELS = 4_000_000
+OFF_CENTRE = 0.25  # of an image's size; a principal point farther from its middle belongs to an image of another size
+
+
+@dataclass(frozen=True)
+class RgbdFrame:
+    """One view.
+
+    Args:
+        number: of the frame in the recording.
+        color: the JPEG or PNG file.
+        size: its width and height in pixels.
+        intrinsic: [3, 3] float64 of the colour image.
+        depth_mm: [H, W] uint16, 0 where nothing was measured.
+        depth_intrinsic: [3, 3] float64 of the depth image.
+        world_from_camera: [4, 4] float64; camera: x right, y down, z forward.
+    """
+
+    number: int
+    color: bytes
+    size: tuple[int, int]
+    intrinsic: NDArray[np.float64]
+    depth_mm: NDArray[np.uint16]
+    depth_intrinsic: NDArray[np.float64]
+    world_from_camera: NDArray[np.float64]
+
+
+def read_exported(folder: Path, step: int) -> list[RgbdFrame]:
+    """The exported frames of a scene whose number is a multiple of `step`, in order.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    names = [path for path in (folder / "color").iterdir() if path.suffix.lower() in (".jpg", ".png")]
+    chosen = sorted((_number(path), path) for path in names)
+    intrinsic, depth_intrinsic = (_intrinsic(folder, kind) for kind in ("color", "depth"))
+    frames = []
+    for number, path in chosen:
+        if number % step:
+            continue
+        pose_path = folder / "pose" / f"{path.stem}.txt"
+        pose = np.array([value for row in read_numbers(pose_path) for value in row])
+        if np.isinf(pose).any():
+            continue
+        color = read_bytes(path)
+        size = check_image(path, color)
+        depth_path = folder / "depth" / f"{path.stem}.png"
+        depth = _decode_depth(depth_path, read_bytes(depth_path))
+        frame = RgbdFrame(number, color, size, intrinsic, depth, depth_intrinsic, rigid(pose_path, "the pose", pose))
+        _check_centres(folder, frame)
+        frames.append(frame)
+    return frames
+
+
+def _number(path: Path) -> int:
+    if not (path.stem.isascii() and path.stem.isdecimal() and len(path.stem) < 12):
+        raise UserError(f"{path}: the name of an exported frame is its number, such as 120.jpg")
+    return int(path.stem)
+
+
+def _intrinsic(folder: Path, kind: str) -> NDArray[np.float64]:
+    path = folder / "intrinsic" / f"intrinsic_{kind}.txt"
+    if not path.is_file():
+        path = folder / f"intrinsics_{kind}.txt"
+    return pinhole(path, "the matrix", read_matrix(path))
+
+
+def _decode_depth(path: Path, content: bytes) -> NDArray[np.uint16]:
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            if image.width * image.height > MOST_DEPTH_PIXELS or not image.mode.startswith("I"):
+                raise UserError(
+                    f"{path}: is {image.width}x{image.height} of mode {image.mode}, expected one channel of 16 bits "
+                    f"and up to {MOST_DEPTH_PIXELS} pixels"
+                )
+            return np.asarray(image).astype(np.uint16)
+    except UserError:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: cannot be decoded as a PNG image ({' '.join(str(error).split())})") from None
+
+
+def _check_centres(path: Path, frame: RgbdFrame) -> None:
+    """Intrinsics of one size with images of another are the usual mistake when images were made smaller."""
+    depth_size = frame.depth_mm.shape[::-1]
+    for kind, intrinsic, size in (
+        ("colour", frame.intrinsic, frame.size),
+        ("depth", frame.depth_intrinsic, depth_size),
+    ):
+        if (np.abs(intrinsic[:2, 2] / size - 0.5) > OFF_CENTRE).any():
+            raise UserError(
+                f"{path}: frame {frame.number}: the {kind} image has {size[0]}x{size[1]} pixels, but its intrinsics "
+                f"say that the middle is at {intrinsic[0, 2]:.1f}, {intrinsic[1, 2]:.1f}; do they belong together?"
+            )
+
+
+# The .sens format, version 4: ScanNet's SensReader/python/SensorData.py and SensReader/c++/sensorData.h.
+_VERSION = 4
+_COLOR_KINDS = {1: "PNG", 2: "JPEG"}
+_RAW_DEPTH, _ZLIB_DEPTH = 0, 1
+_HEADER = struct.Struct("<64f2i4IfQ")  # four matrices; kinds of colour, depth; sizes; depth units a metre; frames
+_FRAME = struct.Struct("<16f4Q")  # world from camera; time of colour, of depth; bytes of colour, of depth
+_LONGEST_NAME = 4096
+_MOST_IMAGE_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class _Sensor:
+    """The part of the header that frames are decoded with."""
+
+    color_format: str
+    depth_kind: int
+    depth_size: tuple[int, int]
+    depth_units: float
+    intrinsic: NDArray[np.float64]
+    depth_intrinsic: NDArray[np.float64]
+    frames: int
+
+
+def read_sens(path: Path, step: int) -> list[RgbdFrame]:
+    """The frames of a `.sens` file whose number is a multiple of `step`; the others are skipped over, not read.
+
+    Raises:
+        UserError: the file is missing, damaged, or of another version or compression.
+    """
+    try:
+        with path.open("rb") as file:
+            return list(_sens_frames(path, file, step))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _sens_frames(path: Path, file: BinaryIO, step: int) -> Iterator[RgbdFrame]:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    sensor = _read_sensor(path, file)
+    for number in range(sensor.frames):
+        *pose, _, _, color_bytes, depth_bytes = _FRAME.unpack(_take(path, file, _FRAME.size))
+        end = file.tell() + color_bytes + depth_bytes
+        if end > size or max(color_bytes, depth_bytes) > _MOST_IMAGE_BYTES:
+            raise UserError(f"{path}: frame {number} has {color_bytes} + {depth_bytes} bytes, and the file has {size}")
+        if number % step == 0 and not np.isinf(pose).any():
+            color, packed = _take(path, file, color_bytes), _take(path, file, depth_bytes)
+            what = path / f"frame {number}"
+            frame = RgbdFrame(
+                number,
+                color,
+                check_image(what, color, (sensor.color_format,)),
+                sensor.intrinsic,
+                _unpack_depth(what, packed, sensor),
+                sensor.depth_intrinsic,
+                rigid(what, "the pose", pose),
+            )
+            _check_centres(path, frame)
+            yield frame
+        file.seek(end)
+
+
+def _read_sensor(path: Path, file: BinaryIO) -> _Sensor:
+    version, length = struct.unpack("<IQ", _take(path, file, 12))
+    if version != _VERSION or length > _LONGEST_NAME:
+        raise UserError(f"{path}: version {version}, sensor's name of {length} bytes: expected a .sens file, version 4")
+    _take(path, file, length)
+    values = _HEADER.unpack(_take(path, file, _HEADER.size))
+    matrix = np.array(values[:64]).reshape(4, 4, 4)  # colour: intrinsic, extrinsic; depth: intrinsic, extrinsic
+    color_kind, depth_kind, _, _, width, height, units, frames = values[64:]
+    if color_kind not in _COLOR_KINDS or depth_kind not in (_RAW_DEPTH, _ZLIB_DEPTH):
+        raise UserError(f"{path}: colour of kind {color_kind} and depth of kind {depth_kind} cannot be decoded")
+    if width * height > MOST_DEPTH_PIXELS or not 1 <= units <= 1e6:
+        raise UserError(f"{path}: depth images of {width}x{height} pixels with {units:g} units a metre are unheard of")
+    return _Sensor(
+        _COLOR_KINDS[color_kind],
+        depth_kind,
+        (width, height),
+        units,
+        pinhole(path, "the colour intrinsic", matrix[0]),
+        pinhole(path, "the depth intrinsic", matrix[2]),
+        frames,
+    )
+
+
+def _take(path: Path, file: BinaryIO, count: int) -> bytes:
+    content = file.read(count)
+    if len(content) < count:
+        raise UserError(f"{path}: ends in the middle of a frame or of the header; it is cut off: download it again")
+    return content
+
+
+def _unpack_depth(what: Path, packed: bytes, sensor: _Sensor) -> NDArray[np.uint16]:
+    width, height = sensor.depth_size
+    wanted = 2 * width * height
+    raw = packed
+    if sensor.depth_kind == _ZLIB_DEPTH:
+        try:
+            raw = zlib.decompressobj().decompress(packed, wanted + 1)
+        except zlib.error as error:
+            raise UserError(f"{what}: the depth image cannot be unpacked ({error})") from None
+    if len(raw) != wanted:
+        raise UserError(f"{what}: the depth image has {len(raw)} bytes or more, expected {wanted}")
+    depth = np.frombuffer(raw, "<u2").reshape(height, width)
+    if sensor.depth_units == MILLIMETRES:
+        return depth
+    return np.rint(depth * (MILLIMETRES / sensor.depth_units)).clip(0, 65535).astype(np.uint16)
