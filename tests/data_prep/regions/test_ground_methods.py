@@ -80,7 +80,7 @@ def test_patchwork_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 def test_on_a_real_street_the_ways_agree(real_root: Path) -> None:
     reader = NuScenesReader(real_root, "v1.0-mini", 1)
     xyz = np.ascontiguousarray(reader.source(reader.frames(None)[0]).read().points[:, :3])
-    found = {name: ground(xyz) for name, ground in GROUNDS.items()}
+    found = {name: ground(xyz) for name, ground in GROUNDS.items() if name != "floor"}  # that is for rooms
     for ground in found.values():
         assert 0.5 < ground.mean() < 0.7
         for other in found.values():
