@@ -14,7 +14,10 @@ from data_prep.simulate.noise import hash01, smooth
 from data_prep.simulate.raycast import Shell
 
 OPEN_DISTANCE = 1.0  # metres; ambient light is taken away by what is nearer than this
-DIRECTIONS = 6  # in which nearby surfaces are looked for
+DIRECTIONS = 8  # in which nearby surfaces are looked for
+LAMP_RADIUS = 0.12  # metres; lamps and windows are no points, and their shadows have no sharp edges
+MIDDLE_GREY = 0.4  # that the median of what a camera sees is exposed to, before the shoulder
+WHITE = 4.0  # exposed light that comes out as white
 SURFACE_GAP = 0.01  # metres between a surface and the rays that start on it
 _WOOD, _CLOTH, _PLASTER, _PAVING = int(Material.WOOD), int(Material.CLOTH), int(Material.PLASTER), int(Material.PAVING)
 _CONCRETE, _LAMP, _GLASS = int(Material.CONCRETE), int(Material.LAMP), int(Material.GLASS)
@@ -68,36 +71,51 @@ class RoomLight:
             key=int(rng.integers(1 << 16)),
         )
 
-    def shade(self, surface: Surface, shell: Shell) -> NDArray[np.float32]:
-        """[N, 3] float32 in 0..1, with the gamma of a picture."""
+    def radiance(self, surface: Surface, shell: Shell, rng: np.random.Generator) -> NDArray[np.float32]:
+        """[N, 3] linear light that the surface sends out; `rng` draws the grain of soft shadows."""
         seen = np.zeros((len(self.position), len(surface.position)), np.bool_)
         start = surface.position + SURFACE_GAP * surface.normal
         for light, lit in zip(self.position, seen, strict=True):
-            step = start - light
+            origin = light + LAMP_RADIUS * _in_ball(rng, len(start))
+            step = start - origin
             far = np.linalg.norm(step, axis=1)
-            ray = np.concatenate([np.broadcast_to(light, step.shape), step / np.maximum(far, 1e-6)[:, None]], 1)
+            ray = np.concatenate([origin, step / np.maximum(far, 1e-6)[:, None]], 1)
             lit[:] = shell.cast(ray.astype(np.float32)).distance > far - 2 * SURFACE_GAP
-        return _shade(
+        return _radiance(
             surface.position, surface.normal, surface.color, surface.material, seen,
-            _openness(start, surface.normal, shell),
+            _openness(start, surface.normal, shell, rng),
             self.position, self.power, self.ambient, self.key,
         )  # fmt: skip
 
 
-def _openness(start: NDArray, normal: NDArray, shell: Shell) -> NDArray[np.float32]:
+def exposure_of(radiance: NDArray[np.float32]) -> float:
+    """The factor with which light [N, 3] is exposed."""
+    return MIDDLE_GREY / max(float(np.median(radiance.mean(axis=1))), 1e-3)
+
+
+def develop(radiance: NDArray[np.float32], exposure: float) -> NDArray[np.float32]:
+    """Light [N, 3] as a picture's values in 0..1: compressed highlights (Reinhard et al. 2002, Eq. 4), then gamma."""
+    light = radiance * np.float32(exposure)
+    return np.clip(light * (1 + light / WHITE**2) / (1 + light), 0, 1) ** np.float32(1 / 2.2)
+
+
+def _in_ball(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """[count, 3] points in the unit ball, denser in the middle."""
+    direction = rng.normal(0, 1, (count, 3))
+    return direction / np.linalg.norm(direction, axis=1, keepdims=True) * rng.random((count, 1))
+
+
+def _openness(start: NDArray, normal: NDArray, shell: Shell, rng: np.random.Generator) -> NDArray[np.float32]:
     """[N] in 0..1: how far one can look around from a surface before something is near."""
     index = np.arange(DIRECTIONS) + 0.5
-    height, turn = (
-        1 - index / DIRECTIONS,
-        index * np.pi * (1 + 5**0.5),
-    )  # points of a Fibonacci lattice on a half sphere
+    height, turn = 1 - index / DIRECTIONS, index * np.pi * (1 + 5**0.5)  # a Fibonacci lattice on a half sphere
     flat = np.sqrt(1 - height**2)
-    directions = np.stack([flat * np.cos(turn), flat * np.sin(turn), height], 1).astype(np.float32)
-    total = np.zeros(len(start), np.float32)
-    for direction in directions:
-        side = np.sign(normal @ direction)
-        towards = np.where(side == 0, 1, side)[:, None] * direction
-        distance = shell.cast(np.concatenate([start, towards], 1).astype(np.float32)).distance
+    total, offset = np.zeros(len(start), np.float32), rng.uniform(0, 2 * np.pi, len(start))
+    for up, wide, angle in zip(height, flat, turn, strict=True):
+        around = angle + offset
+        direction = np.stack([wide * np.cos(around), wide * np.sin(around), np.full(len(start), up)], 1)
+        direction *= np.where(np.einsum("ij,ij->i", normal, direction) < 0, -1, 1)[:, None]
+        distance = shell.cast(np.concatenate([start, direction], 1).astype(np.float32)).distance
         total += np.minimum(distance / np.float32(OPEN_DISTANCE), 1)
     return total / np.float32(DIRECTIONS)
 
@@ -136,7 +154,7 @@ def _texture(kind, x, y, z, nx, ny, nz, key):
 
 
 @numba.njit(cache=True)
-def _shade(position, normal, color, material, seen, openness, light, power, ambient, key):
+def _radiance(position, normal, color, material, seen, openness, light, power, ambient, key):
     out = np.empty((len(position), 3), np.float32)
     for i in range(len(position)):
         x, y, z = position[i]
@@ -156,6 +174,5 @@ def _shade(position, normal, color, material, seen, openness, light, power, ambi
             red, green, blue = red + 0.5, green + 0.5, blue + 0.45
         for channel in range(3):
             albedo = (color[i, channel] / 255.0) ** 2.2
-            value = albedo * pattern * (red if channel == 0 else (green if channel == 1 else blue)) * 1.3
-            out[i, channel] = min(max(value, 0.0), 1.0) ** (1 / 2.2)
+            out[i, channel] = albedo * pattern * (red if channel == 0 else (green if channel == 1 else blue))
     return out

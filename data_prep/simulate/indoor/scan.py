@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.simulate.indoor.light import RoomLight, Surface
+from data_prep.simulate.indoor.light import RoomLight, Surface, develop, exposure_of
 from data_prep.simulate.indoor.room import Room
 from data_prep.simulate.materials import Material
 from data_prep.simulate.mesh import Mesh, join
@@ -24,6 +24,10 @@ NEAREST, FARTHEST = 0.4, 5.0  # metres that the depth camera measures
 LEAST_TRIANGLES = 200  # smaller loose parts are cleaned away, as in ScanNet's "clean" meshes
 FARTHEST_LABEL = 0.05  # metres; a vertex farther from everything is not annotated
 POSE_NOISE = 0.002  # metres; error of the tracked camera position
+HALL = 0.4  # light behind a door that stands ajar
+MIRRORED = 0.85  # share of the light that a mirror sends back
+METERED_POSES, METERED_SIZE = 8, (48, 36)  # looks around, in pixels, that set the exposure
+INWARD = 0.6  # share of the path that looks from the edge of the room across it; the rest looks around on a walk
 
 
 @dataclass(frozen=True)
@@ -96,13 +100,35 @@ class Studio:
         counts = [piece.mesh.num_triangles for piece in room.pieces]
         self.piece_of_triangle = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
         self.shell = Shell(self.mesh.vertex, self.mesh.triangle, np.arange(self.mesh.num_triangles, dtype=np.int32))
+        is_mirror = np.array([piece.category == "mirror" for piece in room.pieces])[self.piece_of_triangle]
+        self.is_mirror = is_mirror & (self.mesh.material == Material.GLASS)
         self.light = RoomLight.draw(room, rng)
+        camera = Camera.of_size(METERED_SIZE)
+        seen = [self._seen(*self._look_at(camera, pose), pose) for pose in self.path(METERED_POSES)]
+        self.exposure = exposure_of(np.concatenate(seen))
 
     def path(self, count: int) -> list[NDArray[np.float64]]:
-        """`count` camera poses [4, 4] room_from_camera: a walk through the free floor, looking around and down."""
-        stops = self._stops(max(4, count // 24))
+        """`count` camera poses [4, 4] room_from_camera, over free floor: a round along the walls that looks across the
+        room, then a walk that looks around."""
+        across = round(INWARD * count)
+        turns = self.rng.uniform(0, 2 * np.pi) + np.linspace(0, 4 * np.pi, across, endpoint=False)
+        return [self._across(yaw) for yaw in turns] + self._around(count - across)
+
+    def _across(self, yaw: float) -> NDArray[np.float64]:
+        """A pose that looks towards yaw from the other side of the room."""
+        length, width, height = self.room.size
+        free, forward = self._free_floor(), np.array([np.cos(yaw), np.sin(yaw)])
+        back = 0.5 * np.array([length, width]) * (1 - self.rng.uniform(0.4, 0.75) * forward)
+        place = free[np.linalg.norm(free - back, axis=1).argmin()]
+        position = np.array([*place, self.rng.uniform(1.3, min(1.8, height - 0.4))])
+        pitch = np.deg2rad(self.rng.uniform(-35, -8))
+        return _look(position, yaw + self.rng.normal(0, 0.2), pitch, self.rng.normal(0, np.deg2rad(2.0)))
+
+    def _around(self, count: int) -> list[NDArray[np.float64]]:
+        """Poses on a walk through the room, looking around and down."""
+        stops = self._stops(max(4, count // 12))
         where = np.linspace(0, len(stops) - 1, count)
-        turn = self.rng.uniform(0, 2 * np.pi) + np.linspace(0, 2 * np.pi * max(1.5, count / 28), count)
+        turn = self.rng.uniform(0, 2 * np.pi) + np.linspace(0, 2 * np.pi * max(1.5, count / 14), count)
         phase = self.rng.uniform(0, 2 * np.pi)
         poses = []
         for at, yaw in zip(where, turn, strict=True):
@@ -115,13 +141,7 @@ class Studio:
     def picture(self, camera: Camera, room_from_camera: NDArray) -> Picture:
         """Render colour and depth."""
         ray, depth, triangle, normal = self._look_at(camera, room_from_camera)
-        color = np.zeros((len(ray), 3), np.float32)
-        hit = triangle >= 0
-        along = np.linalg.norm(ray[hit, 3:], axis=1)
-        reach = self._distance(ray[hit], depth[hit], room_from_camera) / along
-        position = ray[hit, :3] + reach[:, None] * ray[hit, 3:]
-        color[hit] = self.light.shade(self._surface(position, normal[hit], triangle[hit]), self.shell)
-        color[~hit] = 0.9  # the open window
+        color = develop(self._seen(ray, depth, triangle, normal, room_from_camera), self.exposure)
         color += self.rng.normal(0, 0.012, color.shape)
         width, height = camera.size
         return Picture(
@@ -162,8 +182,26 @@ class Studio:
             hits.normal,
         )
 
-    def _distance(self, ray: NDArray, depth: NDArray, room_from_camera: NDArray) -> NDArray:
-        return depth / (ray[:, 3:] @ room_from_camera[:3, 2]).astype(np.float32)
+    def _seen(
+        self, ray: NDArray, depth: NDArray, triangle: NDArray, normal: NDArray, room_from_camera: NDArray
+    ) -> NDArray[np.float32]:
+        """[N, 3] light that comes along each ray; mirrors show what is in front of them."""
+        light = np.full((len(ray), 3), HALL, np.float32)
+        hit = np.flatnonzero(triangle >= 0)
+        reach = depth[hit] / (ray[hit, 3:] @ room_from_camera[:3, 2]).astype(np.float32)
+        position = ray[hit, :3] + reach[:, None] * ray[hit, 3:]
+        light[hit] = self.light.radiance(self._surface(position, normal[hit], triangle[hit]), self.shell, self.rng)
+        glass = np.flatnonzero(self.is_mirror[triangle[hit]])
+        if len(glass):
+            towards, upright = ray[hit[glass], 3:], normal[hit[glass]]
+            back = towards - 2 * np.einsum("ij,ij->i", towards, upright)[:, None] * upright
+            start = position[glass] + 1e-3 * upright
+            hits = self.shell.cast(np.concatenate([start, back], 1).astype(np.float32))
+            lit = np.flatnonzero(hits.triangle >= 0)
+            there = start[lit] + hits.distance[lit, None] * back[lit]
+            surface = self._surface(there, hits.normal[lit], hits.triangle[lit])
+            light[hit[glass[lit]]] = MIRRORED * self.light.radiance(surface, self.shell, self.rng)
+        return light
 
     def _measured(
         self, ray: NDArray, depth: NDArray, triangle: NDArray, normal: NDArray, size: tuple[int, int]
@@ -217,7 +255,8 @@ class Studio:
         source = nearest["primitive_ids"].numpy().astype(np.int64)
         position, true_normal = nearest["points"].numpy(), nearest["primitive_normals"].numpy()
         true_normal[np.einsum("ij,ij->i", true_normal, normal) < 0] *= -1
-        color = self.light.shade(self._surface(position, true_normal, source), self.shell)
+        light = self.light.radiance(self._surface(position, true_normal, source), self.shell, self.rng)
+        color = develop(light, self.exposure)
         color += self.rng.normal(0, 0.015, color.shape)
         near = np.linalg.norm(position - vertex, axis=1) < FARTHEST_LABEL
         piece = np.where(near, self.piece_of_triangle[source], -1).astype(np.int32)
@@ -225,15 +264,7 @@ class Studio:
 
     def _stops(self, count: int) -> NDArray[np.float64]:
         """[K, 3] places to hold the camera: free of tall things, spread over the floor, in walking order."""
-        length, width, height = self.room.size
-        x, y = np.meshgrid(np.arange(0.3, length - 0.2, 0.15), np.arange(0.3, width - 0.2, 0.15), indexing="ij")
-        cell = np.stack([x.ravel(), y.ravel()], 1)
-        free = np.ones(len(cell), bool)
-        for piece in self.room.pieces:
-            low, high = piece.mesh.bounds()
-            if high[2] > 1.1 and low[2] < 1.9 and piece.category not in ("wall", "ceiling", "floor"):
-                free &= ~((cell > low[:2] - 0.25) & (cell < high[:2] + 0.25)).all(1)
-        cell = cell[free] if free.any() else np.array([[0.5 * length, 0.5 * width]])
+        height, cell = self.room.size[2], self._free_floor()
         chosen = [int(self.rng.integers(len(cell)))]
         gap = np.full(len(cell), np.inf)
         for _ in range(min(count, len(cell)) - 1):  # each next stop is the cell farthest from all before it
@@ -244,6 +275,18 @@ class Studio:
         return (
             np.column_stack([order, level]) if len(order) > 1 else np.repeat(np.column_stack([order, level]), 2, axis=0)
         )
+
+    def _free_floor(self) -> NDArray[np.float64]:
+        """[K, 2] places on a lattice where nothing tall stands; the middle of the room if there are none."""
+        length, width, _ = self.room.size
+        x, y = np.meshgrid(np.arange(0.3, length - 0.2, 0.15), np.arange(0.3, width - 0.2, 0.15), indexing="ij")
+        cell = np.stack([x.ravel(), y.ravel()], 1)
+        free = np.ones(len(cell), bool)
+        for piece in self.room.pieces:
+            low, high = piece.mesh.bounds()
+            if high[2] > 1.1 and low[2] < 1.9 and piece.category not in ("wall", "ceiling", "floor"):
+                free &= ~((cell > low[:2] - 0.25) & (cell < high[:2] + 0.25)).all(1)
+        return cell[free] if free.any() else np.array([[0.5 * length, 0.5 * width]])
 
 
 def _walk(stop: NDArray) -> NDArray:

@@ -114,6 +114,7 @@ def door(rng: np.random.Generator, opening: Opening) -> Piece:
         slab(-REVEAL, 0.02, y0 - 0.07, y0, 0, top + 0.07, Material.WOOD, frame),
         slab(-REVEAL, 0.02, y1, y1 + 0.07, 0, top + 0.07, Material.WOOD, frame),
         slab(-REVEAL, 0.02, y0, y1, top, top + 0.07, Material.WOOD, frame),
+        slab(-REVEAL - 0.05, 0.0, y0, y1, -0.02, 0.005, Material.WOOD, frame),
     ]
     return Piece("door", join([leaf, *casing]))
 
