@@ -115,6 +115,26 @@ def simulate_nuscenes(
     print((estimate if dry_run else simulate_nuscenes)(out, options, workers=workers).summary())
 
 
+@simulate_app.command("scannet")
+def simulate_scannet(
+    out: Annotated[Path, typer.Option(help="Data root to write.")],
+    rooms: Annotated[int, typer.Option(help="Number of rooms.", min=1)] = 10,
+    frames: Annotated[int, typer.Option(help="RGB-D frames of each room.", min=0)] = 20,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    image_size: Annotated[str, typer.Option(help="Width x height in pixels, such as 640x480.")] = "320x240",
+    workers: Workers = 1,
+    dry_run: DryRun = False,
+) -> None:
+    """Simulate furnished rooms and their RGB-D scans, as a ScanNet v2 data root.
+
+    Example: `pc-ssl simulate scannet --out rooms --rooms 20 --workers 2`
+    """
+    from data_prep.simulate.scannet import SimulateOptions, estimate, simulate_scannet
+
+    options = SimulateOptions(rooms, seed, frames, _size(image_size))
+    print((estimate if dry_run else simulate_scannet)(out, options, workers=workers).summary())
+
+
 @prepare_app.command("nuscenes")
 def prepare_nuscenes(
     root: Annotated[Path, typer.Option(help="nuScenes data root, the folder that holds VERSION and samples.")],

@@ -18,15 +18,15 @@ from typing import Any
 from data_prep.simulate.map_mask import write_map_mask
 from data_prep.simulate.maps import LAYERS
 from data_prep.simulate.rig import CAMERAS, COLUMNS, KEYFRAME_PERIOD, NATIVE_SIZE
+from data_prep.simulate.root_state import is_complete, size_text, write_state
 from data_prep.simulate.scene import ScenePlan, simulate_scene
 from data_prep.simulate.street.layout import SIDE_REACH, VIEW_MARGIN
 from data_prep.simulate.tables import SCENE_TABLES, SHARED, shared_tables
-from pc_ssl.errors import UsageError, UserError
+from pc_ssl.errors import UsageError
 from pc_ssl.files import read_json, remove_partial_files, write_json
 from pc_ssl.progress import duration, track
 
 VERSION = "v1.0-mini"  # the devkit's and most converters' name for a small root
-STATE = "simulation.json"
 FINISHED_SCENES = ".scenes"  # folder of the rows of each finished scene, removed at the end
 LOCATIONS = {  # nuScenes' map names with the width and height of their canvas in metres, and the side they drive on
     "boston-seaport": ((2979.5, 2118.1), 1),
@@ -116,7 +116,7 @@ class Estimate:
     def summary(self) -> str:
         return (
             f"{self.out}: would simulate {self.scenes_left} of {self.scenes} scenes; about {self.files} files, "
-            f"{_size(self.bytes)} in all, {duration(self.seconds)} with {self.workers} worker(s); nothing was written"
+            f"{size_text(self.bytes)} in all, {duration(self.seconds)} with {self.workers} worker(s); nothing was written"
         )
 
 
@@ -179,13 +179,13 @@ def simulate_nuscenes(out: Path, options: SimulateOptions, *, workers: int = 1) 
     start = time.monotonic()
     todo: list[int] = []
     if not _is_complete(out, options):
-        write_json(out / STATE, {"options": asdict(options), "complete": False})
+        write_state(out, asdict(options), complete=False)
         remove_partial_files(out)
         todo = _missing(out, options)
         for _ in track(_simulate(out, options, todo, workers), total=len(todo), what="simulate", unit="scene"):
             pass
         _write_tables(out, options)
-        write_json(out / STATE, {"options": asdict(options), "complete": True})
+        write_state(out, asdict(options), complete=True)
     _remove_rows(out, options)
     return Report(out, options, len(todo), time.monotonic() - start)
 
@@ -213,29 +213,7 @@ def plan_scene(options: SimulateOptions, index: int) -> ScenePlan:
 
 
 def _is_complete(out: Path, options: SimulateOptions) -> bool:
-    """Whether `out` already holds this very simulation; refuses what it must not touch."""
-    state_file = out / STATE
-    if not state_file.exists():
-        if out.exists() and (not out.is_dir() or any(_contents(out))):
-            raise UserError(f"{out}: holds something else and no {STATE}; expected a new or an empty folder")
-        return False
-    state = read_json(state_file)
-    found = state.get("options") if isinstance(state, dict) else None
-    if not isinstance(found, dict):
-        raise UserError(f"{state_file}: field options is missing; expected what `pc-ssl simulate nuscenes` wrote")
-    for name, value in asdict(options).items():
-        wanted = list(value) if isinstance(value, tuple) else value
-        if found.get(name) != wanted:
-            raise UserError(
-                f"{state_file}: the root was simulated with {name} = {found.get(name)}, but {wanted} was asked for; "
-                "choose another folder"
-            )
-    return bool(state.get("complete"))
-
-
-def _contents(folder: Path) -> Iterator[Path]:
-    """What is in a folder besides the unfinished files of a run that was killed at its very start."""
-    return (path for path in folder.iterdir() if not path.name.startswith(STATE))
+    return is_complete(out, asdict(options), "nuscenes")
 
 
 def _rows_file(out: Path, name: str) -> Path:
@@ -308,8 +286,3 @@ def _merge(into: dict[str, Any], layers: dict[str, Any]) -> None:
             into[name].update(records)
         else:
             into[name] += records
-
-
-def _size(count: float) -> str:
-    """`2_500_000` -> `2.5 MB`."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

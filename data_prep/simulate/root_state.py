@@ -1,0 +1,56 @@
+"""What a simulated root says about itself: the options that it was made with, and whether it is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pc_ssl.errors import UserError
+from pc_ssl.files import read_json, write_json
+
+STATE = "simulation.json"
+
+
+def is_complete(out: Path, options: Mapping[str, Any], command: str) -> bool:
+    """Whether `out` already holds this very simulation.
+
+    Raises:
+        UserError: it holds something else, or was simulated with other options: what must not be touched.
+    """
+    state_file = out / STATE
+    if not state_file.exists():
+        if out.exists() and (not out.is_dir() or any(_contents(out))):
+            raise UserError(f"{out}: holds something else and no {STATE}; expected a new or an empty folder")
+        return False
+    state = read_json(state_file)
+    found = state.get("options") if isinstance(state, dict) else None
+    if not isinstance(found, dict):
+        raise UserError(f"{state_file}: field options is missing; expected what `pc-ssl simulate {command}` wrote")
+    for name, value in options.items():
+        wanted = list(value) if isinstance(value, tuple) else value
+        if found.get(name) != wanted:
+            raise UserError(
+                f"{state_file}: the root was simulated with {name} = {found.get(name)}, but {wanted} was asked for; "
+                "choose another folder"
+            )
+    return bool(state.get("complete"))
+
+
+def write_state(out: Path, options: Mapping[str, Any], complete: bool) -> None:
+    """Note the options, at the beginning and at the end of the work.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    write_json(out / STATE, {"options": dict(options), "complete": complete})
+
+
+def size_text(count: float) -> str:
+    """`2_500_000` -> `2.5 MB`."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _contents(folder: Path) -> Iterator[Path]:
+    """What is in a folder besides the unfinished files of a run that was killed at its very start."""
+    return (path for path in folder.iterdir() if not path.name.startswith(STATE))

@@ -1,0 +1,190 @@
+"""Simulated ScanNet: rooms in ScanNet's own files and folders, written scene by scene.
+
+    simulate_scannet(Path("rooms"), SimulateOptions(rooms=20, seed=0), workers=2)
+
+Each room is furnished, scanned with a hand-held RGB-D camera, and reconstructed from what that camera measured, so that
+its mesh has the holes, the noise and the blurred edges of a scan. A run that was killed goes on at the first scene that
+is not finished.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.scannet_source import ScenePaths
+from data_prep.simulate.root_state import is_complete, size_text, write_state
+from pc_ssl.errors import UsageError
+from pc_ssl.files import remove_partial_files, write_bytes
+from pc_ssl.geometry import rotation_about_z, transform_from
+from pc_ssl.progress import duration, track
+
+VAL_SHARE = 0.2  # of the rooms, the last ones, at least one of two
+FRAME_STEP = 20  # between the numbers of exported frames, as in ScanNet's own selection of images
+LEAST_POSES = 60  # of the walk that the mesh is made from; with fewer much of a room is never seen
+# seconds of one core of a busy machine and bytes, measured at 320x240 pixels (benchmarks/simulate.py)
+SECONDS_PER_ROOM, SECONDS_PER_FRAME = 6.0, 0.25
+BYTES_PER_ROOM, BYTES_PER_FRAME = 14_000_000, 75_000
+
+
+@dataclass(frozen=True)
+class SimulateOptions:
+    """What determines the bytes of a simulated root.
+
+    Args:
+        rooms: number of scenes.
+        seed: of everything.
+        frames: exported RGB-D frames of each room.
+        image_size: width and height of colour and depth, pixels.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+
+    rooms: int
+    seed: int = 0
+    frames: int = 20
+    image_size: tuple[int, int] = (320, 240)
+
+    def __post_init__(self) -> None:
+        for name, value, low, high in (
+            ("rooms", self.rooms, 1, 9999),
+            ("seed", self.seed, 0, 2**63 - 1),
+            ("frames", self.frames, 0, 500),
+            ("image-size (width)", self.image_size[0], 16, 1920),
+            ("image-size (height)", self.image_size[1], 16, 1440),
+        ):
+            if not low <= value <= high:
+                raise UsageError(f"--{name}: {value} is out of range, expected {low} to {high}")
+
+    @property
+    def splits(self) -> dict[str, list[str]]:
+        """Scene names of `train` and `val`."""
+        names = [scene_name(index) for index in range(self.rooms)]
+        first = self.rooms - (max(round(VAL_SHARE * self.rooms), 1) if self.rooms > 1 else 0)
+        return {"train": names[:first], "val": names[first:]}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a simulation would write, and how long that takes; `rooms_left` are not there yet."""
+
+    out: Path
+    rooms: int
+    rooms_left: int
+    bytes: int
+    seconds: float
+    workers: int
+
+    def summary(self) -> str:
+        return (
+            f"{self.out}: would simulate {self.rooms_left} of {self.rooms} rooms; {size_text(self.bytes)} in all, "
+            f"{duration(self.seconds)} with {self.workers} worker(s); nothing was written"
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a simulation did; `simulated` counts the rooms of this run, the others were there already."""
+
+    out: Path
+    options: SimulateOptions
+    simulated: int
+    seconds: float
+
+    def summary(self) -> str:
+        splits = ", ".join(f"{name}: {len(scenes)}" for name, scenes in self.options.splits.items())
+        done = f"{self.simulated} in {duration(self.seconds)}" if self.simulated else "nothing was left to do"
+        return f"{self.out}: {self.options.rooms} rooms, splits {splits}; {done}"
+
+
+def scene_name(index: int) -> str:
+    return f"scene{index:04d}_00"
+
+
+def estimate(out: Path, options: SimulateOptions, *, workers: int = 1) -> Estimate:
+    """Foresee a simulation; writes nothing.
+
+    Raises:
+        UserError: `out` holds something else, or was simulated with other options.
+    """
+    left = 0 if is_complete(out, asdict(options), "scannet") else len(_missing(out, options))
+    more_pixels = options.image_size[0] * options.image_size[1] / (320 * 240)
+    seconds = SECONDS_PER_ROOM + options.frames * SECONDS_PER_FRAME * more_pixels
+    size = BYTES_PER_ROOM + options.frames * BYTES_PER_FRAME * more_pixels
+    share = left / min(workers, max(left, 1))
+    return Estimate(out, options.rooms, left, int(options.rooms * size), share * seconds, workers)
+
+
+def simulate_scannet(out: Path, options: SimulateOptions, *, workers: int = 1) -> Report:
+    """Write a simulated ScanNet data root to `out`, or what is still missing of it.
+
+    The same options give the same bytes, whatever the number of `workers` (processes) and however often the work was
+    interrupted. A root that is complete with the same options is left alone.
+
+    Raises:
+        UserError: `out` holds something else, was simulated with other options, or the disk is full.
+    """
+    from data_prep.simulate.indoor.files import label_table
+
+    start = time.monotonic()
+    todo: list[int] = []
+    if not is_complete(out, asdict(options), "scannet"):
+        write_state(out, asdict(options), complete=False)
+        remove_partial_files(out)
+        todo = _missing(out, options)
+        for _ in track(_simulate(out, options, todo, workers), total=len(todo), what="simulate", unit="room"):
+            pass
+        for name, scenes in options.splits.items():
+            write_bytes(out / f"scannetv2_{name}.txt", "".join(f"{scene}\n" for scene in scenes).encode())
+        write_bytes(out / "scannetv2-labels.combined.tsv", label_table())
+        write_state(out, asdict(options), complete=True)
+    return Report(out, options, len(todo), time.monotonic() - start)
+
+
+def _paths(out: Path, index: int) -> ScenePaths:
+    return ScenePaths(out, out / "scans" / scene_name(index))
+
+
+def _missing(out: Path, options: SimulateOptions) -> list[int]:
+    """Indices of the scenes without the file that is written last."""
+    return [index for index in range(options.rooms) if not _paths(out, index).description.exists()]
+
+
+def _simulate(out: Path, options: SimulateOptions, indices: list[int], workers: int) -> Iterator[None]:
+    """Simulate rooms one by one, or in `workers` processes."""
+    if workers <= 1 or len(indices) <= 1:
+        for index in indices:
+            yield simulate_room(_paths(out, index), options, index)
+        return
+    from joblib import Parallel, delayed
+
+    pool = Parallel(n_jobs=min(workers, len(indices)), return_as="generator")
+    yield from pool(delayed(simulate_room)(_paths(out, index), options, index) for index in indices)
+
+
+def simulate_room(paths: ScenePaths, options: SimulateOptions, index: int) -> None:
+    """Furnish, scan and write one room; its bytes depend on the options and the index alone."""
+    from threadpoolctl import threadpool_limits
+
+    from data_prep.simulate.indoor.files import write_description, write_frame, write_intrinsics, write_mesh
+    from data_prep.simulate.indoor.room import build_room
+    from data_prep.simulate.indoor.scan import Camera, Studio
+
+    rng = np.random.default_rng((options.seed, index))
+    with threadpool_limits(1):  # the work is spread over rooms; threads inside one would only get in each other's way
+        room = build_room(index, rng)
+        # scanners start anywhere, facing anywhere: the room's axes are not the recording's
+        world_from_room = transform_from(rotation_about_z(rng.uniform(0, 2 * np.pi)), [*rng.uniform(-3, 3, 2), 0.0])
+        studio, camera = Studio(room, rng), Camera.of_size(options.image_size)
+        poses = studio.path(max(LEAST_POSES, options.frames))
+        write_mesh(paths, room, studio.fuse(poses), world_from_room)
+        for count, at in enumerate(np.linspace(0, len(poses) - 1, options.frames).round().astype(int)):
+            write_frame(paths.folder, count * FRAME_STEP, studio.picture(camera, poses[at]), world_from_room)
+        if options.frames:
+            write_intrinsics(paths.folder, camera)
+        write_description(paths, room, camera, options.frames, world_from_room)
