@@ -116,7 +116,8 @@ class Estimate:
     def summary(self) -> str:
         return (
             f"{self.out}: would simulate {self.scenes_left} of {self.scenes} scenes; about {self.files} files, "
-            f"{size_text(self.bytes)} in all, {duration(self.seconds)} with {self.workers} worker(s); nothing was written"
+            f"{size_text(self.bytes)} in all, {duration(self.seconds)} with {self.workers} worker(s); "
+            "nothing was written"
         )
 
 

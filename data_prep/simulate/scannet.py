@@ -159,7 +159,8 @@ def _simulate(out: Path, options: SimulateOptions, indices: list[int], workers: 
     """Simulate rooms one by one, or in `workers` processes."""
     if workers <= 1 or len(indices) <= 1:
         for index in indices:
-            yield simulate_room(_paths(out, index), options, index)
+            simulate_room(_paths(out, index), options, index)
+            yield
         return
     from joblib import Parallel, delayed
 
