@@ -207,6 +207,76 @@ def prepare_scannet(
     )
 
 
+@prepare_app.command("folder")
+def prepare_folder(
+    root: Annotated[Path, typer.Option(help="Folder with SCENE/points/*.bin, .npy, .npz, .ply, .pcd or .las.")],
+    out: Out,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="What the columns are; - skips one: `x,y,z,intensity,-`. [default: x,y,z,intensity]"),
+    ] = None,
+    intensity_max: Annotated[float, typer.Option(help="Largest intensity that the sensor gives.")] = 1.0,
+    split: Split = None,
+    regions: Regions = None,
+    add_regions: AddRegions = None,
+    ground: Ground = "strips",
+    workers: Workers = 1,
+    backend: BackendName = Backend.loky,
+    scheduler: Scheduler = None,
+    shard: ShardText = "1/1",
+    dry_run: DryRun = False,
+    strict: Strict = False,
+) -> None:
+    """Prepare files of points, one a frame, with optional poses, images and calibration beside them.
+
+    Beside SCENE/points: poses.txt (12 numbers a line), calibration.json and images/CAMERA/NAME.jpg.
+
+    Example: `pc-ssl prepare folder --root drive --out cache --columns x,y,z,intensity,- --intensity-max 255`
+    """
+    from data_prep.folder import FolderReader
+
+    reader = FolderReader(root.absolute(), None if columns is None else _names(columns), intensity_max)
+    _prepare(
+        *(reader, out, split, regions, add_regions, ground),
+        workers=workers,
+        scheduler=_scheduler(backend, scheduler),
+        shard=shard,
+        dry_run=dry_run,
+        strict=strict,
+    )
+
+
+@prepare_app.command("kitti")
+def prepare_kitti(
+    root: Annotated[Path, typer.Option(help="Root of KITTI's 3D object benchmark, the folder that holds training.")],
+    out: Out,
+    split: Split = None,
+    regions: Regions = None,
+    add_regions: AddRegions = None,
+    ground: Ground = "strips",
+    workers: Workers = 1,
+    backend: BackendName = Backend.loky,
+    scheduler: Scheduler = None,
+    shard: ShardText = "1/1",
+    dry_run: DryRun = False,
+    strict: Strict = False,
+) -> None:
+    """Prepare KITTI's 3D object benchmark: points, the left colour image, boxes.
+
+    Example: `pc-ssl prepare kitti --root kitti --out cache --split train --workers 8`
+    """
+    from data_prep.kitti import KittiReader
+
+    _prepare(
+        *(KittiReader(root.absolute()), out, split, regions, add_regions, ground),
+        workers=workers,
+        scheduler=_scheduler(backend, scheduler),
+        shard=shard,
+        dry_run=dry_run,
+        strict=strict,
+    )
+
+
 def _prepare(
     reader: Reader,
     out: Path,

@@ -1,0 +1,199 @@
+"""A folder of point files, of any sensor, without further tables.
+
+    ROOT/SCENE/points/000000.bin         or .npy .npz .ply .pcd .las; or directly in ROOT/SCENE, or ROOT is one scene
+    ROOT/SCENE/poses.txt                 optional: global_from_lidar, 12 or 16 numbers a line, one line a file
+    ROOT/SCENE/calibration.json          optional: {"FRONT": {"intrinsic": [3, 3], "camera_from_lidar": [4, 4]}, ...}
+    ROOT/SCENE/images/FRONT/000000.jpg   optional: an image of the same name as the points; .jpg or .png
+    ROOT/splits.json                     optional: {"train": ["SCENE", ...], ...}; without it all are "train"
+
+Files are taken in the order of their names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_prep.folder_source import XYZ, CameraFile, FolderSource
+from data_prep.point_files import ENDINGS, UNNAMED
+from data_prep.poses import pinhole, read_numbers, rigid
+from data_prep.reader import FrameName
+from pc_ssl.data.cache import IGNORE
+from pc_ssl.errors import UsageError, UserError
+from pc_ssl.files import read_json
+
+USUAL_COLUMNS = (*XYZ, "intensity")
+SKIPPED = "-"  # a column that is not kept
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]+")  # it becomes part of tensors' names
+POSES, CALIBRATION, SPLITS = "poses.txt", "calibration.json", "splits.json"
+
+
+class FolderReader:
+    """Reads a folder of point files.
+
+    Args:
+        root: the folder.
+        columns: names of the columns, x, y and z among them. Of .bin, .npy and .npz files these are all columns in
+            their order, "-" for one that is not kept; of the others those that are read. None: x, y, z, intensity; but
+            a .bin file does not say how many columns it has, so that they must be named.
+        intensity_max: the largest intensity that the sensor gives.
+
+    Raises:
+        UserError: no such folder, or no point files in it.
+        UsageError: columns lacks x, y or z, names one twice, or is None with .bin files; or intensity_max is not positive.
+    """
+
+    def __init__(self, root: Path, columns: Sequence[str] | None = None, intensity_max: float = 1.0) -> None:
+        if not root.is_dir():
+            raise UserError(f"{root}: no such folder")
+        self.root, self.columns = root, tuple(columns) if columns is not None else USUAL_COLUMNS
+        kept = [name for name in self.columns if name != SKIPPED]
+        if not set(XYZ) <= set(kept) or len(set(kept)) != len(kept):
+            raise UsageError(f"columns: {', '.join(self.columns)} are not x, y, z and others, each once")
+        if not 0 < intensity_max < float("inf"):
+            raise UsageError(f"intensity-max: {intensity_max} is not positive")
+        self.intensity_max = intensity_max
+        if not self._scenes:
+            raise UserError(f"{root}: holds no files of points ({' '.join(ENDINGS)}), nor do the folders in it")
+        raw = next((file for files in self._scenes.values() for file in files if file.suffix.lower() == ".bin"), None)
+        if columns is None and raw is not None:
+            raise UsageError(f"columns: {raw} does not say what its columns are; name all: --columns x,y,z,intensity,-")
+
+    def options(self) -> dict[str, Any]:
+        kept = [*XYZ, *(name for name in self.columns if name not in (*XYZ, SKIPPED))]
+        read = {"read": list(self.columns), "intensity_max": self.intensity_max}
+        return {"dataset": "folder", "version": "1", "columns": kept, **read}
+
+    def classes(self) -> dict[str, list[str]]:
+        return {"label": [IGNORE], "box": []}
+
+    def splits(self) -> dict[str, list[str]]:
+        path = self.root / SPLITS
+        if not path.is_file():
+            return {"train": list(self._scenes)}
+        splits = read_json(path)
+        if not isinstance(splits, dict):
+            raise UserError(f"{path}: expected an object of split names, each with a list of scene names")
+        for name, scenes in splits.items():
+            if not isinstance(scenes, list) or not all(isinstance(scene, str) for scene in scenes):
+                raise UserError(f"{path}: split {name!r} is not a list of scene names")
+        return splits
+
+    def absent(self) -> list[str]:
+        wanted = {f"{POSES} (each frame's pose is the identity)": POSES, f"{CALIBRATION} (no images)": CALIBRATION}
+        counts = {
+            what: sum(not (self._home(scene) / file).is_file() for scene in self._scenes)
+            for what, file in wanted.items()
+        }
+        return [f"{what} of {count} of {len(self._scenes)} scenes" for what, count in counts.items() if count]
+
+    def frames(self, split: str | None) -> list[FrameName]:
+        scenes = list(self._scenes)
+        if split is not None:
+            wanted = set(self.splits()[split])
+            scenes = [scene for scene in scenes if scene in wanted]
+            if not scenes:
+                raise UserError(f"{self.root}: no scene of split {split!r} is there")
+        return [FrameName(f"{scene}-{file.stem}", scene, 0) for scene in scenes for file in self._scenes[scene]]
+
+    def source(self, frame: FrameName) -> FolderSource:
+        row = self._rows[frame.token]
+        file, home = self._scenes[frame.scene][row], self._home(frame.scene)
+        poses = self._poses[frame.scene]
+        return FolderSource(
+            file=file,
+            columns=self.columns if file.suffix.lower() in UNNAMED else tuple(c for c in self.columns if c != SKIPPED),
+            intensity_max=self.intensity_max,
+            global_from_lidar=np.eye(4) if poses is None else rigid(home / POSES, f"pose {row}", poses[row]),
+            cameras=tuple(self._cameras(home, file.stem, self._calibrations[frame.scene])),
+        )
+
+    @cached_property
+    def _scenes(self) -> dict[str, list[Path]]:
+        """Scene -> its files of points, both in the order of their names."""
+        own = _point_files(self.root)
+        if own:
+            return {self.root.resolve().name: own}
+        folders = sorted(path for path in self.root.iterdir() if path.is_dir())
+        scenes = {folder.name: _point_files(folder) for folder in folders}
+        return {name: files for name, files in scenes.items() if files}
+
+    def _home(self, scene: str) -> Path:
+        """The folder of a scene, which holds what goes with its points."""
+        folder = self._scenes[scene][0].parent
+        return folder.parent if folder.name == "points" else folder
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        """Token -> row of its file in the scene."""
+        return {f"{scene}-{file.stem}": row for scene, files in self._scenes.items() for row, file in enumerate(files)}
+
+    @cached_property
+    def _poses(self) -> dict[str, list[list[float]] | None]:
+        found: dict[str, list[list[float]] | None] = {}
+        for scene, files in self._scenes.items():
+            path = self._home(scene) / POSES
+            found[scene] = poses = read_numbers(path) if path.is_file() else None
+            if poses is not None and len(poses) != len(files):
+                raise UserError(f"{path}: holds {len(poses)} poses, but the scene has {len(files)} files of points")
+        return found
+
+    @cached_property
+    def _calibrations(self) -> dict[str, dict[str, Any]]:
+        return {scene: read_calibration(self._home(scene) / CALIBRATION) for scene in self._scenes}
+
+    def _cameras(self, home: Path, stem: str, calibration: Mapping[str, tuple]) -> list[CameraFile]:
+        """Those with an image of this name."""
+        cameras = []
+        for name, (intrinsic, camera_from_lidar) in calibration.items():
+            files = (home / "images" / name / f"{stem}{ending}" for ending in IMAGE_ENDINGS)
+            file = next((file for file in files if file.is_file()), None)
+            if file is not None:
+                cameras.append(CameraFile(name, file, intrinsic, camera_from_lidar))
+        return cameras
+
+
+def read_calibration(path: Path) -> dict[str, tuple]:
+    """Camera -> intrinsic [3, 3] and camera_from_lidar [4, 4]; none without the file.
+
+    Raises:
+        UserError: a name or a matrix is wrong.
+    """
+    content = read_json(path) if path.is_file() else {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected an object of cameras")
+    cameras = {}
+    for name, entry in content.items():
+        if not CAMERA_NAME.fullmatch(name):
+            raise UserError(f"{path}: the camera's name {name!r} has other characters than letters, digits, _ and -")
+        matrices = []
+        for field, shape in (("intrinsic", (3, 3)), ("camera_from_lidar", (4, 4))):
+            try:
+                matrix = np.array(entry[field], np.float64)
+            except (KeyError, TypeError, ValueError, OverflowError):
+                matrix = np.empty(0)
+            if matrix.shape != shape:
+                raise UserError(f"{path}: camera {name!r} has no {field} of {shape[0]} x {shape[1]} numbers")
+            matrices.append(matrix)
+        what = f"camera {name!r}"
+        cameras[name] = pinhole(path, what, matrices[0]), rigid(path, f"camera_from_lidar of {what}", matrices[1])
+    return cameras
+
+
+def _point_files(folder: Path) -> list[Path]:
+    """The files of points in a folder, or else in its folder `points`."""
+    for place in (folder, folder / "points"):
+        files = sorted(path for path in place.glob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+        for first, second in pairwise(files):
+            if first.stem == second.stem:
+                raise UserError(f"{first}: {second.name} has the same name; a frame is one file")
+        if files:
+            return files
+    return []
