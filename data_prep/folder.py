@@ -47,7 +47,7 @@ class FolderReader:
 
     Raises:
         UserError: no such folder, or no point files in it.
-        UsageError: columns lacks x, y or z, names one twice, or is None with .bin files; or intensity_max is not positive.
+        UsageError: columns lacks x, y or z, names one twice, or is None with .bin files; intensity_max is not positive.
     """
 
     def __init__(self, root: Path, columns: Sequence[str] | None = None, intensity_max: float = 1.0) -> None:

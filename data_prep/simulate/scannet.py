@@ -26,9 +26,9 @@ from pc_ssl.progress import duration, track
 VAL_SHARE = 0.2  # of the rooms, the last ones, at least one of two
 FRAME_STEP = 20  # between the numbers of exported frames, as in ScanNet's own selection of images
 LEAST_POSES = 60  # of the walk that the mesh is made from; with fewer much of a room is never seen
-# seconds of one core of a busy machine and bytes, measured at 320x240 pixels (benchmarks/simulate.py)
-SECONDS_PER_ROOM, SECONDS_PER_FRAME = 6.0, 0.25
-BYTES_PER_ROOM, BYTES_PER_FRAME = 14_000_000, 75_000
+# seconds of one core and bytes, measured with 5 rooms of 20 frames at 320x240 pixels: 37 s and 72 MB
+SECONDS_PER_ROOM, SECONDS_PER_FRAME = 3.2, 0.21
+BYTES_PER_ROOM, BYTES_PER_FRAME = 13_000_000, 75_000
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""What the fuzzers share: how content is damaged, and what any reader must do with it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from pc_ssl.errors import UserError
+
+SLOWEST_S, MOST_BYTES = 5.0, 1_000_000_000
+WORTHLESS = ("9999999999", "-1", "1e309", "nan", "", "\x00", "4294967296", "../../../etc/passwd")
+
+settings.register_profile(
+    "fuzz", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture
+def judge() -> Callable[..., None]:
+    """`judge(work, *arguments)`: it succeeds, or raises UserError with one line; in time, and within the memory."""
+
+    def judged(work: Callable[..., Any], *arguments: Any) -> None:
+        message = "fine"
+        before, begin = resident(), time.monotonic()
+        try:
+            work(*arguments)
+        except UserError as error:
+            message = str(error)
+        assert len(message.splitlines()) == 1, message
+        assert time.monotonic() - begin < SLOWEST_S
+        assert most_resident() - before < MOST_BYTES
+
+    return judged
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def most_resident() -> int:
+    """The most that it has held."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+@st.composite
+def _damaged(draw: st.DrawFn, content: bytes) -> bytes:
+    kind = draw(st.sampled_from(["cut", "flip", "insert", "repeat", "number", "header"]))
+    place = draw(st.integers(0, max(len(content) - 1, 0)))
+    if kind == "cut":
+        return content[:place]
+    if kind == "insert":
+        return content[:place] + draw(st.binary(min_size=1, max_size=20)) + content[place:]
+    if kind == "repeat":
+        return content[:place] + content
+    if kind == "number":  # four or eight bytes of a count, a size or an offset
+        size = draw(st.sampled_from([1, 2, 4, 8]))
+        value = draw(st.sampled_from([0, 1, 2 ** (8 * size - 1), 2 ** (8 * size) - 1, 1000, 2 ** (4 * size)]))
+        return content[:place] + (value % 2 ** (8 * size)).to_bytes(size, "little") + content[place + size :]
+    if kind == "header":  # a word of text
+        words = content[:2000].split(b" ")
+        at = draw(st.integers(0, len(words) - 1))
+        words[at] = draw(st.sampled_from(WORTHLESS)).encode()
+        return b" ".join(words) + content[2000:]
+    flipped = bytearray(content)
+    near = draw(st.booleans())  # damage in the header does more
+    for _ in range(draw(st.integers(1, 20))):
+        if flipped:
+            last = min(len(flipped), 300) if near else len(flipped)
+            flipped[draw(st.integers(0, last - 1))] ^= 1 << draw(st.integers(0, 7))
+    return bytes(flipped)
+
+
+@pytest.fixture
+def damaged() -> Callable[[bytes], st.SearchStrategy[bytes]]:
+    """`damaged(content)` draws the content cut off, with bits flipped, bytes put in, or counts and words replaced."""
+    return _damaged

@@ -1,0 +1,206 @@
+"""Files of points as other tools write them: Open3D's PLY and PCD, numpy's arrays, LAS by its specification."""
+
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open3d as o3d
+import pytest
+
+from data_prep.point_files import read_columns
+from data_prep.point_files.ply import read_mesh
+from pc_ssl.errors import UserError
+
+XYZ = ("x", "y", "z")
+
+
+@pytest.fixture
+def points() -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 10, (500, 3)).astype(np.float32)
+
+
+def stacked(columns: dict[str, np.ndarray], names: tuple[str, ...] = XYZ) -> np.ndarray:
+    return np.stack([columns[name] for name in names], 1)
+
+
+@pytest.mark.parametrize("ascii_text", [False, True])
+def test_ply_of_open3d(tmp_path: Path, points: np.ndarray, ascii_text: bool) -> None:
+    cloud = o3d.t.geometry.PointCloud(points)
+    color = np.random.default_rng(1).integers(0, 256, (500, 3), dtype=np.uint8)
+    cloud.point["colors"] = o3d.core.Tensor(color)
+    cloud.point["intensity"] = o3d.core.Tensor(points[:, :1] * 2)
+    o3d.t.io.write_point_cloud(str(tmp_path / "a.ply"), cloud, write_ascii=ascii_text)
+    columns = read_columns(tmp_path / "a.ply", (*XYZ, "red", "green", "blue", "intensity"))
+    np.testing.assert_allclose(stacked(columns), points, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(columns["intensity"], points[:, 0] * 2, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(stacked(columns, ("red", "green", "blue")), color)
+    assert columns["red"].dtype == np.uint8
+
+
+@pytest.mark.parametrize("ascii_text", [False, True])
+def test_mesh_of_open3d(tmp_path: Path, ascii_text: bool) -> None:
+    mesh = o3d.geometry.TriangleMesh.create_sphere(1.0, 8)
+    o3d.io.write_triangle_mesh(str(tmp_path / "a.ply"), mesh, write_ascii=ascii_text)
+    columns, triangle = read_mesh(tmp_path / "a.ply")
+    np.testing.assert_allclose(stacked(columns), np.asarray(mesh.vertices), atol=1e-6)
+    np.testing.assert_array_equal(triangle, np.asarray(mesh.triangles))
+
+
+def test_big_endian_ply_with_another_element_first(tmp_path: Path, points: np.ndarray) -> None:
+    header = (
+        "ply\r\nformat binary_big_endian 1.0\r\ncomment made by hand\r\nelement camera 2\r\nproperty short id\r\n"
+        "element vertex 500\r\nproperty double z\r\nproperty double y\r\nproperty double x\r\nend_header\r\n"
+    )
+    content = header.encode() + np.array([7, 8], ">i2").tobytes() + points[:, ::-1].astype(">f8").tobytes()
+    (tmp_path / "a.ply").write_bytes(content)
+    np.testing.assert_array_equal(stacked(read_columns(tmp_path / "a.ply", XYZ)), points.astype(np.float64))
+
+
+@pytest.mark.parametrize("kind", ["ascii", "binary", "compressed"])
+def test_pcd_of_open3d(tmp_path: Path, points: np.ndarray, kind: str) -> None:
+    points[:100] = 1.5  # something to compress
+    cloud = o3d.t.geometry.PointCloud(points)
+    cloud.point["intensity"] = o3d.core.Tensor(points[:, 1:2].copy())
+    o3d.t.io.write_point_cloud(
+        str(tmp_path / "a.pcd"), cloud, write_ascii=kind == "ascii", compressed=kind == "compressed"
+    )
+    data = {"ascii": b"DATA ascii", "binary": b"DATA binary\n", "compressed": b"DATA binary_compressed"}[kind]
+    assert data in (tmp_path / "a.pcd").read_bytes()
+    columns = read_columns(tmp_path / "a.pcd", (*XYZ, "intensity"))
+    np.testing.assert_allclose(stacked(columns), points, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(columns["intensity"], points[:, 1], rtol=1e-5, atol=1e-5)
+
+
+def test_pixels_without_a_return_are_no_points_of_a_pcd(tmp_path: Path) -> None:
+    header = "# .PCD v0.7\nVERSION 0.7\nFIELDS x y z ring hog\nSIZE 4 4 4 2 4\nTYPE F F F U F\nCOUNT 1 1 1 1 3\n"
+    header += "WIDTH 3\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS 3\nDATA ascii\n"
+    (tmp_path / "a.pcd").write_text(header + "1 2 3 9 0 0 0\nnan nan nan 0 0 0 0\n4 5 6 65535 0 0 0\n")
+    columns = read_columns(tmp_path / "a.pcd", (*XYZ, "ring"))
+    assert stacked(columns).tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert columns["ring"].tolist() == [9, 65535]
+    with pytest.raises(UserError, match="has no column 'hog', but x, y, z, ring"):
+        read_columns(tmp_path / "a.pcd", ("hog",))
+
+
+def las(points: np.ndarray, intensity: np.ndarray, version: int = 2, form: int = 2) -> bytes:
+    """By the specification: X Y Z as whole steps of 1 mm from an offset, intensity, then what the format has."""
+    size, color_at = {0: (20, None), 2: (26, 20), 7: (36, 30)}[form]
+    offset = np.floor(points.min(0))
+    header = bytearray(375 if version == 4 else 227)
+    header[:4], header[24], header[25] = b"LASF", 1, version
+    struct.pack_into("<H", header, 94, len(header))
+    struct.pack_into("<IIBHI", header, 96, len(header), 0, form, size, 0 if version == 4 else len(points))
+    struct.pack_into("<6d", header, 131, 0.001, 0.001, 0.001, *offset)
+    if version == 4:
+        struct.pack_into("<Q", header, 247, len(points))
+    rows = np.zeros((len(points), size), np.uint8)
+    rows[:, :12] = np.rint((points - offset) / 0.001).astype("<i4").view(np.uint8)
+    rows[:, 12:14] = intensity.astype("<u2")[:, None].view(np.uint8)
+    if color_at is not None:
+        rows[:, color_at : color_at + 2] = np.frombuffer(struct.pack("<H", 4660), np.uint8)
+    return bytes(header) + rows.tobytes()
+
+
+@pytest.mark.parametrize(("version", "form"), [(2, 0), (2, 2), (4, 7)])
+def test_las_by_its_specification(tmp_path: Path, points: np.ndarray, version: int, form: int) -> None:
+    far = points.astype(np.float64) + np.array([435_000.0, 5_400_000.0, 300.0])
+    intensity = np.arange(500) * 100
+    (tmp_path / "a.las").write_bytes(las(far, intensity, version, form))
+    columns = read_columns(tmp_path / "a.las", (*XYZ, "intensity"))
+    np.testing.assert_allclose(stacked(columns), far, atol=0.00051)
+    np.testing.assert_array_equal(columns["intensity"], intensity)
+    if form:
+        assert set(read_columns(tmp_path / "a.las", ("red",))["red"]) == {4660}
+
+
+def test_arrays_of_numpy(tmp_path: Path, points: np.ndarray) -> None:
+    names = (*XYZ, "intensity")
+    four = np.column_stack([points, points[:, 0]])
+    np.save(tmp_path / "a.npy", np.asfortranarray(four.astype(np.float64)))
+    np.savez_compressed(tmp_path / "one.npz", cloud=four)
+    np.savez(tmp_path / "two.npz", points=four, other=np.zeros(3))
+    (tmp_path / "a.bin").write_bytes(four.tobytes())
+    for file in ("a.npy", "one.npz", "two.npz", "a.bin"):
+        np.testing.assert_array_equal(stacked(read_columns(tmp_path / file, names), names), four)
+
+
+def message(path: Path, content: bytes, names: tuple[str, ...] = XYZ) -> str:
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_columns(path, names)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+PLY = (
+    b"ply\nformat binary_little_endian 1.0\nelement vertex %s\n"
+    b"property float x\nproperty float y\nproperty float z\nend_header\n"
+)
+
+
+def test_what_a_header_promises_is_compared_with_what_is_there(tmp_path: Path) -> None:
+    a = tmp_path / "a.ply"
+    assert "promises 3 points of 12 bytes, but 24 bytes follow" in message(a, PLY % b"3" + bytes(24))
+    assert "promises 999999999999999999 points" in message(a, PLY % b"999999999999999999" + bytes(24))
+    assert "expected a whole number" in message(a, PLY % b"9999999999999999999999" + bytes(24))
+    assert "expected a whole number" in message(a, PLY % b"-1" + bytes(24))
+    text = (PLY % b"2").replace(b"binary_little_endian", b"ascii")
+    assert "holds 1 lines of 'vertex', but the header promises 2" in message(a, text + b"1 2 3\n")
+    assert "expected lines of 3 numbers" in message(a, text + b"1 2 3\n4 5 six\n")
+    assert "no PLY header" in message(a, b"plywood")
+    assert "no known type" in message(a, b"ply\nformat ascii 1.0\nelement vertex 1\nproperty floot x\nend_header\n1\n")
+    assert "no whole number of points of 3 float32" in message(tmp_path / "a.bin", bytes(13))
+    cut = las(np.zeros((10, 3)), np.zeros(10))[:-5]
+    assert "promises 10 points of 26 bytes, but 255 bytes follow" in message(tmp_path / "a.las", cut)
+
+
+def test_compressed_las_is_told(tmp_path: Path) -> None:
+    content = bytearray(las(np.zeros((10, 3)), np.zeros(10)))
+    content[104] |= 0x80
+    assert "is compressed (LAZ); unpack it" in message(tmp_path / "a.las", bytes(content))
+
+
+def test_pickled_arrays_are_not_loaded(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    assert "holds object [1], expected numbers [N, 3]" in message(tmp_path / "a.npy", (tmp_path / "a.npy").read_bytes())
+
+
+def test_other_columns_than_named_are_told(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((7, 5), np.float32))
+    with pytest.raises(UserError, match=r"holds float32 \[7, 5\], expected numbers \[N, 3\]: x, y, z; .*--columns"):
+        read_columns(tmp_path / "a.npy", XYZ)
+    np.savez(tmp_path / "a.npz", a=np.zeros((7, 3)), b=np.zeros((7, 3)))
+    with pytest.raises(UserError, match=r"expected an array 'points', or one array alone; it holds 'a.npy', 'b.npy'"):
+        read_columns(tmp_path / "a.npz", XYZ)
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("points.npy", "w", force_zip64=True) as file,
+    ):
+        for _ in range(50):
+            file.write(bytes(10_000_000))
+    with pytest.raises(UserError, match="unpacks to 500000000 bytes, more than the 400000000"):
+        read_columns(path, XYZ)
+
+
+def test_faces_that_are_no_triangles_or_name_no_vertex(tmp_path: Path) -> None:
+    def mesh(*faces: Any) -> Path:
+        head = PLY % b"3"
+        head = head.replace(
+            b"end_header", b"element face %d\nproperty list uchar int vertex_indices\nend_header" % len(faces)
+        )
+        body = b"".join(struct.pack(f"<B{len(face)}i", len(face), *face) for face in faces)
+        (tmp_path / "m.ply").write_bytes(head + bytes(36) + body + bytes(8))
+        return tmp_path / "m.ply"
+
+    assert read_mesh(mesh((0, 1, 2), (2, 1, 0)))[1].tolist() == [[0, 1, 2], [2, 1, 0]]
+    with pytest.raises(UserError, match="a face has 4 corners, expected triangles alone"):
+        read_mesh(mesh((0, 1, 2, 0), (0, 1, 2)))
+    with pytest.raises(UserError, match="a face names vertex 3, but there are 3"):
+        read_mesh(mesh((0, 1, 3)))
