@@ -40,7 +40,7 @@ def write_all(folder: Path) -> None:
     header = bytearray(227)
     header[:4], header[24], header[25] = b"LASF", 1, 2
     struct.pack_into("<IIBHI", header, 96, 227, 0, 0, 20, 40)
-    struct.pack_into("<6d", header, 131, 0.01, 0.01, 0.01, 0, 0, 0)
+    struct.pack_into("<6d", header, 131, 1e-6, 1e-6, 1e-6, 0, 0, 0)
     (folder / "a.las").write_bytes(bytes(header) + rng.integers(0, 255, 800, dtype=np.uint8).tobytes())
 
 
