@@ -57,8 +57,9 @@ class FolderSource:
             UserError: a file is missing or damaged, or holds values out of range.
         """
         columns = read_columns(self.file, self.columns)
-        xyz = np.stack([columns[axis] for axis in XYZ], 1).astype(np.float64)
-        features = [self._feature(name, columns) for name in columns if name not in (*XYZ, "-")]
+        with np.errstate(all="ignore"):  # what is no number is told below, and by more than numpy's warning
+            xyz = np.stack([columns[axis] for axis in XYZ], 1).astype(np.float64)
+            features = [self._feature(name, columns) for name in columns if name not in (*XYZ, "-")]
         frame_from_cloud = np.eye(4)
         frame_from_cloud[:3, 3] = self._origin(xyz)
         points = np.column_stack([xyz - frame_from_cloud[:3, 3], *features]).astype(np.float32)

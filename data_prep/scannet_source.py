@@ -149,7 +149,8 @@ def _points(path: Path, vertex: Columns, triangle: NDArray[np.int32], room_from_
             raise UserError(f"{path}: the vertices have no {name!r}, but {', '.join(vertex)}")
     if any(vertex[name].dtype != np.uint8 for name in ("red", "green", "blue")):
         raise UserError(f"{path}: red, green and blue are not of type uchar")
-    world = np.stack([vertex[name] for name in "xyz"], 1).astype(np.float64)
+    with np.errstate(all="ignore"):  # what is no number is told below, and by more than numpy's warning
+        world = np.stack([vertex[name] for name in "xyz"], 1).astype(np.float64)
     if not len(world):
         raise UserError(f"{path}: holds no vertices")
     bad = ~(np.abs(world) <= FARTHEST).all(axis=1)  # also true for NaN

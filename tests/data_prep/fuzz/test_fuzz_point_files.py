@@ -17,7 +17,7 @@ from data_prep.poses import read_matrix, read_numbers, rigid
 
 COLUMNS = ("x", "y", "z", "intensity")
 QUICK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-LONG = settings(QUICK, max_examples=5000)
+LONG = settings(QUICK, max_examples=20_000)
 FILES = ("a.bin", "a.npy", "a.npz", "a.ply", "ascii.ply", "a.pcd", "ascii.pcd", "packed.pcd", "a.las")
 
 
