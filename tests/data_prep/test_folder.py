@@ -1,0 +1,228 @@
+"""Folders of point files, with what may lie beside them."""
+
+import io
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open3d as o3d
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from data_prep.folder import FolderReader
+from data_prep.pipeline import PrepareOptions, prepare
+from data_prep.reader import RawFrame
+from pc_ssl.cli import app
+from pc_ssl.data.cache import Cache
+from pc_ssl.data.verify import verify
+from pc_ssl.errors import UsageError, UserError
+
+COLUMNS = ("x", "y", "z", "intensity")
+
+
+def cloud(seed: int, count: int = 400) -> np.ndarray:
+    """[N, 4]: a floor and four things on it."""
+    rng = np.random.default_rng(seed)
+    floor = np.column_stack([rng.uniform(-20, 20, (count, 2)), rng.normal(-1.8, 0.02, count)])
+    things = (rng.uniform(-10, 10, (4, 1, 3)) * [1, 1, 0.05] + rng.uniform(-0.5, 0.5, (4, 30, 3))).reshape(-1, 3)
+    xyz = np.concatenate([floor, things])
+    return np.column_stack([xyz, rng.uniform(0, 1, len(xyz))]).astype(np.float32)
+
+
+def poses(count: int) -> np.ndarray:
+    """[count, 3, 4] of a vehicle that drives a curve."""
+    yaw = 0.1 * np.arange(count)
+    zero, one = np.zeros(count), np.ones(count)
+    rows = [np.cos(yaw), -np.sin(yaw), zero, 5 * yaw, np.sin(yaw), np.cos(yaw), zero, yaw, zero, zero, one, zero]
+    return np.stack(rows, 1).reshape(count, 3, 4)
+
+
+def encoded(kind: str, size: tuple[int, int] = (64, 48)) -> bytes:
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
+
+
+CALIBRATION: dict[str, Any] = {
+    "FRONT": {
+        "intrinsic": [[40, 0, 31.5], [0, 40, 23.5], [0, 0, 1]],
+        "camera_from_lidar": [[0, -1, 0, 0], [0, 0, -1, -0.3], [1, 0, 0, 0.1], [0, 0, 0, 1]],
+    }
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two scenes of two .bin files: the first with everything, the second with points alone."""
+    for scene, folder in (("a", tmp_path / "drive/a/points"), ("b", tmp_path / "drive/b")):
+        folder.mkdir(parents=True)
+        for row in range(2):
+            (folder / f"{row:06d}.bin").write_bytes(cloud(10 * (scene == "b") + row).tobytes())
+    home = tmp_path / "drive/a"
+    np.savetxt(home / "poses.txt", poses(2).reshape(2, 12))
+    (home / "calibration.json").write_text(json.dumps(CALIBRATION))
+    (home / "images/FRONT").mkdir(parents=True)
+    (home / "images/FRONT/000000.jpg").write_bytes(encoded("JPEG"))
+    (home / "images/FRONT/000001.png").write_bytes(encoded("PNG"))
+    return tmp_path / "drive"
+
+
+def frames(reader: FolderReader) -> list[RawFrame]:
+    return [reader.source(frame).read() for frame in reader.frames(None)]
+
+
+def test_frames_are_the_files_in_the_order_of_their_names(root: Path) -> None:
+    reader = FolderReader(root, COLUMNS)
+    assert [frame.token for frame in reader.frames(None)] == ["a-000000", "a-000001", "b-000000", "b-000001"]
+    for raw, seed in zip(frames(reader), (0, 1, 10, 11), strict=True):
+        np.testing.assert_array_equal(raw.points, cloud(seed))
+
+
+def test_poses_are_those_of_the_file(root: Path) -> None:
+    found = frames(FolderReader(root, COLUMNS))
+    for row in range(2):
+        np.testing.assert_allclose(found[row].global_from_lidar[:3], poses(2)[row], atol=1e-9)
+        np.testing.assert_array_equal(found[row].global_from_lidar[3], [0, 0, 0, 1])
+    np.testing.assert_array_equal(found[2].global_from_lidar, np.eye(4))
+
+
+def test_cameras_see_the_points_where_the_calibration_says(root: Path) -> None:
+    raw = frames(FolderReader(root, COLUMNS))[0]
+    pixel, point = raw.cameras["FRONT"].pairs(raw.points[:, :3])
+    assert len(point) > 10
+    x, y, z = raw.points[point, :3].T.astype(float)  # the camera looks along x, 0.1 m behind and 0.3 m above
+    u, v = 31.5 + 40 * -y / (x + 0.1), 23.5 + 40 * (-z - 0.3) / (x + 0.1)
+    np.testing.assert_allclose(pixel, np.stack([u, v], 1), rtol=1e-4, atol=1e-3)
+
+
+def test_a_png_is_as_good_as_a_jpeg(root: Path, tmp_path: Path) -> None:
+    prepare(FolderReader(root, COLUMNS), tmp_path / "cache", PrepareOptions(regions=("dbscan", "slic")))
+    assert not verify(tmp_path / "cache").problems
+    cache = Cache(tmp_path / "cache")
+    assert cache[1]["image/FRONT"].numpy().tobytes() == encoded("PNG")
+    assert cache[1]["superpixel/slic/FRONT"].shape == (48, 64)
+    assert "image/FRONT" not in cache[2]
+    assert cache.manifest.splits == {"train": ["a", "b"]}
+    assert cache.manifest.options["columns"] == ["x", "y", "z", "intensity"]
+
+
+def test_what_is_missing_is_told(root: Path) -> None:
+    assert FolderReader(root, COLUMNS).absent() == [
+        "poses.txt (each frame's pose is the identity) of 1 of 2 scenes",
+        "calibration.json (no images) of 1 of 2 scenes",
+    ]
+
+
+def test_splits_can_be_named(root: Path) -> None:
+    (root / "splits.json").write_text('{"train": ["a"], "val": ["b"]}')
+    reader = FolderReader(root, COLUMNS)
+    assert [frame.scene for frame in reader.frames("val")] == ["b", "b"]
+    (root / "splits.json").write_text('{"train": "a"}')
+    with pytest.raises(UserError, match=r"splits.json: split 'train' is not a list of scene names"):
+        reader.splits()
+
+
+def test_a_folder_of_files_is_one_scene(root: Path) -> None:
+    reader = FolderReader(root / "b", COLUMNS)
+    assert reader.splits() == {"train": ["b"]}
+    assert [frame.token for frame in reader.frames("train")] == ["b-000000", "b-000001"]
+
+
+def test_columns_can_be_skipped_and_kept(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).uniform(0, 1, (50, 6)).astype(np.float32)
+    np.save(tmp_path / "0.npy", rows)
+    reader = FolderReader(tmp_path, ("ring", "x", "-", "y", "z", "-"))
+    np.testing.assert_array_equal(frames(reader)[0].points, rows[:, [1, 3, 4, 0]])
+    assert reader.options()["columns"] == ["x", "y", "z", "ring"]
+
+
+def test_intensities_and_colours_are_scaled_to_one(tmp_path: Path) -> None:
+    points = o3d.t.geometry.PointCloud(cloud(0)[:, :3].copy())
+    color = np.random.default_rng(0).integers(0, 256, (len(cloud(0)), 3), dtype=np.uint8)
+    points.point["colors"] = o3d.core.Tensor(color)
+    points.point["intensity"] = o3d.core.Tensor(100 * cloud(0)[:, 3:].copy())
+    o3d.t.io.write_point_cloud(str(tmp_path / "0.ply"), points)
+    (raw,) = frames(FolderReader(tmp_path, ("x", "y", "z", "red", "green", "blue", "intensity"), 100.0))
+    np.testing.assert_allclose(raw.points[:, 3:6], color / 255, atol=1e-6)
+    np.testing.assert_allclose(raw.points[:, 6], cloud(0)[:, 3], atol=1e-6)
+    with pytest.raises(
+        UserError, match=r"0.ply: intensity of point \d+ is [\d.]+, expected 0 to 1; .* --intensity-max"
+    ):
+        frames(FolderReader(tmp_path))
+
+
+def test_coordinates_of_a_map_keep_their_millimetres(tmp_path: Path) -> None:
+    near = cloud(0)[:, :3].astype(np.float64)
+    far = near + np.array([435_123.0, 5_400_456.0, 300.0])
+    np.save(tmp_path / "0.npy", far)
+    (tmp_path / "poses.txt").write_text("0 -1 0 7 1 0 0 8 0 0 1 9\n")
+    (raw,) = frames(FolderReader(tmp_path, ("x", "y", "z")))
+    moved = raw.points.astype(np.float64) @ raw.global_from_lidar[:3, :3].T + raw.global_from_lidar[:3, 3]
+    expected = np.column_stack([-far[:, 1] + 7, far[:, 0] + 8, far[:, 2] + 9])
+    np.testing.assert_allclose(moved, expected, atol=1e-5)
+    assert np.abs(raw.points).max() < 100
+
+
+def test_the_columns_of_a_bin_file_must_be_named(root: Path) -> None:
+    with pytest.raises(UsageError, match=r"columns: .*000000.bin does not say what its columns are; name all"):
+        FolderReader(root)
+    with pytest.raises(UserError, match="8320 bytes are no whole number of points of 6 float32"):
+        frames(FolderReader(root, (*COLUMNS, "ring", "time")))
+
+
+@pytest.mark.parametrize("columns", [("x", "y"), ("x", "y", "z", "x"), ()])
+def test_columns_that_make_no_points(root: Path, columns: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="are not x, y, z and others, each once"):
+        FolderReader(root, columns)
+
+
+def test_roots_without_points(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        FolderReader(tmp_path / "missing", COLUMNS)
+    with pytest.raises(UserError, match="holds no files of points"):
+        FolderReader(tmp_path, COLUMNS)
+    with pytest.raises(UsageError, match="intensity-max: nan is not positive"):
+        FolderReader(tmp_path, COLUMNS, float("nan"))
+
+
+def test_two_files_of_one_name_are_told(root: Path) -> None:
+    np.save(root / "b/000000.npy", cloud(0))
+    with pytest.raises(UserError, match=r"000000.bin: 000000.npy has the same name"):
+        FolderReader(root, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("a/poses.txt", b"1 0 0 0 0 1 0 0 0 0 1 0\n", "holds 1 poses, but the scene has 2 files of points"),
+        ("a/poses.txt", b"1 0 0\n0 1 0\n", "pose 0 is no transform of 12 or 16 numbers"),
+        ("a/poses.txt", b"2 0 0 0 0 1 0 0 0 0 1 0\n" * 2, "pose 0 is no rigid transform"),
+        ("a/poses.txt", b"1 0 0 0 0 1 0 0 0 0 1 zero\n" * 2, "line 1 is .*, expected numbers"),
+        ("a/calibration.json", b"[]", "expected an object of cameras"),
+        ("a/calibration.json", b'{"..": {}}', "the camera's name '..' has other characters"),
+        ("a/calibration.json", b'{"A": {"intrinsic": [[1]]}}', "camera 'A' has no intrinsic of 3 x 3 numbers"),
+        ("a/images/FRONT/000000.jpg", b"\xff\xd8\xff", "cannot be decoded as a JPEG or PNG image"),
+        ("b/000000.bin", b"", "holds no points"),
+        ("b/000000.bin", struct.pack("<4f", 1, 2, float("nan"), 0), "point 0 lies at"),
+        ("b/000000.bin", struct.pack("<8f", 1, 2, 3, 0, 1e30, 2, 3, 0), "expected up to 10000 m"),
+    ],
+)
+def test_mistakes_are_told_by_file_and_field(root: Path, file: str, content: bytes, told: str) -> None:
+    (root / file).write_bytes(content)
+    with pytest.raises(UserError, match=told) as caught:
+        frames(FolderReader(root, COLUMNS))
+    assert file in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_command(root: Path, tmp_path: Path) -> None:
+    arguments = ["prepare", "folder", "--root", str(root), "--out", str(tmp_path / "cache")]
+    result = CliRunner().invoke(app, [*arguments, "--columns", "x,y,z,intensity"])
+    assert result.exit_code == 0, result.output
+    assert len(Cache(tmp_path / "cache")) == 4
+    again = CliRunner().invoke(app, [*arguments, "--columns", "x,y,z,-"])
+    assert "prepared with other options (columns is" in str(again.exception)
