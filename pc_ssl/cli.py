@@ -14,6 +14,8 @@ from pc_ssl.version import __version__
 
 if TYPE_CHECKING:
     from data_prep.reader import Reader
+    from pc_ssl.data.cache import Cache
+    from pc_ssl.engine import segmentation
 
 app = typer.Typer(
     name="pc-ssl",
@@ -164,7 +166,8 @@ def prepare_nuscenes(
     _prepare(
         *(reader, out, split, regions, add_regions, ground),
         workers=workers,
-        scheduler=_scheduler(backend, scheduler),
+        backend=backend,
+        scheduler=scheduler,
         shard=shard,
         dry_run=dry_run,
         strict=strict,
@@ -200,7 +203,8 @@ def prepare_scannet(
         *(reader, out, split, regions, add_regions, ground),
         usual_regions="graph",
         workers=workers,
-        scheduler=_scheduler(backend, scheduler),
+        backend=backend,
+        scheduler=scheduler,
         shard=shard,
         dry_run=dry_run,
         strict=strict,
@@ -239,7 +243,8 @@ def prepare_folder(
     _prepare(
         *(reader, out, split, regions, add_regions, ground),
         workers=workers,
-        scheduler=_scheduler(backend, scheduler),
+        backend=backend,
+        scheduler=scheduler,
         shard=shard,
         dry_run=dry_run,
         strict=strict,
@@ -270,7 +275,8 @@ def prepare_kitti(
     _prepare(
         *(KittiReader(root.absolute()), out, split, regions, add_regions, ground),
         workers=workers,
-        scheduler=_scheduler(backend, scheduler),
+        backend=backend,
+        scheduler=scheduler,
         shard=shard,
         dry_run=dry_run,
         strict=strict,
@@ -287,6 +293,7 @@ def _prepare(
     *,
     usual_regions: str = "dbscan",
     workers: int,
+    backend: Backend,
     scheduler: str | None,
     shard: str,
     dry_run: bool,
@@ -296,6 +303,8 @@ def _prepare(
     from data_prep.add_regions import add_regions as add
     from data_prep.pipeline import PrepareOptions, Shard, estimate, prepare
 
+    if (backend is Backend.dask) != (scheduler is not None):
+        raise UsageError("scheduler: --backend dask and --scheduler ADDRESS go together")
     share, out = Shard.parse(shard), out.absolute()
     if add_regions is not None:
         if regions is not None or dry_run:
@@ -323,13 +332,14 @@ def verify(
     With --regions also, of each generator of a sound cache: regions per frame, their sizes, share of points covered,
     boxes with a region of their own, purity, and the best mIoU that one class per region can reach.
     """
-    from pc_ssl.data.cache import Cache
     from pc_ssl.data.verify import verify
-    from pc_ssl.evaluation.region_quality import quality_table, region_quality
 
     report = verify(cache)
     print(report.summary())
     if regions and not report.problems:
+        from pc_ssl.data.cache import Cache
+        from pc_ssl.evaluation.region_quality import quality_table, region_quality
+
         print(quality_table(region_quality(Cache(cache))))
     raise typer.Exit(report.exit_code)
 
@@ -378,15 +388,10 @@ def probe(
     """
     from pc_ssl.config import load_config
     from pc_ssl.data.cache import Cache
-    from pc_ssl.engine.segmentation import Labels, probe
+    from pc_ssl.engine.segmentation import probe
 
     run, frames = load_config(config, overrides or ()), Cache(cache)
-    chosen = Labels(
-        labels,
-        offset=label_offset,
-        train_split=train_split or frames.usual_split("train"),
-        val_split=val_split or frames.usual_split("val"),
-    )
+    chosen = _labels(frames, labels, label_offset, train_split, val_split)
     print(probe(run, frames, work_dir, init=init, labels=chosen, seed=seed, device=device).summary())
 
 
@@ -411,15 +416,10 @@ def finetune(
     """
     from pc_ssl.config import load_config
     from pc_ssl.data.cache import Cache
-    from pc_ssl.engine.segmentation import Labels, finetune
+    from pc_ssl.engine.segmentation import finetune
 
     run, frames = load_config(config, overrides or ()), Cache(cache)
-    chosen = Labels(
-        labels,
-        offset=label_offset,
-        train_split=train_split or frames.usual_split("train"),
-        val_split=val_split or frames.usual_split("val"),
-    )
+    chosen = _labels(frames, labels, label_offset, train_split, val_split)
     print(finetune(run, frames, work_dir, init=init, labels=chosen, seed=seed, device=device).summary())
 
 
@@ -461,16 +461,23 @@ def report(
     print(report(folder, out))
 
 
+def _labels(
+    cache: Cache, fraction: float, offset: int, train_split: str | None, val_split: str | None
+) -> segmentation.Labels:
+    """Which scenes are trained on with labels and evaluated on; without a split, the cache's usual one."""
+    from pc_ssl.engine.segmentation import Labels
+
+    return Labels(
+        fraction,
+        offset=offset,
+        train_split=train_split or cache.usual_split("train"),
+        val_split=val_split or cache.usual_split("val"),
+    )
+
+
 def _names(text: str) -> tuple[str, ...]:
     """`dbscan, slic` -> ("dbscan", "slic")."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _scheduler(backend: Backend, scheduler: str | None) -> str | None:
-    """The address, if the backend has one."""
-    if (backend is Backend.dask) != (scheduler is not None):
-        raise UsageError("scheduler: --backend dask and --scheduler ADDRESS go together")
-    return scheduler
 
 
 def _size(text: str) -> tuple[int, int]:
