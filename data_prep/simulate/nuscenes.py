@@ -10,19 +10,18 @@ killed leaves a root that does not load, and the same call carries on from the l
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from data_prep.simulate.map_mask import write_map_mask
 from data_prep.simulate.maps import LAYERS
+from data_prep.simulate.parts import check_range, in_processes, train_and_val
 from data_prep.simulate.rig import CAMERAS, COLUMNS, KEYFRAME_PERIOD, NATIVE_SIZE
 from data_prep.simulate.root_state import is_complete, size_text, write_state
 from data_prep.simulate.scene import ScenePlan, simulate_scene
 from data_prep.simulate.street.layout import SIDE_REACH, VIEW_MARGIN
 from data_prep.simulate.tables import SCENE_TABLES, SHARED, shared_tables
-from pc_ssl.errors import UsageError
 from pc_ssl.files import read_json, remove_partial_files, write_json
 from pc_ssl.progress import duration, track
 
@@ -33,7 +32,6 @@ LOCATIONS = {  # nuScenes' map names with the width and height of their canvas i
     "singapore-onenorth": ((1585.6, 2025.0), -1),
 }
 FASTEST = 12.0  # metres a second; bounds the ground that one scene needs
-VAL_SHARE = 0.2  # of the scenes, the last ones, at least one of two
 FIRST_TIME, SCENE_SPACING = 1_700_000_000_000_000, 1_000_000_000  # microseconds
 # seconds of one core of a busy machine and bytes, measured at 400x225 pixels and 32 beams (benchmarks/simulate.py)
 SECONDS_PER_SCENE, SECONDS_PER_KEYFRAME, SECONDS_PER_SWEEP = 0.9, 0.27, 0.045
@@ -76,8 +74,7 @@ class SimulateOptions:
             ("beams", self.beams, 2, 128),
             ("sweeps", self.sweeps, 0, 9),
         ):
-            if not low <= value <= high:
-                raise UsageError(f"--{name}: {value} is out of range, expected {low} to {high}")
+            check_range(name, value, low, high)
 
     @property
     def num_keyframes(self) -> int:
@@ -90,9 +87,8 @@ class SimulateOptions:
     @property
     def splits(self) -> dict[str, list[str]]:
         """Scene names of `sim_train` and `sim_val`."""
-        names = [scene_name(k) for k in range(self.scenes)]
-        first = self.scenes - (max(round(VAL_SHARE * self.scenes), 1) if self.scenes > 1 else 0)
-        return {"sim_train": names[:first], "sim_val": names[first:]}
+        train, val = train_and_val([scene_name(k) for k in range(self.scenes)])
+        return {"sim_train": train, "sim_val": val}
 
 
 @dataclass(frozen=True)
@@ -183,7 +179,9 @@ def simulate_nuscenes(out: Path, options: SimulateOptions, *, workers: int = 1) 
         write_state(out, asdict(options), complete=False)
         remove_partial_files(out)
         todo = _missing(out, options)
-        for _ in track(_simulate(out, options, todo, workers), total=len(todo), what="simulate", unit="scene"):
+        plans = [(out, plan_scene(options, index)) for index in todo]
+        scenes = in_processes(_finish_scene, plans, workers)
+        for _ in track(scenes, total=len(todo), what="simulate", unit="scene"):
             pass
         _write_tables(out, options)
         write_state(out, asdict(options), complete=True)
@@ -233,24 +231,8 @@ def _remove_rows(out: Path, options: SimulateOptions) -> None:
         (out / FINISHED_SCENES).rmdir()
 
 
-def _simulate(out: Path, options: SimulateOptions, indices: list[int], workers: int) -> Iterator[str]:
-    """Simulate scenes one by one, or in `workers` processes; yields the name of each finished scene."""
-    if workers <= 1 or len(indices) <= 1:
-        for index in indices:
-            yield _finish_scene(out, plan_scene(options, index))
-        return
-    from joblib import Parallel, delayed
-
-    pool = Parallel(n_jobs=min(workers, len(indices)), return_as="generator")
-    yield from pool(delayed(_finish_scene)(out, plan_scene(options, index)) for index in indices)
-
-
-def _finish_scene(out: Path, plan: ScenePlan) -> str:
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):  # the work is spread over scenes; threads inside one would only get in each other's way
-        write_json(_rows_file(out, plan.name), simulate_scene(out, plan))
-    return plan.name
+def _finish_scene(out: Path, plan: ScenePlan) -> None:
+    write_json(_rows_file(out, plan.name), simulate_scene(out, plan))
 
 
 def _write_tables(out: Path, options: SimulateOptions) -> None:

@@ -10,20 +10,18 @@ is not finished.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.scannet_source import ScenePaths
+from data_prep.simulate.parts import check_range, in_processes, train_and_val
 from data_prep.simulate.root_state import is_complete, size_text, write_state
-from pc_ssl.errors import UsageError
 from pc_ssl.files import remove_partial_files, write_bytes
 from pc_ssl.geometry import rotation_about_z, transform_from
 from pc_ssl.progress import duration, track
 
-VAL_SHARE = 0.2  # of the rooms, the last ones, at least one of two
 FRAME_STEP = 20  # between the numbers of exported frames, as in ScanNet's own selection of images
 LEAST_POSES = 60  # of the walk that the mesh is made from; with fewer much of a room is never seen
 # seconds of one core and bytes, measured with 5 rooms of 20 frames at 320x240 pixels: 37 s and 72 MB
@@ -58,15 +56,13 @@ class SimulateOptions:
             ("image-size (width)", self.image_size[0], 16, 1920),
             ("image-size (height)", self.image_size[1], 16, 1440),
         ):
-            if not low <= value <= high:
-                raise UsageError(f"--{name}: {value} is out of range, expected {low} to {high}")
+            check_range(name, value, low, high)
 
     @property
     def splits(self) -> dict[str, list[str]]:
         """Scene names of `train` and `val`."""
-        names = [scene_name(index) for index in range(self.rooms)]
-        first = self.rooms - (max(round(VAL_SHARE * self.rooms), 1) if self.rooms > 1 else 0)
-        return {"train": names[:first], "val": names[first:]}
+        train, val = train_and_val([scene_name(index) for index in range(self.rooms)])
+        return {"train": train, "val": val}
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,8 @@ def simulate_scannet(out: Path, options: SimulateOptions, *, workers: int = 1) -
         write_state(out, asdict(options), complete=False)
         remove_partial_files(out)
         todo = _missing(out, options)
-        for _ in track(_simulate(out, options, todo, workers), total=len(todo), what="simulate", unit="room"):
+        rooms = in_processes(simulate_room, [(_paths(out, index), options, index) for index in todo], workers)
+        for _ in track(rooms, total=len(todo), what="simulate", unit="room"):
             pass
         for name, scenes in options.splits.items():
             write_bytes(out / f"scannetv2_{name}.txt", "".join(f"{scene}\n" for scene in scenes).encode())
@@ -155,37 +152,21 @@ def _missing(out: Path, options: SimulateOptions) -> list[int]:
     return [index for index in range(options.rooms) if not _paths(out, index).description.exists()]
 
 
-def _simulate(out: Path, options: SimulateOptions, indices: list[int], workers: int) -> Iterator[None]:
-    """Simulate rooms one by one, or in `workers` processes."""
-    if workers <= 1 or len(indices) <= 1:
-        for index in indices:
-            simulate_room(_paths(out, index), options, index)
-            yield
-        return
-    from joblib import Parallel, delayed
-
-    pool = Parallel(n_jobs=min(workers, len(indices)), return_as="generator")
-    yield from pool(delayed(simulate_room)(_paths(out, index), options, index) for index in indices)
-
-
 def simulate_room(paths: ScenePaths, options: SimulateOptions, index: int) -> None:
     """Furnish, scan and write one room; its bytes depend on the options and the index alone."""
-    from threadpoolctl import threadpool_limits
-
     from data_prep.simulate.indoor.files import write_description, write_frame, write_intrinsics, write_mesh
     from data_prep.simulate.indoor.room import build_room
     from data_prep.simulate.indoor.scan import Camera, Studio
 
     rng = np.random.default_rng((options.seed, index))
-    with threadpool_limits(1):  # the work is spread over rooms; threads inside one would only get in each other's way
-        room = build_room(index, rng)
-        # scanners start anywhere, facing anywhere: the room's axes are not the recording's
-        world_from_room = transform_from(rotation_about_z(rng.uniform(0, 2 * np.pi)), [*rng.uniform(-3, 3, 2), 0.0])
-        studio, camera = Studio(room, rng), Camera.of_size(options.image_size)
-        poses = studio.path(max(LEAST_POSES, options.frames))
-        write_mesh(paths, room, studio.fuse(poses), world_from_room)
-        for count, at in enumerate(np.linspace(0, len(poses) - 1, options.frames).round().astype(int)):
-            write_frame(paths.folder, count * FRAME_STEP, studio.picture(camera, poses[at]), world_from_room)
-        if options.frames:
-            write_intrinsics(paths.folder, camera)
-        write_description(paths, room, camera, options.frames, world_from_room)
+    room = build_room(index, rng)
+    # scanners start anywhere, facing anywhere: the room's axes are not the recording's
+    world_from_room = transform_from(rotation_about_z(rng.uniform(0, 2 * np.pi)), [*rng.uniform(-3, 3, 2), 0.0])
+    studio, camera = Studio(room, rng), Camera.of_size(options.image_size)
+    poses = studio.path(max(LEAST_POSES, options.frames))
+    write_mesh(paths, room, studio.fuse(poses), world_from_room)
+    for count, at in enumerate(np.linspace(0, len(poses) - 1, options.frames).round().astype(int)):
+        write_frame(paths.folder, count * FRAME_STEP, studio.picture(camera, poses[at]), world_from_room)
+    if options.frames:
+        write_intrinsics(paths.folder, camera)
+    write_description(paths, room, camera, options.frames, world_from_room)
