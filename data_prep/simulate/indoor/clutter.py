@@ -19,15 +19,20 @@ from data_prep.simulate.indoor.piece import (
     uniform,
 )
 from data_prep.simulate.materials import Material
-from data_prep.simulate.mesh import Color, Mesh, ball, box, join, quads, tube
+from data_prep.simulate.mesh import Color, Mesh, ball, box, join, loft, quads, tube
 
 
 def trash_can(rng: np.random.Generator) -> Piece:
+    """Round or square, wider at the top, open or with a lid."""
     radius, height = uniform(rng, 0.12, 0.2), uniform(rng, 0.28, 0.6)
-    color = pick(rng, METALS + VIVID + CERAMICS)
-    body = tube(
-        (0, 0, 0), (0, 0, height), (0.8 * radius, radius), Material.PLASTIC, color, sides=int(rng.choice([4, 12]))
-    )
+    color, sides = pick(rng, METALS + VIVID + CERAMICS), int(rng.choice([4, 12]))
+    angle = (np.arange(sides) + 0.5) * (2 * np.pi / sides)
+    rings = ((0.8, 0.0), (1.0, height), (0.94, height), (0.75, 0.02))  # up the outside, down the inside
+    section = [
+        np.column_stack([share * radius * np.cos(angle), share * radius * np.sin(angle), np.full(sides, z)])
+        for share, z in rings
+    ]
+    body = loft(np.array(section), Material.PLASTIC, color)
     lid = ball((0, 0, height), (radius, radius, 0.04), Material.PLASTIC, darker(color, 0.8), sides=12)
     return Piece("trash can", join([body, lid]) if rng.random() < 0.4 else body)
 

@@ -27,13 +27,14 @@ class Placed:
 
 @dataclass
 class Layout:
-    """A room while it is filled; the room is the rectangle 0..length x 0..width.
+    """A room while it is filled; the room is the rectangle 0..length x 0..width, `height` high.
 
     `taken` holds the axis-aligned boxes that new pieces must not touch: low [3], high [3] and whose box it is.
     """
 
     length: float
     width: float
+    height: float
     walls: Sequence[Wall]
     rng: np.random.Generator
     pieces: list[Piece] = field(default_factory=list)
@@ -51,7 +52,8 @@ class Layout:
         """Put a piece there, unless it would leave the room or touch another than `beside`."""
         moved = piece.moved(room_from_object)
         low, high = (corner.astype(float) for corner in moved.mesh.bounds())
-        if (low[:2] < -0.01).any() or high[0] > self.length + 0.01 or high[1] > self.width + 0.01:
+        limit = np.array([self.length, self.width, self.height])
+        if (low[:2] < -0.01).any() or (high > limit + 0.01).any():
             return None
         for other_low, other_high, owner in self.taken:
             touches = (low < other_high - GAP).all() and (other_low + GAP < high).all()

@@ -39,7 +39,7 @@ def build_room(index: int, rng: np.random.Generator) -> Room:
     length, width = (uniform(rng, low, high) for low, high in zip(floor_low, floor_high, strict=True))
     height, wet = uniform(rng, 2.4, 2.9), kind in ("Bathroom", "Kitchen")
     walls, door_wall, window_walls = _cut_openings(rng, shell.four_walls(length, width), height)
-    layout = Layout(length, width, walls, rng)
+    layout = Layout(length, width, height, walls, rng)
     layout.add(shell.floor(rng, length, width, tiled=wet))
     layout.add(shell.ceiling(length, width, height))
     colors, skirting = shell.paint(rng, CERAMICS + PAINTS[:3] if wet else PAINTS, accent_share=0.3), pick(rng, CERAMICS)

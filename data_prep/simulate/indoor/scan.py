@@ -19,6 +19,7 @@ from pc_ssl.geometry import invert
 VOXEL = 0.025  # metres; gives ScanNet's spacing of vertices of about 2 cm
 TRUNCATION = 0.07  # metres on both sides of a surface in which depth is fused
 FUSED_SIZE = (320, 240)  # pixels of the depth images that are fused
+FUSED_FRAMES = 12  # of the 30 a second that each of them stands for, whose noise averages out
 FIELD_OF_VIEW = np.deg2rad(58.0)  # horizontal, of ScanNet's sensor: 2 atan(320 / 577)
 NEAREST, FARTHEST = 0.4, 5.0  # metres that the depth camera measures
 LEAST_TRIANGLES = 200  # smaller loose parts are cleaned away, as in ScanNet's "clean" meshes
@@ -150,9 +151,9 @@ class Studio:
             self._tracked(room_from_camera),
         )
 
-    def depth(self, camera: Camera, room_from_camera: NDArray) -> NDArray[np.uint16]:
-        """[H, W] millimetres, as `Picture.depth`."""
-        return self._measured(*self._look_at(camera, room_from_camera), camera.size)
+    def depth(self, camera: Camera, room_from_camera: NDArray, frames: int = 1) -> NDArray[np.uint16]:
+        """[H, W] millimetres, as `Picture.depth`; the mean of several frames."""
+        return self._measured(*self._look_at(camera, room_from_camera), camera.size, frames)
 
     def fuse(self, poses: Sequence[NDArray[np.float64]]) -> Scan:
         """Walk the path with the depth camera and fuse what it measures into a mesh (truncated signed distances)."""
@@ -164,7 +165,7 @@ class Studio:
         lens = o3d.camera.PinholeCameraIntrinsic(*FUSED_SIZE, camera.intrinsic)
         blank = o3d.geometry.Image(np.zeros((*FUSED_SIZE[::-1], 3), np.uint8))
         for pose in poses:
-            depth = o3d.geometry.Image(self.depth(camera, pose))
+            depth = o3d.geometry.Image(self.depth(camera, pose, FUSED_FRAMES))
             image = o3d.geometry.RGBDImage.create_from_color_and_depth(
                 blank, depth, depth_scale=1000.0, depth_trunc=FARTHEST, convert_rgb_to_intensity=False
             )
@@ -204,7 +205,7 @@ class Studio:
         return light
 
     def _measured(
-        self, ray: NDArray, depth: NDArray, triangle: NDArray, normal: NDArray, size: tuple[int, int]
+        self, ray: NDArray, depth: NDArray, triangle: NDArray, normal: NDArray, size: tuple[int, int], frames: int = 1
     ) -> NDArray[np.uint16]:
         """Depth with noise that grows with its square, lost on glass, mirrors, grazing surfaces and edges.
 
@@ -217,7 +218,8 @@ class Studio:
         material = self.mesh.material[triangle]
         lost = np.where(material == Material.GLASS, 0.85, np.where(material == Material.METAL, 0.15, 0.01))
         lost = lost + np.clip((0.25 - slant) / 0.25, 0, 1)
-        noisy = depth + self.rng.normal(0, 1, len(depth)) * (0.0012 + 0.0019 * (depth - 0.4) ** 2)
+        deviation = (0.0012 + 0.0019 * (depth - 0.4) ** 2) / np.sqrt(frames)
+        noisy = depth + self.rng.normal(0, 1, len(depth)) * deviation
         valid &= self.rng.random(len(depth)) > lost
         image = np.where(valid, noisy, 0).reshape(height, width)
         jump = np.zeros((height, width), bool)
