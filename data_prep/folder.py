@@ -23,7 +23,7 @@ import numpy as np
 from data_prep.folder_source import XYZ, CameraFile, FolderSource
 from data_prep.point_files import ENDINGS, UNNAMED
 from data_prep.poses import pinhole, read_numbers, rigid
-from data_prep.reader import FrameName
+from data_prep.reader import FrameName, of_split, read_splits
 from pc_ssl.data.cache import IGNORE
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import read_json
@@ -78,13 +78,7 @@ class FolderReader:
         path = self.root / SPLITS
         if not path.is_file():
             return {"train": list(self._scenes)}
-        splits = read_json(path)
-        if not isinstance(splits, dict):
-            raise UserError(f"{path}: expected an object of split names, each with a list of scene names")
-        for name, scenes in splits.items():
-            if not isinstance(scenes, list) or not all(isinstance(scene, str) for scene in scenes):
-                raise UserError(f"{path}: split {name!r} is not a list of scene names")
-        return splits
+        return read_splits(path)
 
     def absent(self) -> list[str]:
         wanted = {f"{POSES} (each frame's pose is the identity)": POSES, f"{CALIBRATION} (no images)": CALIBRATION}
@@ -95,12 +89,7 @@ class FolderReader:
         return [f"{what} of {count} of {len(self._scenes)} scenes" for what, count in counts.items() if count]
 
     def frames(self, split: str | None) -> list[FrameName]:
-        scenes = list(self._scenes)
-        if split is not None:
-            wanted = set(self.splits()[split])
-            scenes = [scene for scene in scenes if scene in wanted]
-            if not scenes:
-                raise UserError(f"{self.root}: no scene of split {split!r} is there")
+        scenes = of_split(self, split, self._scenes, self.root)
         return [FrameName(f"{scene}-{file.stem}", scene, 0) for scene in scenes for file in self._scenes[scene]]
 
     def source(self, frame: FrameName) -> FolderSource:

@@ -30,9 +30,9 @@ from data_prep.nuscenes_names import (
 )
 from data_prep.nuscenes_source import Annotation, CameraFile, NuScenesSource, SweepFile
 from data_prep.projection import PinholeCamera
-from data_prep.reader import FrameName
+from data_prep.reader import FrameName, of_split, read_splits
 from pc_ssl.errors import UsageError, UserError
-from pc_ssl.files import inside, read_json
+from pc_ssl.files import inside
 from pc_ssl.geometry import invert, transform_from
 
 if TYPE_CHECKING:
@@ -79,12 +79,7 @@ class NuScenesReader:
         splits["parametrizing"] = sorted(set(splits["train"]) - set(VERIFYING_SCENES))
         splits["verifying"] = list(VERIFYING_SCENES)
         path = self.root / self.version / "splits.json"
-        own = read_json(path) if path.is_file() else {}
-        if not isinstance(own, dict):
-            raise UserError(f"{path}: expected an object of split names, each with a list of scene names")
-        for name, scenes in own.items():
-            if not isinstance(scenes, list) or not all(isinstance(scene, str) for scene in scenes):
-                raise UserError(f"{path}: split {name!r} is not a list of scene names")
+        for name, scenes in (read_splits(path) if path.is_file() else {}).items():
             if name in splits:
                 raise UserError(f"{path}: {name!r} is a split of nuScenes itself; give this one another name")
             splits[name] = scenes
@@ -105,12 +100,8 @@ class NuScenesReader:
         return missing
 
     def frames(self, split: str | None) -> list[FrameName]:
-        scenes = [scene["name"] for scene in self._tables.scene]
-        if split is not None:
-            wanted = set(self.splits()[split])
-            scenes = [scene for scene in scenes if scene in wanted]
-            if not scenes:
-                raise UserError(f"{self.root / self.version / 'scene.json'}: no scene of split {split!r} is there")
+        names = (scene["name"] for scene in self._tables.scene)
+        scenes = of_split(self, split, names, self.root / self.version / "scene.json")
         frames: dict[str, list[FrameName]] = {scene: [] for scene in scenes}
         for sample in self._tables.sample:
             scene = self._tables.get("scene", sample["scene_token"])["name"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.projection import PinholeCamera
+from pc_ssl.errors import UserError
+from pc_ssl.files import read_json
 
 
 @dataclass(frozen=True)
@@ -108,3 +111,33 @@ class Reader(Protocol):
             UserError: the tables lack something that the frame needs.
         """
         ...
+
+
+def of_split(reader: Reader, split: str | None, scenes: Iterable[str], where: Path) -> list[str]:
+    """Those of the scenes that belong to a split of the reader (None: all), in their order; `where` they are listed.
+
+    Raises:
+        UserError: none of the split's scenes is there.
+    """
+    if split is None:
+        return list(scenes)
+    wanted = set(reader.splits()[split])
+    found = [scene for scene in scenes if scene in wanted]
+    if not found:
+        raise UserError(f"{where}: no scene of split {split!r} is there")
+    return found
+
+
+def read_splits(path: Path) -> dict[str, list[str]]:
+    """Read a JSON file of scene names for each split.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    splits = read_json(path)
+    if not isinstance(splits, dict):
+        raise UserError(f"{path}: expected an object of split names, each with a list of scene names")
+    for name, scenes in splits.items():
+        if not isinstance(scenes, list) or not all(isinstance(scene, str) for scene in scenes):
+            raise UserError(f"{path}: split {name!r} is not a list of scene names")
+    return splits

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data_prep.reader import FrameName
+from data_prep.reader import FrameName, of_split
 from data_prep.scannet_names import BOX_CLASSES, LABEL_CLASSES
 from data_prep.scannet_source import COLUMNS, ScanNetSource, ScenePaths
 from data_prep.sweeps import read_bytes
@@ -80,13 +80,7 @@ class ScanNetReader:
         return phrases if self.splits() else [*phrases, "scannetv2_train.txt and the like (no splits)"]
 
     def frames(self, split: str | None) -> list[FrameName]:
-        scenes = list(self._scenes)
-        if split is not None:
-            wanted = set(self.splits()[split])
-            scenes = [scene for scene in scenes if scene in wanted]
-            if not scenes:
-                raise UserError(f"{self.root}: no scene of split {split!r} is there")
-        return [FrameName(scene, scene, 0) for scene in scenes]
+        return [FrameName(scene, scene, 0) for scene in of_split(self, split, self._scenes, self.root)]
 
     def source(self, frame: FrameName) -> ScanNetSource:
         return ScanNetSource(self._paths(frame.scene), self.frame_step)
