@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
 import shutil
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,3 +207,40 @@ def real_root() -> Path:
     if "PC_SSL_REAL_DATA" not in os.environ:
         pytest.skip("PC_SSL_REAL_DATA is not set to a folder with nuscenes-real/")
     return Path(os.environ["PC_SSL_REAL_DATA"]) / "nuscenes-real"
+
+
+@pytest.fixture
+def in_child() -> Callable[..., int]:
+    """`in_child(work, kill_after_s=None)` runs `work` in a forked process; its exit code, negative for a signal."""
+
+    def run(work: Callable[[], object], kill_after_s: float | None = None) -> int:
+        child = multiprocessing.get_context("fork").Process(target=work)
+        child.start()
+        if kill_after_s is not None:
+            time.sleep(kill_after_s)
+            assert child.pid is not None
+            os.kill(child.pid, signal.SIGKILL)
+        child.join()
+        return child.exitcode or 0
+
+    return run
+
+
+@pytest.fixture
+def die_at() -> Callable[..., Callable[..., None]]:
+    """`die_at(step, after=...)`: a rename that ends the process before or after its n-th call, without any clean-up."""
+
+    def dying(step: int, *, after: bool) -> Callable[..., None]:
+        rename, calls = os.replace, [0]
+
+        def replace(*arguments: Path) -> None:
+            if calls[0] == step and not after:
+                os._exit(9)
+            rename(*arguments)
+            if calls[0] == step and after:
+                os._exit(9)
+            calls[0] += 1
+
+        return replace
+
+    return dying

@@ -1,9 +1,7 @@
 import errno
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -322,32 +320,6 @@ def test_an_estimate_tries_other_frames_than_a_broken_one(root: Path, tmp_path: 
 # something becomes visible on the disk.
 
 
-def in_child(work: Callable[[], object], kill_after_s: float | None = None) -> int:
-    """Run `work` in a forked process, killed after a while if so asked; its exit code, negative for a signal."""
-    child = multiprocessing.get_context("fork").Process(target=work)
-    child.start()
-    if kill_after_s is not None:
-        time.sleep(kill_after_s)
-        assert child.pid is not None
-        os.kill(child.pid, signal.SIGKILL)
-    child.join()
-    return child.exitcode or 0
-
-
-def die_at(step: int, *, after: bool) -> Callable[..., None]:
-    rename, calls = os.replace, [0]
-
-    def replace(*arguments: Path) -> None:
-        if calls[0] == step and not after:
-            os._exit(9)
-        rename(*arguments)
-        if calls[0] == step and after:
-            os._exit(9)
-        calls[0] += 1
-
-    return replace
-
-
 def assert_no_partial_file_is_valid(out: Path, expected: dict[str, bytes]) -> None:
     """A cache that opens is whole, and every file with a final name has its final bytes."""
     for name, content in contents(out).items():
@@ -363,7 +335,13 @@ def assert_no_partial_file_is_valid(out: Path, expected: dict[str, bytes]) -> No
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("step", range(7))  # six frames and the manifest
 def test_death_at_any_rename_costs_nothing(
-    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes], step: int, after: bool
+    pristine_root: Path,
+    tmp_path: Path,
+    expected: dict[str, bytes],
+    step: int,
+    after: bool,
+    in_child: Callable[..., int],
+    die_at: Callable[..., Callable[..., None]],
 ) -> None:
     out = tmp_path / "cache"
 
@@ -380,7 +358,12 @@ def test_death_at_any_rename_costs_nothing(
 
 @pytest.mark.parametrize("cut", [0, 1, 40, 700, 1400, -1, -20, -300])
 def test_a_torn_journal_costs_frames_but_no_harm(
-    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes], cut: int
+    pristine_root: Path,
+    tmp_path: Path,
+    expected: dict[str, bytes],
+    cut: int,
+    in_child: Callable[..., int],
+    die_at: Callable[..., Callable[..., None]],
 ) -> None:
     out = tmp_path / "cache"
 
@@ -395,7 +378,9 @@ def test_a_torn_journal_costs_frames_but_no_harm(
     assert contents(out) == expected
 
 
-def test_random_kills_give_the_same_bytes(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+def test_random_kills_give_the_same_bytes(
+    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes], in_child: Callable[..., int]
+) -> None:
     rng = np.random.default_rng(0)
     begin = time.monotonic()
     in_child(lambda: run(pristine_root, tmp_path / "timed"))

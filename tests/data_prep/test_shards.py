@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import re
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -255,34 +254,16 @@ def test_a_damaged_frame_gets_no_regions(pristine_root: Path, tmp_path: Path, ex
     assert contents(out) == expected
 
 
-def die_at(step: int, *, after: bool) -> Callable[..., None]:
-    """A rename that ends the process before or after its n-th call."""
-    rename, calls = os.replace, [0]
-
-    def replace(*arguments: Path) -> None:
-        if calls[0] == step and not after:
-            os._exit(9)
-        rename(*arguments)
-        if calls[0] == step and after:
-            os._exit(9)
-        calls[0] += 1
-
-    return replace
-
-
-def in_child(work: Callable[[], object], kill_after_s: float | None = None) -> None:
-    child = multiprocessing.get_context("fork").Process(target=work)
-    child.start()
-    if kill_after_s is not None:
-        time.sleep(kill_after_s)
-        os.kill(child.pid or 0, signal.SIGKILL)
-    child.join()
-
-
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("step", range(8))  # the manifest set aside, six frames, the new manifest
 def test_death_while_adding_costs_nothing(
-    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes], step: int, after: bool
+    pristine_root: Path,
+    tmp_path: Path,
+    expected: dict[str, bytes],
+    step: int,
+    after: bool,
+    in_child: Callable[..., int],
+    die_at: Callable[..., Callable[..., None]],
 ) -> None:
     out = tmp_path / "cache"
     run(pristine_root, out, PrepareOptions(regions=("dbscan",)))
@@ -298,7 +279,9 @@ def test_death_while_adding_costs_nothing(
     assert contents(out) == expected
 
 
-def test_adding_that_was_stopped_before_any_frame_is_taken_back(pristine_root: Path, tmp_path: Path) -> None:
+def test_adding_that_was_stopped_before_any_frame_is_taken_back(
+    pristine_root: Path, tmp_path: Path, in_child: Callable[..., int], die_at: Callable[..., Callable[..., None]]
+) -> None:
     out, options = tmp_path / "cache", PrepareOptions(regions=("dbscan",))
     run(pristine_root, out, options)
     before = contents(out)
@@ -313,7 +296,9 @@ def test_adding_that_was_stopped_before_any_frame_is_taken_back(pristine_root: P
     assert contents(out) == before
 
 
-def test_twenty_random_kills_of_shards(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+def test_twenty_random_kills_of_shards(
+    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes], in_child: Callable[..., int]
+) -> None:
     rng = np.random.default_rng(2)
     begin = time.monotonic()
     in_child(lambda: run(pristine_root, tmp_path / "timed"))
