@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pc_ssl.data.cache import Cache, Frame
-from pc_ssl.evaluation.regions import ObjectRecall, Purity, object_recall, region_purity
+from pc_ssl.evaluation.regions import ObjectRecall, Purity, object_recall, points_in_boxes, region_purity
 from pc_ssl.progress import track
 
 LAG_COLUMN = 4  # of points: seconds since an earlier sweep; 0 in the key sweep; if sweeps are merged
@@ -105,10 +105,13 @@ def region_quality(cache: Cache) -> list[RegionQuality]:
     merged = cache.manifest.options.get("sweeps", 1) > 1
     for index in track(range(len(cache)), total=len(cache), what="measuring regions"):
         frame = cache[index]
+        of_points = [quality for name, quality in measured.items() if name.startswith("region/") and name in frame]
+        if of_points:
+            key = _KeySweep.of(frame, merged)
+            for quality in of_points:
+                _add_points(frame, quality, key)
         for name, quality in measured.items():
-            if name.startswith("region/"):
-                _add_points(frame, name, quality, merged)
-            else:
+            if not name.startswith("region/"):
                 _add_images(frame, name, quality)
     return list(measured.values())
 
@@ -132,23 +135,42 @@ def _generator_of(key: str) -> str | None:
     return key if kind == "region" else key.rpartition("/")[0] if kind == "superpixel" and "/" in name else None
 
 
-def _add_points(frame: Frame, name: str, quality: RegionQuality, merged: bool) -> None:
-    if name not in frame:
-        return
-    points = frame["points"].numpy()
-    key = points[:, LAG_COLUMN] == 0 if merged else np.ones(len(points), bool)
-    xyz, region, ground = points[key, :3], frame[name].numpy()[key], frame["ground"].numpy()[key]
+@dataclass(frozen=True)
+class _KeySweep:
+    """What all generators of a frame are measured against: `rows` [N] bool says which of its points count.
+
+    Of those n points: ground [n] bool, inside [M, n] bool which box holds them, label [n] uint8; None without such.
+    """
+
+    rows: NDArray[np.bool_]
+    ground: NDArray[np.bool_]
+    inside: NDArray[np.bool_] | None
+    label: NDArray[np.uint8] | None
+
+    @classmethod
+    def of(cls, frame: Frame, merged: bool) -> _KeySweep:
+        points = frame["points"].numpy()
+        rows = points[:, LAG_COLUMN] == 0 if merged else np.ones(len(points), bool)
+        return cls(
+            rows=rows,
+            ground=frame["ground"].numpy()[rows],
+            inside=points_in_boxes(points[rows, :3], frame["box"].numpy()) if "box" in frame else None,
+            label=frame["label"].numpy()[rows] if "label" in frame else None,
+        )
+
+
+def _add_points(frame: Frame, quality: RegionQuality, key: _KeySweep) -> None:
+    region = frame[quality.name].numpy()[key.rows]
     count = np.bincount(region[region >= 0])
     quality.sizes.append(count[count > 0])  # a region of earlier sweeps alone has no points here
     quality.covered += int(count.sum())
-    quality.coverable += int((~ground).sum())
-    if "box" in frame:
-        box = frame["box"].numpy()
-        quality.objects += object_recall(xyz, region, box)
-        quality.purity += region_purity(xyz, region, box)
-    if quality.classes is not None and "label" in frame:
-        with_ground = np.where(ground & (region < 0), region.max(initial=-1) + 1, region)
-        quality.classes.add(with_ground, frame["label"].numpy()[key])
+    quality.coverable += int((~key.ground).sum())
+    if key.inside is not None:
+        quality.objects += object_recall(key.inside, region)
+        quality.purity += region_purity(key.inside, region)
+    if quality.classes is not None and key.label is not None:
+        with_ground = np.where(key.ground & (region < 0), region.max(initial=-1) + 1, region)
+        quality.classes.add(with_ground, key.label)
 
 
 def _add_images(frame: Frame, name: str, quality: RegionQuality) -> None:

@@ -25,30 +25,25 @@ class ObjectRecall:
 
 
 def object_recall(
-    xyz: NDArray[np.float32],
-    region: NDArray[np.int32],
-    box: NDArray[np.float32],
-    min_points: int = 10,
-    iou: float = 0.5,
+    inside: NDArray[np.bool_], region: NDArray[np.int32], min_points: int = 10, iou: float = 0.5
 ) -> ObjectRecall:
     """Count the boxes for which some region's points have an intersection over union of `iou` with the box's points.
 
     Args:
-        xyz: [N, 3] metres.
+        inside: [M, N] bool, see `points_in_boxes`.
         region: [N] int32, 0..R - 1, -1 for none.
-        box: [M, 7 or more]: x y z l w h (metres) yaw (radians about z), in the frame of `xyz`.
         min_points: boxes with fewer points are left out.
         iou: intersection over union of two sets of points, at least.
     """
     region_size = np.bincount(region[region >= 0], minlength=1)
     found = objects = 0
-    for inside in points_in_boxes(xyz, box):
-        if inside.sum() < min_points:
+    for of in inside:
+        if of.sum() < min_points:
             continue
         objects += 1
-        of_box = region[inside]
+        of_box = region[of]
         shared = np.bincount(of_box[of_box >= 0], minlength=len(region_size))
-        found += bool((shared >= iou * (inside.sum() + region_size - shared)).any())
+        found += bool((shared >= iou * (of.sum() + region_size - shared)).any())
     return ObjectRecall(found, objects)
 
 
@@ -68,19 +63,18 @@ class Purity:
         return Purity(self.pure + other.pure, self.points + other.points)
 
 
-def region_purity(xyz: NDArray[np.float32], region: NDArray[np.int32], box: NDArray[np.float32]) -> Purity:
+def region_purity(inside: NDArray[np.bool_], region: NDArray[np.int32]) -> Purity:
     """Whether regions hold points of one object alone, or none of any.
 
     Args:
-        xyz: [N, 3] metres.
-        region: [N] int32, 0..R - 1, -1 for none.
-        box: [M, 7 or more] as for `object_recall`; a point belongs to the first box that it is in, or to the
+        inside: [M, N] bool, see `points_in_boxes`; a point belongs to the first box that it is in, or to the
             background, which counts as one more object.
+        region: [N] int32, 0..R - 1, -1 for none.
     """
-    inside = points_in_boxes(xyz, box)
-    owner = np.where(inside.any(axis=0), inside.argmax(axis=0) + 1, 0) if len(box) else np.zeros(len(xyz), np.int64)
+    objects, points = inside.shape
+    owner = np.where(inside.any(axis=0), inside.argmax(axis=0) + 1, 0) if objects else np.zeros(points, np.int64)
     some = region >= 0
-    shared = np.zeros((region.max(initial=-1) + 1, len(box) + 1), np.int64)
+    shared = np.zeros((region.max(initial=-1) + 1, objects + 1), np.int64)
     np.add.at(shared, (region[some], owner[some]), 1)
     return Purity(int(shared.max(axis=1).sum()), int(some.sum()))
 

@@ -12,7 +12,7 @@ import pytest
 
 from pc_ssl import cli
 from pc_ssl.data import Cache
-from pc_ssl.evaluation.regions import object_recall
+from pc_ssl.evaluation.regions import object_recall, points_in_boxes
 
 VERSION = "v1.0-mini"
 Command = Callable[..., tuple[int, str, str]]
@@ -172,6 +172,9 @@ def test_the_real_keyframe_is_prepared_and_its_objects_are_found(
     assert command("verify", tmp_path / "cache")[0] == 0
     frame = Cache(tmp_path / "cache")[0]
     xyz, box = frame["points"][:, :3].numpy(), frame["box"].numpy()
-    found = {name: object_recall(xyz, frame[f"region/{name}"].numpy(), box) for name in ("dbscan", "dbscan3d")}
+    found = {
+        name: object_recall(points_in_boxes(xyz, box), frame[f"region/{name}"].numpy())
+        for name in ("dbscan", "dbscan3d")
+    }
     assert (found["dbscan"].found, found["dbscan"].objects) == (3, 14)
     assert (found["dbscan3d"].found, found["dbscan3d"].objects) == (9, 14)
