@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,7 +58,7 @@ ShardText = Annotated[
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first frame that fails.")]
 
 
-class Backend(str, Enum):
+class Backend(StrEnum):
     """Where frames are prepared: in processes of this machine, or by the workers of a Dask cluster."""
 
     loky = "loky"

@@ -298,9 +298,7 @@ def damage_of(folder: Path, entry: FrameEntry) -> str | None:
             if found != entry.bytes:
                 return f"has {found} bytes, but {entry.bytes} were written"
             file.seek(0)
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
+            digest = hashlib.file_digest(file, "sha256")
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
