@@ -17,6 +17,7 @@ from data_prep.regions.ground_floor import FloorGround
 from data_prep.regions.ground_patchwork import PatchworkGround
 from data_prep.regions.ground_ransac import RansacGround
 from data_prep.regions.hdbscan import HdbscanRegions
+from data_prep.regions.random_boxes import RandomBoxRegions
 from data_prep.regions.range_adaptive import RangeAdaptiveRegions
 from data_prep.regions.size_filter import SizeFilter
 from data_prep.regions.vccs import VccsRegions
@@ -60,6 +61,7 @@ GENERATORS: dict[str, RegionGenerator] = {
     "hdbscan": HdbscanRegions(min_cluster_size=20, voxel_size=0.05, largest=50),  # TARL's setting
     "vccs": VccsRegions(voxel_size=0.03, seed_resolution=1.0, neighbours=15, spread=0.4),  # FAC's setting
     "graph": GraphRegions(threshold=0.01, min_points=20),  # ScanNet's setting
+    "random_boxes": RandomBoxRegions(),  # to compare with
 }
 
 __all__ = ["GENERATORS", "GROUNDS", "Ground", "RegionGenerator"]

@@ -1,0 +1,49 @@
+"""Regions by boxes anywhere: what clustering is worth is seen beside them."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.regions.numbering import numbered
+
+
+@dataclass(frozen=True)
+class RandomBoxRegions:
+    """The points above ground in upright boxes of random place and size, in the plan view.
+
+    CALICO's public prototype fills its list of clusters up with such boxes; as the only regions they are the control
+    of an experiment, and ours. The draw depends on the points and the seed alone. Where boxes overlap, the first one
+    has the point.
+
+    Args:
+        boxes: drawn; those with fewer than `min_points` are dropped. 50 in the prototype.
+        min_side, max_side: metres, drawn uniformly for each side; 0.5 and 5 in the prototype.
+        reach: metres; centres are uniform in -reach..reach along x and y. 45 in the prototype.
+        min_points: points above ground of a region at least.
+        seed: of the draw.
+    """
+
+    over_sweeps: ClassVar[bool] = False
+    boxes: int = 50
+    min_side: float = 0.5
+    max_side: float = 5.0
+    reach: float = 45.0
+    min_points: int = 5
+    seed: int = 0
+
+    def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
+        """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""
+        rng = np.random.default_rng([self.seed, zlib.crc32(np.ascontiguousarray(xyz, "<f4").tobytes())])
+        centre = rng.uniform(-self.reach, self.reach, (self.boxes, 2))
+        half = rng.uniform(self.min_side, self.max_side, (self.boxes, 2)) / 2
+        above = np.flatnonzero(~ground)
+        xy = xyz[above, :2]
+        region = np.full(len(xyz), -1, np.int32)
+        for box in reversed(range(self.boxes)):  # so that the first one has the point
+            region[above[(np.abs(xy - centre[box]) <= half[box]).all(axis=1)]] = box
+        return numbered(region, self.min_points)
