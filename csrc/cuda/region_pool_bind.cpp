@@ -13,6 +13,7 @@
 #include <tuple>
 
 #include "checks.h"
+#include "cuda/bind.h"
 #include "cuda/launch.h"
 
 namespace pc_ssl::cuda {
@@ -21,29 +22,7 @@ namespace {
 using at::Tensor;
 using std::optional;
 
-Element element_of(const Tensor& rows) {
-  switch (rows.scalar_type()) {
-    case at::kFloat: return Element::kFloat32;
-    case at::kDouble: return Element::kFloat64;
-    case at::kHalf: return Element::kFloat16;
-    case at::kBFloat16: return Element::kBFloat16;
-    default: TORCH_CHECK(false, "not a floating type of region_pool: ", rows.scalar_type());
-  }
-}
-
-RowsView rows_view(const Tensor& rows) { return {rows.const_data_ptr(), rows.stride(0), rows.size(1), element_of(rows)}; }
-
 IdsView ids_view(const Tensor& ids) { return {ids.const_data_ptr(), ids.scalar_type() == at::kLong, ids.numel()}; }
-
-// From torch's stream-ordered allocator: it may be freed as soon as the launch is enqueued.
-Tensor workspace(std::size_t bytes, const Tensor& beside) {
-  return at::empty({static_cast<int64_t>(bytes)}, beside.options().dtype(at::kByte));
-}
-
-// Rows may lie apart, but the channels of a row must be adjacent.
-Tensor with_adjacent_channels(const Tensor& feature) {
-  return feature.size(1) < 2 || feature.stride(1) == 1 ? feature : feature.contiguous();
-}
 
 struct SortedPoints {
   Tensor order;

@@ -1,10 +1,11 @@
-// The calls of cuda/launch.h with C linkage, for Python's ctypes. Each returns null or what went wrong. The workspace is as
+// The calls of cuda/launch.h and cuda/rotated_launch.h with C linkage, for Python's ctypes. Each returns null or what went wrong. The workspace is as
 // large as asked for and starts as rubbish, as on a device.
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 
 #include "cuda/launch.h"
+#include "cuda/rotated_launch.h"
 #include "testing/executor.h"
 
 using namespace pc_ssl::cuda;
@@ -50,6 +51,23 @@ const char* shim_gather(RowsView table, IdsView ids, int64_t num_regions, const 
 
 const char* shim_extremum_grad(RowsView grad, const int32_t* point, IdsView ids, int64_t num_regions, void* out) {
   return outcome(region_extremum_grad(grad, point, ids, num_regions, out, nullptr));
+}
+
+const char* shim_rotated_iou(RowsView a, int64_t n, RowsView b, int64_t m, bool in_3d, void* out) {
+  const auto workspace = workspace_of(rotated_iou_workspace(n, m, a.element));
+  return outcome(rotated_iou(a, n, b, m, in_3d, out, workspace.get(), nullptr));
+}
+
+const char* shim_rotated_nms(RowsView boxes, int64_t n, const int64_t* group, double threshold, int64_t max_kept,
+                             bool* kept) {
+  const auto workspace = workspace_of(rotated_nms_workspace(n, boxes.element));
+  return outcome(rotated_nms(boxes, n, group, threshold, max_kept, kept, workspace.get(), nullptr));
+}
+
+const char* shim_circle_nms(RowsView center, int64_t n, const void* squared_distance, const int64_t* group,
+                            int64_t max_kept, bool* kept) {
+  const auto workspace = workspace_of(circle_nms_workspace(n));
+  return outcome(circle_nms(center, n, squared_distance, group, max_kept, kept, workspace.get(), nullptr));
 }
 
 }  // extern "C"

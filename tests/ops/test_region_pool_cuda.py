@@ -5,15 +5,12 @@ GPU is used; test_region_pool_cuda_build.py compiles the same source for GPUs.
 """
 
 import ctypes
-import os
-import shlex
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from cuda_on_host import ELEMENT, Library, Output, integer, rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -21,11 +18,7 @@ from torch import Tensor
 from pc_ssl.ops import region_pool, region_pool_reference
 from pc_ssl.ops.reference import region_gather_reference, region_softmax_reference
 
-CSRC = Path(__file__).parents[2] / "csrc"
-ELEMENT = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}  # cuda/launch.h
 ROUNDING = {torch.float32: 2e-6, torch.float64: 1e-14, torch.float16: 1e-3, torch.bfloat16: 8e-3}  # of one result
-GUARD = 64  # elements before and after every output, which no kernel may touch
-SPOILED = -77
 
 
 class Ids(ctypes.Structure):
@@ -41,45 +34,14 @@ class Plan(ctypes.Structure):
     )
 
 
-class Rows(ctypes.Structure):
-    _fields_ = (
-        ("data", ctypes.c_void_p),
-        ("stride", ctypes.c_int64),
-        ("channels", ctypes.c_int64),
-        ("element", ctypes.c_int),
-    )
-
-
-class Output:
-    """A tensor that starts as rubbish, between guards."""
-
-    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
-        size = int(np.prod(shape))
-        self.whole = torch.full((size + 2 * GUARD,), SPOILED, dtype=dtype)
-        self.tensor = self.whole[GUARD : GUARD + size].view(shape)
-        self.pointer = ctypes.c_void_p(self.tensor.data_ptr())
-
-    def checked(self) -> Tensor:
-        size = self.tensor.numel()
-        assert (self.whole[:GUARD] == SPOILED).all()
-        assert (self.whole[GUARD + size :] == SPOILED).all()
-        return self.tensor.clone()  # without guards: a sanitizer shall see who reads beyond it
-
-
-class Gpu:
+class Gpu(Library):
     """cuda/launch.h on the host."""
-
-    def __init__(self, path: Path) -> None:
-        self.library = ctypes.CDLL(str(path))
-
-    def schedule(self, seed: int) -> None:
-        self.library.shim_schedule(ctypes.c_uint64(seed))
 
     def plan(self, region: Tensor, num_regions: int) -> tuple[Tensor, Tensor, int]:
         """order, offsets and the first bad position, or -1."""
         order, offsets = Output((len(region),), torch.int32), Output((num_regions + 1,), torch.int64)
         first_bad = Output((1,), torch.int32)
-        self._call("plan", ids(region), integer(num_regions), order.pointer, offsets.pointer, first_bad.pointer)
+        self.call("plan", ids(region), integer(num_regions), order.pointer, offsets.pointer, first_bad.pointer)
         return order.checked(), offsets.checked(), int(first_bad.checked())
 
     def pool(self, feature: Tensor, region: Tensor, num_regions: int, reduce: str) -> Tensor:
@@ -88,7 +50,7 @@ class Gpu:
         order, offsets, _ = self.plan(region, num_regions)
         pooled = Output((num_regions, feature.shape[1]), feature.dtype)
         plan = Plan(order.data_ptr(), offsets.data_ptr(), len(region), num_regions)
-        self._call("sum", plan, rows(feature), ctypes.c_bool(reduce == "mean"), pooled.pointer)
+        self.call("sum", plan, rows(feature), ctypes.c_bool(reduce == "mean"), pooled.pointer)
         return pooled.checked()
 
     def extremum(self, feature: Tensor, region: Tensor, num_regions: int, reduce: str) -> tuple[Tensor, Tensor]:
@@ -97,60 +59,31 @@ class Gpu:
         shape = (num_regions, feature.shape[1])
         pooled, point, alone = Output(shape, feature.dtype), Output(shape, torch.int32), Output(shape, feature.dtype)
         largest = ctypes.c_bool(reduce == "max")
-        self._call("extremum", plan, rows(feature), largest, pooled.pointer, point.pointer)
-        self._call("extremum", plan, rows(feature), largest, alone.pointer, None)
+        self.call("extremum", plan, rows(feature), largest, pooled.pointer, point.pointer)
+        self.call("extremum", plan, rows(feature), largest, alone.pointer, None)
         torch.testing.assert_close(alone.checked(), pooled.checked(), rtol=0, atol=0, equal_nan=True)
         return pooled.checked(), point.checked()
 
     def gather(self, table: Tensor, region: Tensor, counts: Tensor | None = None) -> Tensor:
         out = Output((len(region), table.shape[1]), table.dtype)
         divisor = None if counts is None else ctypes.c_void_p(counts.data_ptr())
-        self._call("gather", rows(table), ids(region), integer(len(table)), divisor, out.pointer)
+        self.call("gather", rows(table), ids(region), integer(len(table)), divisor, out.pointer)
         return out.checked()
 
     def extremum_grad(self, grad: Tensor, point: Tensor, region: Tensor) -> Tensor:
         out = Output((len(region), grad.shape[1]), grad.dtype)
         points = ctypes.c_void_p(point.data_ptr())
-        self._call("extremum_grad", rows(grad), points, ids(region), integer(len(grad)), out.pointer)
+        self.call("extremum_grad", rows(grad), points, ids(region), integer(len(grad)), out.pointer)
         return out.checked()
-
-    def _call(self, name: str, *arguments: object) -> None:
-        function = self.library[f"shim_{name}"]
-        function.restype = ctypes.c_char_p
-        failure = function(*arguments)
-        if failure is not None:
-            raise RuntimeError(failure.decode())
-
-
-def integer(value: int) -> ctypes.c_int64:
-    return ctypes.c_int64(value)
 
 
 def ids(region: Tensor) -> Ids:
     return Ids(region.data_ptr(), region.dtype == torch.int64, len(region))
 
 
-def rows(feature: Tensor) -> Rows:
-    return Rows(feature.data_ptr(), feature.stride(0), feature.shape[1], ELEMENT[feature.dtype])
-
-
-def build_shim(csrc: Path, library: Path) -> None:
-    """Compile the kernels in `csrc` against the host's stand-ins for CUDA's headers; CXXFLAGS as usual."""
-    compiler = shutil.which("g++")
-    if compiler is None:
-        pytest.skip("g++ is not on this machine")
-    flags = "-std=c++17 -O1 -shared -fPIC -fno-strict-aliasing -Wall -Wextra -Werror -Wno-unknown-pragmas"
-    sources = [f"{csrc}/cuda/region_pool.cu", f"{csrc}/testing/executor.cpp", f"{csrc}/testing/library.cpp"]
-    command = [compiler, *shlex.split(f"{flags} {os.environ.get('CXXFLAGS', '')}"), f"-I{csrc}/testing/include"]
-    without_preload = {**os.environ, "LD_PRELOAD": ""}  # a sanitizer's library is for this process alone
-    subprocess.run([*command, f"-I{csrc}", "-x", "c++", *sources, "-o", str(library)], check=True, env=without_preload)
-
-
 @pytest.fixture(scope="module")
-def gpu(tmp_path_factory: pytest.TempPathFactory) -> Gpu:
-    library = tmp_path_factory.mktemp("shim") / "region_pool.so"
-    build_shim(CSRC, library)
-    return Gpu(library)
+def gpu(cuda_library: Path) -> Gpu:
+    return Gpu(cuda_library)
 
 
 def key_of(region: Tensor, num_regions: int) -> np.ndarray:

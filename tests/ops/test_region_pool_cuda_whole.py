@@ -1,6 +1,6 @@
 """Longer proofs on the CUDA kernels' source, each in a process of its own.
 
-The op's tests from Python down to the threads, the host run under sanitizers, and that the host run notices a missing
+The ops' tests from Python down to the threads, the host run under sanitizers, and that the host run notices a missing
 barrier.
 """
 
@@ -16,7 +16,15 @@ from torch.utils import cpp_extension
 
 ROOT = Path(__file__).parents[2]
 CSRC = ROOT / "csrc"
-HOST_TESTS = "tests/ops/test_region_pool_cuda.py"
+HOST_TESTS = {  # of the kernels in each file
+    "cuda/plan.cuh": "tests/ops/test_region_pool_cuda.py",
+    "cuda/region_pool.cuh": "tests/ops/test_region_pool_cuda.py",
+    "cuda/rotated_boxes.cuh": "tests/ops/test_rotated_boxes_cuda.py",
+}
+OWN_TESTS = (
+    ("tests/ops/test_region_pool.py", "tests/ops/test_region_pool_properties.py"),
+    ("tests/ops/test_rotated_boxes.py",),
+)
 PYTEST = ("-q", "-x", "-p", "no:cacheprovider", "--import-mode=importlib", "-m", "not slow")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -42,16 +50,22 @@ def run(command: list[str], cwd: Path = ROOT, **environment: str) -> subprocess.
     return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True)
 
 
-def test_the_ops_own_tests_pass_through_the_binding(tmp_path):
-    library = tmp_path / "binding.so"
+@pytest.fixture(scope="module")
+def binding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    library = tmp_path_factory.mktemp("binding") / "binding.so"
     includes = [argument for folder in cpp_extension.include_paths() for argument in ("-isystem", folder)]
-    sources = ["csrc/testing/bind_on_host.cpp", "-x", "c++", "csrc/cuda/region_pool.cu", "csrc/testing/executor.cpp"]
+    kernels = ["csrc/cuda/region_pool.cu", "csrc/cuda/rotated_boxes.cu"]
+    sources = ["csrc/testing/bind_on_host.cpp", "csrc/testing/executor.cpp", "-x", "c++", *kernels]
     flags = ["-std=c++20", "-O1", "-shared", "-fPIC", "-fno-strict-aliasing", "-Wno-unknown-pragmas", "-Icsrc"]
     libraries = ["-x", "none", f"-L{cpp_extension.TORCH_LIB_PATH}", "-ltorch", "-ltorch_cpu", "-lc10"]
     command = ["g++", *flags, "-Icsrc/testing/include", *includes, *sources, *libraries, "-o", str(library)]
     subprocess.run(command, cwd=ROOT, check=True)
-    tests = ["tests/ops/test_region_pool.py", "tests/ops/test_region_pool_properties.py"]
-    done = run([sys.executable, "-c", RUN_WITH_BINDING, str(library), *PYTEST, *tests])
+    return library
+
+
+@pytest.mark.parametrize("tests", OWN_TESTS)
+def test_the_ops_own_tests_pass_through_the_binding(binding, tests):
+    done = run([sys.executable, "-c", RUN_WITH_BINDING, str(binding), *PYTEST, *tests])
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -62,10 +76,11 @@ def sanitizer(name: str) -> str:
     return path
 
 
-def test_nothing_outside_the_tensors_is_touched():
+@pytest.mark.parametrize("tests", sorted(set(HOST_TESTS.values())))
+def test_nothing_outside_the_tensors_is_touched(tests):
     """Address sanitizer: tensors and workspaces are the host's own allocations here."""
     done = run(
-        [sys.executable, "-m", "pytest", *PYTEST, HOST_TESTS, "-k", "not 17000000 and not schedules"],  # the long ones
+        [sys.executable, "-m", "pytest", *PYTEST, tests, "-k", "not 17000000 and not schedules"],  # the long ones
         CXXFLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=all -Wno-error",
         LD_PRELOAD=f"{sanitizer('libasan.so')} {sanitizer('libstdc++.so')}",
         ASAN_OPTIONS="detect_leaks=0",  # Python's own
@@ -76,7 +91,7 @@ def test_nothing_outside_the_tensors_is_touched():
 
 BARRIERS = [
     (file, match.start())
-    for file in ("cuda/plan.cuh", "cuda/region_pool.cuh")
+    for file in HOST_TESTS
     for match in re.finditer(r"__syncthreads\(\);", (CSRC / file).read_text())
 ]
 
@@ -85,9 +100,10 @@ BARRIERS = [
 def test_the_host_run_fails_without_this_barrier(tmp_path, file, position):
     shutil.copytree(CSRC, tmp_path / "csrc")
     (tmp_path / "tests/ops").mkdir(parents=True)
-    shutil.copy(ROOT / HOST_TESTS, tmp_path / HOST_TESTS)
+    for name in ("tests/ops/conftest.py", "tests/ops/cuda_on_host.py", HOST_TESTS[file]):
+        shutil.copy(ROOT / name, tmp_path / name)
     source = (CSRC / file).read_text()
     (tmp_path / "csrc" / file).write_text(source[:position] + source[position:].replace("__syncthreads();", "", 1))
-    done = run([sys.executable, "-m", "pytest", *PYTEST, HOST_TESTS], cwd=tmp_path)
+    done = run([sys.executable, "-m", "pytest", *PYTEST, HOST_TESTS[file]], cwd=tmp_path)
     assert "CalledProcessError" not in done.stdout  # it did compile
     assert done.returncode != 0  # a failure, or a crash where a place to write to was never filled in

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -114,6 +115,17 @@ unsigned __match_any_sync(unsigned mask, T value) {
 }
 
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+inline int __ffsll(long long bits) { return __builtin_ffsll(bits); }
+
+// As on the device exact where x is a multiple of a half.
+inline void sincospi(double x, double* sine, double* cosine) {
+  const double turned = std::remainder(x, 2.0);
+  const int quarters = static_cast<int>(std::rint(2 * turned));  // -2 to 2
+  const long double rest = 3.141592653589793238462643383279502884L * (turned - 0.5 * quarters);
+  const double s = static_cast<double>(std::sin(rest)), c = static_cast<double>(std::cos(rest));
+  *sine = quarters == 0 ? s : quarters == 1 ? c : quarters == -1 ? -c : -s;
+  *cosine = quarters == 0 ? c : quarters == 1 ? -s : quarters == -1 ? s : -c;
+}
 
 template <typename T>
 T __ldg(const T* from) {
