@@ -1,5 +1,5 @@
-// Overlap of boxes turned about z, and which of them are kept. This header is the contract, which the CPU
-// kernels keep; there are none for CUDA yet.
+// Overlap of boxes turned about z, and which of them are kept. This header is the contract; the CPU and CUDA kernels both
+// keep it.
 //
 // N and M boxes, K >= 7 columns: x y z l w h yaw, the rest is not looked at. Metres and radians; x y z is the centre, l lies
 // along the heading, yaw turns counter-clockwise from x. float32 or float64, both tensors alike; any strides.
@@ -15,7 +15,7 @@
 // group [N]    int64: only boxes of the same number drop each other. Without it all do.
 //
 // Not differentiable. Deterministic: an element depends on its two boxes alone, so nothing depends on the number of threads;
-// rotated_iou(a, b) and rotated_iou(b, a), and two instruction sets, may differ in the last digits.
+// rotated_iou(a, b) and rotated_iou(b, a), two instruction sets, and CPU and GPU, may differ in the last digits.
 // Limits: N and M at most 2^20.
 #pragma once
 

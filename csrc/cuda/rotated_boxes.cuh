@@ -236,9 +236,10 @@ __global__ void __launch_bounds__(kChooseThreads) choose_kernel(const Choice cho
   if (threadIdx.x == 0) *choice.num_kept = num_kept;
 }
 
-// A warp: one word behind the panel, which is a full one, against the kept boxes of the panel.
+// A warp: one word behind the panel, which is a full one, against the kept boxes of the panel. One block at a time is enough:
+// for a second one the compiler would spill doubles.
 template <template <typename> class Rule, typename T>
-__global__ void __launch_bounds__(kBoxThreads) drop_kernel(const Rule<T> rule, const Choice choice) {
+__global__ void __launch_bounds__(kBoxThreads, 1) drop_kernel(const Rule<T> rule, const Choice choice) {
   const int64_t word = choice.begin / kWordBits + kPanelWords + static_cast<int64_t>(blockIdx.x) * kBoxWarps +
                        threadIdx.x / kWarp;
   if (word * kWordBits >= choice.size || choice.full()) return;

@@ -1,8 +1,8 @@
-"""What the compiler makes of the CUDA kernels of region pooling, and what their memory traffic lets one expect.
+"""What the compiler makes of the CUDA kernels, and what the memory traffic of region pooling lets one expect.
 
-`python csrc/testing/kernel_report.py` compiles csrc/cuda/region_pool.cu with nvcc for each architecture below, warnings
-as errors, and prints the tables of docs/region_pool.md. Nothing runs on a GPU: registers, spills and shared memory are
-what ptxas says, occupancy and times are computed.
+`python csrc/testing/kernel_report.py` compiles csrc/cuda/*.cu with nvcc for each architecture below, warnings as
+errors, and prints the tables of docs/region_pool.md and docs/rotated_boxes.md. Nothing runs on a GPU: registers, spills
+and shared memory are what ptxas says, occupancy and times are computed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CSRC = Path(__file__).resolve().parents[1]
+SOURCES = ("region_pool", "rotated_boxes")  # csrc/cuda/NAME.cu, docs/NAME.md
 WARP = 32
 SECTOR = 32  # bytes; the least that a GPU reads from memory
 
@@ -70,13 +71,13 @@ class Kernel:
     spill_loads: int
 
 
-def compile_kernels(architecture: str) -> dict[str, Kernel]:
-    """The kernels by name. Raises CalledProcessError where nvcc finds an error or a warning."""
+def compile_kernels(source: str, architecture: str) -> dict[str, Kernel]:
+    """The kernels by name of one of SOURCES. Raises CalledProcessError where nvcc finds an error or a warning."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             "nvcc", "-std=c++17", "-O3", f"-arch={architecture}", "-Xptxas=-v", "-Werror=all-warnings",
             "-Xcompiler=-Wall,-Wextra,-Werror", f"-I{CSRC}", "-cubin", "-o", f"{folder}/out.cubin",
-            str(CSRC / "cuda/region_pool.cu"),
+            str(CSRC / f"cuda/{source}.cu"),
         ]  # fmt: skip
         log = subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
     readable = subprocess.run(["c++filt"], input=log, check=True, text=True, capture_output=True).stdout
@@ -99,10 +100,14 @@ def parse_kernel(entry: str) -> Kernel:
 
 def threads_of(name: str) -> int:
     """Threads of a block, from the constants in the source."""
-    source = (CSRC / "cuda/region_pool.cuh").read_text() + (CSRC / "cuda/plan.cuh").read_text()
+    source = "".join((CSRC / f"cuda/{file}.cuh").read_text() for file in ("region_pool", "plan", "rotated_boxes"))
     value = {key: int(number) for key, number in re.findall(r"constexpr int (k\w+) = (\d+);", source)}
     if name.startswith("combine"):
         return value["kCombineWarps"] * WARP
+    if name.startswith("choose"):
+        return value["kChooseParts"] * value["kPanelWords"]
+    if name.startswith(("box", "iou", "mask", "drop")):
+        return value["kBoxThreads"]
     return value["kThreads"] if name.startswith(("pool", "gather")) else value["kPlanThreads"]
 
 
@@ -255,11 +260,14 @@ def compiler_version() -> str:
 
 
 def report() -> str:
-    compiled = {gpu.architecture: compile_kernels(gpu.architecture) for gpu in GPUS}
-    head = (
-        f"nvcc {compiler_version()}; spills and stack frames: {spilled_bytes(compiled)} bytes in all kernels together."
-    )
-    return "\n".join([head, "", *compiler_table(compiled), "", *traffic_table(compiled)])
+    parts = []
+    for source in SOURCES:
+        compiled = {gpu.architecture: compile_kernels(source, gpu.architecture) for gpu in GPUS}
+        spilled = f"spills and stack frames: {spilled_bytes(compiled)} bytes in all kernels together."
+        parts += [f"nvcc {compiler_version()}; {spilled}", "", *compiler_table(compiled), ""]
+        if source == "region_pool":
+            parts += [*traffic_table(compiled), ""]
+    return "\n".join(parts).rstrip()
 
 
 def spilled_bytes(compiled: dict[str, dict[str, Kernel]]) -> int:

@@ -81,5 +81,5 @@ def suppressed(
     box, score, label, group = (torch.cat(values) for values in zip(*candidates, strict=True))
     high = score > score_threshold
     box, score, label, group = box[high], score[high], label[high], group[high]
-    kept = suppression(box.cpu(), score.cpu(), group.cpu()).to(box.device)  # overlaps are compiled for the CPU alone
+    kept = suppression(box, score, group)
     return Boxes3D(box[kept], label[kept], score=score[kept])

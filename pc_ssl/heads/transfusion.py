@@ -56,8 +56,7 @@ class MatchingCost:
         of_class = sigmoid_focal(logit, torch.ones_like(logit)) - sigmoid_focal(logit, torch.zeros_like(logit))
         sides = code.new_tensor([cells.columns, cells.rows])
         distance = torch.cdist(code[:, :2] / sides, targets.code[:, :2] / sides, p=1)
-        found = cells.decode(code)
-        overlap = rotated_iou_3d(found.cpu(), targets.box.cpu()).to(found.device)  # compiled for the CPU alone
+        overlap = rotated_iou_3d(cells.decode(code), targets.box)
         cost = self.kind * of_class[:, targets.label] + self.distance * distance - self.overlap * overlap
         return cost.nan_to_num(NO_MATCH, NO_MATCH, NO_MATCH)
 

@@ -2,8 +2,9 @@
 
 The kernels stand in csrc/ (rotated_boxes.h is their contract), `reference.py` says the same in plain torch. Boxes are
 rows x y z l w h yaw, with or without vx vy: x y z the centre, metres, yaw in radians counter-clockwise from x, l along
-the heading. Nothing here is differentiable. There are kernels for the CPU alone: a tensor on a GPU is an error
-(NotImplementedError).
+the heading. Nothing here is differentiable. There are kernels for the CPU and for CUDA; the latter are compiled and
+their source is run on the host by the tests, but they have not run on a GPU yet (docs/rotated_boxes.md). Overlaps of
+two devices may differ in the last digits.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def rotated_nms(
         max_kept: the best so many, of all classes together.
 
     Returns:
-        [K] int64 indices of the kept boxes by falling score.
+        [K] int64 indices of the kept boxes by falling score, on the device of the boxes. K alone is asked of a GPU.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit, or threshold or max_kept is out of range.
@@ -97,7 +98,7 @@ def circle_nms(
         max_kept: the best so many, of all classes together.
 
     Returns:
-        [K] int64 indices of the kept boxes by falling score.
+        [K] int64 indices of the kept boxes by falling score, on the device of the centers. K alone is asked of a GPU.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit, or several distances come without classes.

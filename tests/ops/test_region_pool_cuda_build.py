@@ -1,6 +1,6 @@
-"""The CUDA kernels as the compilers see them: nvcc for each architecture, and the binding against torch's headers.
+"""The CUDA kernels as the compilers see them: nvcc for each architecture, and the bindings against torch's headers.
 
-Oracles: ptxas's own report, NVIDIA's occupancy calculator (cuda_occupancy.h), the tables in docs/region_pool.md.
+Oracles: ptxas's own report, NVIDIA's occupancy calculator (cuda_occupancy.h), the tables in docs/NAME.md.
 Without nvcc these tests skip.
 """
 
@@ -42,8 +42,13 @@ kernel_report = load_report()
 
 @pytest.fixture(scope="module")
 def compiled() -> dict:
-    """Fails where a warning comes up: warnings are errors."""
-    return {gpu.architecture: kernel_report.compile_kernels(gpu.architecture) for gpu in kernel_report.GPUS}
+    """Kernels by name of each architecture of each source. Fails where a warning comes up: warnings are errors."""
+    return {
+        source: {
+            gpu.architecture: kernel_report.compile_kernels(source, gpu.architecture) for gpu in kernel_report.GPUS
+        }
+        for source in kernel_report.SOURCES
+    }
 
 
 def cuda_headers() -> str:
@@ -60,13 +65,29 @@ def test_every_type_and_width_is_compiled(compiled):
     divides = {f"gather_kernel<divide, {t}, {v}>" for t in TYPES for v in (1, WIDTH[t])}
     moves = {f"gather_kernel<{kind}, {t}, {v}>" for kind in ("copy", "select") for t in BITS for v in (1, BITS[t])}
     plans = {"count_kernel", "scan_kernel", "move_kernel", "offsets_kernel"}
-    for kernels in compiled.values():
+    for kernels in compiled["region_pool"].values():
         assert set(kernels) == pools | combines | divides | moves | plans
 
 
-def test_no_kernel_spills_or_needs_a_stack(compiled):
-    assert list(compiled) == ["sm_80", "sm_90"]
-    assert kernel_report.spilled_bytes(compiled) == 0
+def test_boxes_of_both_types_and_both_ways_to_drop_are_compiled(compiled):
+    of_type = {f"{kind}_kernel<{t}>" for kind, t in itertools.product(("box", "iou"), ("float", "double"))}
+    rules = itertools.product(("mask", "drop"), ("Overlap", "Distance"), ("float", "double"))
+    of_rule = {f"{kind}_kernel<{rule}, {t}>" for kind, rule, t in rules}
+    for kernels in compiled["rotated_boxes"].values():
+        assert set(kernels) == of_type | of_rule | {"choose_kernel"}
+        assert {name: kernel.threads for name, kernel in kernels.items() if kernel.threads != 256} == {
+            "choose_kernel": 512
+        }
+
+
+@pytest.mark.parametrize("source", kernel_report.SOURCES)
+def test_no_kernel_spills_or_needs_a_stack(compiled, source):
+    assert list(compiled[source]) == ["sm_80", "sm_90"]
+    assert kernel_report.spilled_bytes(compiled[source]) == 0
+
+
+def test_every_source_is_in_the_report():
+    assert sorted(path.stem for path in (CSRC / "cuda").glob("*.cu")) == sorted(kernel_report.SOURCES)
 
 
 def test_a_spill_in_the_report_is_read():
@@ -112,22 +133,25 @@ def test_occupancy_equals_nvidias_calculator(tmp_path):
     (tmp_path / "occupancy.cpp").write_text(OCCUPANCY)
     program = tmp_path / "occupancy"
     subprocess.run(["g++", f"-I{cuda_headers()}", str(tmp_path / "occupancy.cpp"), "-o", str(program)], check=True)
-    registers, shared = (16, 32, 40, 41, 48, 63, 64, 65, 76, 91, 128), (0, 32, 4096, 25664)
+    registers, shared = (16, 32, 40, 41, 48, 63, 64, 65, 76, 91, 128, 153, 168, 170), (0, 32, 4096, 25664, 36864)
     asked = list(itertools.product(kernel_report.GPUS, (256, 512), registers, shared))
     lines = [f"{gpu.architecture[3]} {t} {r} {s} {gpu.shared_memory}" for gpu, t, r, s in asked]
     answer = subprocess.run([str(program)], input="\n".join(lines), capture_output=True, text=True, check=True).stdout
     assert [gpu.resident_blocks(t, r, s) for gpu, t, r, s in asked] == [int(line) for line in answer.split()]
 
 
-def test_the_page_holds_the_report(compiled):
-    page = (ROOT / "docs/region_pool.md").read_text()
+@pytest.mark.parametrize("source", kernel_report.SOURCES)
+def test_the_page_holds_the_report(compiled, source):
+    page = (ROOT / f"docs/{source}.md").read_text()
     if f"nvcc {kernel_report.compiler_version()};" not in page:
         pytest.skip("the page was made with another nvcc")
-    for line in [*kernel_report.compiler_table(compiled), *kernel_report.traffic_table(compiled)]:
+    traffic = kernel_report.traffic_table(compiled[source]) if source == "region_pool" else []
+    for line in [*kernel_report.compiler_table(compiled[source]), *traffic]:
         assert line in page
 
 
-def test_the_binding_compiles_against_torch_and_cuda_headers():
+@pytest.mark.parametrize("source", kernel_report.SOURCES)
+def test_the_binding_compiles_against_torch_and_cuda_headers(source):
     """Syntax and types alone: a torch without CUDA has the headers, but no library to link with."""
     includes = [*cpp_extension.include_paths(), sysconfig.get_paths()["include"], cuda_headers()]
     command = [
@@ -140,4 +164,4 @@ def test_the_binding_compiles_against_torch_and_cuda_headers():
         "-DC10_CUDA_NO_CMAKE_CONFIGURE_FILE",
     ]
     search = [argument for folder in includes for argument in ("-isystem", folder)]
-    subprocess.run([*command, *search, f"-I{CSRC}", str(CSRC / "cuda/region_pool_bind.cpp")], check=True)
+    subprocess.run([*command, *search, f"-I{CSRC}", str(CSRC / f"cuda/{source}_bind.cpp")], check=True)

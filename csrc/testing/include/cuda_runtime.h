@@ -18,7 +18,7 @@
 #define __global__ inline  // so that all shared memory can go into one section
 #define __device__
 #define __host__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 // Blocks run one after the other, so a block's memory can be static. The executor spoils it before every block.
 #define __shared__ static __attribute__((section("pc_ssl_shared")))
 
