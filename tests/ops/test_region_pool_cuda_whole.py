@@ -89,6 +89,16 @@ def test_nothing_outside_the_tensors_is_touched(tests):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_contracted_products_and_sums_change_no_choice_of_boxes():
+    """nvcc rounds a product and its sum once; here g++ does so."""
+    flags = Path("/proc/cpuinfo")
+    if not flags.exists() or "fma" not in flags.read_text().split():
+        pytest.skip("this processor has no fused multiply-add, or does not say so")
+    tests = HOST_TESTS["cuda/rotated_boxes.cuh"]
+    done = run([sys.executable, "-m", "pytest", *PYTEST, tests], CXXFLAGS="-O2 -mfma -ffp-contract=fast")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 BARRIERS = [
     (file, match.start())
     for file in HOST_TESTS
