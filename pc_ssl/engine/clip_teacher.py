@@ -35,7 +35,8 @@ from pc_ssl.views.sensors import SensorViews
 END = "<|endoftext|>"
 UNKNOWN = "<|unknown|>"
 START = "<|startoftext|>"
-SPECIAL = (UNKNOWN, START, END)  # by their ids; CLIP reads a sentence at its end
+# By their ids. CLIP reads a sentence at its end; where the end's id is 2, transformers takes the highest id instead.
+SPECIAL = (UNKNOWN, END, START)
 
 
 @dataclass(frozen=True)
@@ -190,8 +191,8 @@ def make_clip(options: TeacherOptions, words: int, length: int) -> Any:
         "num_hidden_layers": options.layers,
         "num_attention_heads": 4,
     }
-    end = SPECIAL.index(END)
-    text = {"vocab_size": words, "max_position_embeddings": length, "bos_token_id": 1, "eos_token_id": end}
+    start, end = SPECIAL.index(START), SPECIAL.index(END)
+    text = {"vocab_size": words, "max_position_embeddings": length, "bos_token_id": start, "eos_token_id": end}
     vision = {"image_size": options.height // options.patch * options.patch, "patch_size": options.patch}
     return CLIPModel(
         CLIPConfig(

@@ -39,6 +39,14 @@ def test_every_word_of_every_sentence_has_an_id() -> None:
     assert tokenizer("a zebra")["input_ids"][2] == tokenizer.unk_token_id
 
 
+def test_a_sentence_is_read_after_the_name_of_its_class() -> None:
+    tokenizer = make_tokenizer(["car", "bus"])
+    sentences = [[template.format(name) for template in TEMPLATES] for name in ("car", "bus")]
+    car, bus = (tokenizer(of_class, padding=True, return_tensors="pt") for of_class in sentences)
+    text = make_clip(OPTIONS, len(tokenizer), car["input_ids"].shape[1]).text_model.eval()
+    assert (text(**car).pooler_output != text(**bus).pooler_output).any(dim=1).all()
+
+
 def test_patches_get_the_class_of_most_of_their_points(street_cache: Cache) -> None:
     views = SensorViews(images=ImageAugmentation(80, 48, (1.0, 1.0), rotation=0.0), label=True, pairs=True)
     dataset = CacheScenes(street_cache, [0, 1], None, views)
