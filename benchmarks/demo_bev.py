@@ -48,7 +48,7 @@ class Plan:
         configs: of "prc", "rad", and the tasks.
     """
 
-    scenes: int = 60
+    scenes: int = 75
     keyframes: int = 4
     seed: int = 0
     image_size: str = "320x180"

@@ -16,9 +16,9 @@ with read_base():
 task = dict(
     type=MapTask,
     backbone=_encoder,
-    head=dict(type=BevMapHead, in_channels=64, reach=50.0, cell_size=0.5),
+    head=dict(type=BevMapHead, in_channels=32, reach=50.0, cell_size=0.5),
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, bev_map=True),
 )
 train = dict(
-    type=TrainOptions, steps=100, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10, checkpoint_every=50
+    type=TrainOptions, steps=150, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10, checkpoint_every=50
 )

@@ -19,6 +19,6 @@ method = dict(
     alpha=0.5,
 )
 train = dict(
-    type=TrainOptions, steps=200, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10, checkpoint_every=50
+    type=TrainOptions, steps=350, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10, checkpoint_every=50
 )
 region = "dbscan"

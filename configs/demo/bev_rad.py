@@ -26,6 +26,6 @@ method = dict(
     ),
 )
 train = dict(
-    type=TrainOptions, steps=300, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10, checkpoint_every=50
+    type=TrainOptions, steps=500, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10, checkpoint_every=50
 )
 region = "dbscan"
