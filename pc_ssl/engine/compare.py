@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from pc_ssl.config import RunConfig, load_config
-from pc_ssl.data.cache import MANIFEST
+from pc_ssl.data.cache import MANIFEST, Cache
 from pc_ssl.engine.jobs import Job, run_jobs
+from pc_ssl.engine.labels import Labels
 from pc_ssl.engine.segmentation import TEXT
 from pc_ssl.engine.weights import read_tensors
 from pc_ssl.errors import UserError
@@ -84,11 +85,13 @@ def compare(plan: Plan) -> Comparison:
     """Run what is left to do, and write the tables.
 
     Raises:
-        UserError: the methods do not share a backbone and a budget, or a command failed.
+        UserError: the methods do not share a backbone and a budget, a fraction holds less than a batch, or a command
+            failed.
     """
     configs = {path.stem: load_config(path, plan.overrides) for path in plan.methods}
     task = load_config(plan.task)
     budget = check_budget(configs, task)
+    check_labels(plan, task)
     jobs = _Jobs(plan, configs, task)
     run_jobs([jobs.pretrain(name, seed) for name in configs for seed in range(plan.seeds)], plan.jobs)
     names = (SCRATCH, *configs)
@@ -115,7 +118,9 @@ def describe(plan: Plan) -> str:
         UserError: as `compare`.
     """
     configs = {path.stem: load_config(path, plan.overrides) for path in plan.methods}
-    budget = check_budget(configs, load_config(plan.task))
+    task = load_config(plan.task)
+    budget = check_budget(configs, task)
+    check_labels(plan, task)
     runs = plan.seeds * (len(configs) + (len(configs) + 1) * (1 + len(plan.labels)))
     return "\n".join(
         [
@@ -154,6 +159,23 @@ def check_budget(configs: Mapping[str, RunConfig], task: RunConfig) -> dict[str,
                     f"--{name.replace('_', '-')}"
                 )
     return shared
+
+
+def check_labels(plan: Plan, task: RunConfig) -> None:
+    """That each fraction holds a batch at least, before hours of pretraining end at one that does not.
+
+    Raises:
+        UserError: one holds fewer frames, or the cache cannot be read.
+    """
+    cache, batch_size = Cache(plan.cache), task.values["train"]["batch_size"]
+    split = plan.splits[0] or cache.usual_split("train")
+    for share in plan.labels:
+        frames = len(Labels(share, train_split=split).rows(cache))
+        if frames < batch_size:
+            raise UserError(
+                f"--labels {share:g}: {frames} of the {len(cache.indices(split))} frames of {split} in {plan.cache}, "
+                f"fewer than train.batch_size {batch_size} in {task.path}"
+            )
 
 
 def percent(share: float) -> str:

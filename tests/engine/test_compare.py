@@ -78,6 +78,16 @@ def test_other_steps_are_refused_unless_one_number_is_given(plan: Plan, tmp_path
     assert "steps 5, batch_size 1" in describe(replace(plan, steps=5))
 
 
+def test_a_fraction_of_less_than_a_batch_is_refused_before_anything_runs(plan: Plan) -> None:
+    plan.task.write_text(plan.task.read_text().replace("batch_size=1", "batch_size=50"))
+    for run in (describe, compare):
+        with pytest.raises(
+            UserError, match=r"--labels 0\.5: \d+ of the \d+ frames of .* fewer than .*batch_size 50 in"
+        ):
+            run(plan)
+    assert not plan.work_dir.exists()
+
+
 def test_a_dry_run_counts_the_runs(plan: Plan) -> None:
     text = describe(plan)
     assert "runs             16, 1 at once" in text  # 2 seeds of 2 pretrainings, 3 probes, 3 fine-tunings
