@@ -2,9 +2,9 @@ r"""The task of the demo's rooms: ScanNet's 20 classes of points on the same sma
 starts from.
 
 pc-ssl finetune configs/demo/room_segmentation.py --cache cache --init work_dirs/room_fac/weights.safetensors \
-    --labels 0.1 --work-dir work_dirs/room_segmentation
+    --labels 0.2 --work-dir work_dirs/room_segmentation
 pc-ssl compare configs/demo/room_fac.py configs/demo/room_point_contrast.py --task configs/demo/room_segmentation.py \
-    --cache cache --labels 0.1,1 --work-dir work_dirs/compare_rooms
+    --cache cache --labels 0.2,1 --work-dir work_dirs/compare_rooms
 """
 
 from mmengine.config import read_base
