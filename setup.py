@@ -7,7 +7,7 @@ stands in pyproject.toml.
 import os
 from glob import glob
 
-from setuptools import Extension, setup
+from setuptools import Extension, find_namespace_packages, setup
 from setuptools.command.build_ext import build_ext
 
 
@@ -57,4 +57,11 @@ def extension_arguments() -> dict:
     return {"ext_modules": [extension], "cmdclass": {"build_ext": BuildExtension}}
 
 
-setup(**extension_arguments())
+def packages() -> list[str]:
+    """The Python packages, and configs/ as pc_ssl.configs, so that an installed pc-ssl finds its configs by name."""
+    configs = [os.path.basename(folder) for folder in sorted(glob("configs/*")) if os.path.isdir(folder)]
+    own = find_namespace_packages(include=["pc_ssl*", "data_prep*"])
+    return [*own, "pc_ssl.configs", *(f"pc_ssl.configs.{name}" for name in configs if name != "__pycache__")]
+
+
+setup(packages=packages(), package_dir={"pc_ssl.configs": "configs"}, **extension_arguments())

@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from pc_ssl.errors import UsageError, UserError
+from pc_ssl.recipes import find_config
 
 KINDS = ("method", "task")  # what is trained: a pretraining method or a downstream task
 TOP_LEVEL = (*KINDS, "train", "region")
@@ -96,13 +97,14 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a config file; it is executed.
 
     Args:
-        path: a Python file.
+        path: a Python file, or the name of one of the package's configs (`recipes.py`).
         overrides: `key.sub=value` in order; the value is a Python literal, or else a string.
 
     Raises:
-        UserError: the file cannot be read or executed, or holds an unknown name or a value that is not plain.
+        UserError: no config has this name, or the file cannot be read or executed, or holds an unknown name or a value that is not plain.
         UsageError: an override has another form or names no part of the config.
     """
+    path = find_config(path)
     values = {name: value for name, value in _execute(path).items() if not name.startswith("_")}
     for override in overrides:
         _override(path, values, override)

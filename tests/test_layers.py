@@ -18,7 +18,7 @@ LAYERS = [
     {"losses", "models", "data", "views"},
     {"methods", "heads"},
     {"evaluation"},
-    {"config"},
+    {"config", "recipes"},
     {"engine"},
     {"report"},
     {"cli"},

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from pc_ssl.data.cache import Cache
     from pc_ssl.engine import labels as engine_labels
 
-Config = Annotated[Path, typer.Argument(help="Config file. It is Python and is executed: use only files you trust.")]
+Config = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CONFIG",
+        help="Name of a config that `pc-ssl configs` lists, or the path of a config file. A file is Python and is "
+        "executed: use only files you trust.",
+    ),
+]
 CacheFolder = Annotated[Path, typer.Option("--cache", help="Cache written by `pc-ssl prepare`.")]
 WorkDir = Annotated[Path, typer.Option("--work-dir", help="Folder for logs, checkpoints, weights and results.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a value: `--set train.steps=100`.")]
@@ -60,7 +67,7 @@ def pretrain(
     `--dry-run` counts parameters, activations and FLOPs of the networks on a frame of the cache without running them,
     so that it works for networks far too large for this machine; where a step fits it, a few steps are timed too.
 
-    Example: `pc-ssl pretrain configs/demo/prc.py --cache cache --work-dir work_dirs/prc --set train.seed=1`
+    Example: `pc-ssl pretrain demo/prc --cache cache --work-dir work_dirs/prc --set train.seed=1`
     """
     from pc_ssl.engine.initial import InitialWeights
     from pc_ssl.engine.pretrain import pretrain
@@ -88,7 +95,7 @@ def probe(
 ) -> None:
     """Freeze a backbone, fit a linear classifier of points to its features, and report mIoU on the validation scenes.
 
-    Example: `pc-ssl probe configs/demo/segmentation.py --cache cache --init work_dirs/prc/weights.safetensors
+    Example: `pc-ssl probe demo/segmentation --cache cache --init work_dirs/prc/weights.safetensors
     --work-dir work_dirs/probe`
     """
     from pc_ssl.config import load_config
@@ -124,7 +131,7 @@ def finetune(
     """Train backbone and head on the labelled share of the scenes, and report the score on the validation scenes:
     mIoU of points or of the map, or NDS and mAP of boxes, as the config's task is.
 
-    Example: `pc-ssl finetune configs/demo/segmentation.py --cache cache --init work_dirs/prc/weights.safetensors
+    Example: `pc-ssl finetune demo/segmentation --cache cache --init work_dirs/prc/weights.safetensors
     --labels 0.05 --work-dir work_dirs/finetune`
     """
     from pc_ssl.config import load_config
