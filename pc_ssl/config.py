@@ -101,7 +101,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         overrides: `key.sub=value` in order; the value is a Python literal, or else a string.
 
     Raises:
-        UserError: no config has this name, or the file cannot be read or executed, or holds an unknown name or a value that is not plain.
+        UserError: no config has this name, or the file cannot be read or executed, or it holds an unknown name or a
+            value that is not plain.
         UsageError: an override has another form or names no part of the config.
     """
     path = find_config(path)
