@@ -51,7 +51,7 @@ def evaluate_points(
     metric = SegmentationMetric(cache.class_names)
     for index in track(indices, total=len(indices), what="evaluate"):
         frame = cache[index]
-        metric.update(task.predict(_cloud(frame, task, device)), frame["label"])
+        metric.update(task.predict(_cloud(frame, task, device)), frame["label"], frame.scene)
     return metric.result()
 
 

@@ -135,7 +135,7 @@ def _evaluate_map(
     metric = BevMapMetric(task.class_names)
     for frame, batch in still_frames(task, cache, rows, device):
         assert batch.bev_map is not None
-        metric.update(predicted(task, frame, batch), batch.bev_map.mask[0], batch.bev_map.known[0])
+        metric.update(predicted(task, frame, batch), batch.bev_map.mask[0], batch.bev_map.known[0], frame.scene)
     return metric.result()
 
 

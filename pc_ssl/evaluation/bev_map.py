@@ -8,13 +8,14 @@ evaluated split itself, and the mean is over classes. Cells that the recorded ma
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pc_ssl.errors import UserError
+from pc_ssl.evaluation.class_counts import ClassCounts, scenes_from_dict
 
 THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65)
 
@@ -30,6 +31,7 @@ class BevMapResult:
         labelled: [K] cells of the class.
         known: cells that were counted, for each class.
         num_frames: keyframes.
+        scenes: scene -> its counts of cells, predicted at the thresholds that are best on the whole split.
     """
 
     class_names: tuple[str, ...]
@@ -38,6 +40,7 @@ class BevMapResult:
     labelled: tuple[int, ...]
     known: int
     num_frames: int
+    scenes: Mapping[str, ClassCounts] = field(default_factory=dict)
 
     @property
     def iou_at(self) -> tuple[tuple[float | None, ...], ...]:
@@ -68,6 +71,17 @@ class BevMapResult:
         return sum(values) / len(values)
 
     @property
+    def scene_miou(self) -> dict[str, float]:
+        """mIoU of each scene over the classes that have cells in it; scenes without any are left out."""
+        means = {}
+        for name, counts in self.scenes.items():
+            pairs = zip(counts.true_positive, counts.union, counts.labelled, strict=True)
+            values = [hit / union for hit, union, labelled in pairs if labelled]
+            if values:
+                means[name] = sum(values) / len(values)
+        return means
+
+    @property
     def headline(self) -> str:
         return f"map mIoU {100 * self.miou:.1f} %"
 
@@ -90,6 +104,7 @@ class BevMapResult:
             tuple(content["labelled"].values()),
             content["known"],
             content["num_frames"],
+            scenes_from_dict(content),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -104,6 +119,7 @@ class BevMapResult:
             "predicted": [list(row) for row in self.predicted],
             "known": self.known,
             "num_frames": self.num_frames,
+            "scenes": {name: counts.as_dict() for name, counts in self.scenes.items()},
         }
 
 
@@ -120,14 +136,16 @@ class BevMapMetric:
         self._hit, self._predicted = torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.int64)
         self._labelled = torch.zeros(len(class_names), dtype=torch.int64)
         self._known = self._num_frames = 0
+        self._scenes: dict[str, list[Tensor]] = {}  # hit [T, K], predicted [T, K], labelled [K]
 
-    def update(self, probability: Tensor, mask: Tensor, known: Tensor) -> None:
+    def update(self, probability: Tensor, mask: Tensor, known: Tensor, scene: str | None = None) -> None:
         """Count one frame.
 
         Args:
             probability: [K, H, W] in [0, 1]; predicted where it reaches a threshold.
             mask: [K, H, W] bool.
             known: [H, W] bool: cells to count.
+            scene: that the frame belongs to; None: it is counted for the whole split only.
 
         Raises:
             ValueError: shapes disagree.
@@ -136,11 +154,15 @@ class BevMapMetric:
         if probability.shape != expected or mask.shape != expected:
             raise ValueError(f"need {expected}, got {tuple(probability.shape)} and {tuple(mask.shape)}")
         value, truth = probability.cpu()[:, known.cpu()], mask.cpu()[:, known.cpu()]
-        for row, threshold in enumerate(THRESHOLDS):
-            guess = value >= threshold
-            self._predicted[row] += guess.sum(dim=1)
-            self._hit[row] += (guess & truth).sum(dim=1)
-        self._labelled += truth.sum(dim=1)
+        guesses = [value >= threshold for threshold in THRESHOLDS]
+        hit = torch.stack([(guess & truth).sum(dim=1) for guess in guesses])
+        predicted, labelled = torch.stack([guess.sum(dim=1) for guess in guesses]), truth.sum(dim=1)
+        self._hit += hit
+        self._predicted += predicted
+        self._labelled += labelled
+        if scene is not None:
+            before = self._scenes.get(scene, [torch.zeros_like(x) for x in (hit, predicted, labelled)])
+            self._scenes[scene] = [old + new for old, new in zip(before, (hit, predicted, labelled), strict=True)]
         self._known += int(known.sum())
         self._num_frames += 1
 
@@ -152,7 +174,7 @@ class BevMapMetric:
         """
         if int(self._labelled.sum()) == 0:
             raise UserError(f"map segmentation: no class covers a known cell in any of {self._num_frames} frames")
-        return BevMapResult(
+        result = BevMapResult(
             class_names=self.class_names,
             hit=tuple(map(tuple, self._hit.tolist())),
             predicted=tuple(map(tuple, self._predicted.tolist())),
@@ -160,3 +182,10 @@ class BevMapMetric:
             known=self._known,
             num_frames=self._num_frames,
         )
+        # A class without cells has no best threshold: its counts do not enter a mean, whatever the row.
+        best = torch.tensor([0 if t is None else THRESHOLDS.index(t) for t in result.best_threshold])[None]
+        scenes = {
+            name: ClassCounts.of(hit.gather(0, best)[0], labelled, predicted.gather(0, best)[0])
+            for name, (hit, predicted, labelled) in self._scenes.items()
+        }
+        return replace(result, scenes=scenes)

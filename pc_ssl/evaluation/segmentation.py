@@ -9,13 +9,14 @@ as 0.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pc_ssl.errors import UserError
+from pc_ssl.evaluation.class_counts import ClassCounts, scenes_from_dict
 from pc_ssl.structures import IGNORE
 
 
@@ -27,11 +28,13 @@ class SegmentationResult:
         class_names: names of the K classes, `ignore` left out.
         confusion: [K][K] points; rows are labels, columns predictions.
         num_frames: frames that were counted.
+        scenes: scene -> its counts of points.
     """
 
     class_names: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
     num_frames: int
+    scenes: Mapping[str, ClassCounts] = field(default_factory=dict)
 
     @property
     def true_positive(self) -> tuple[int, ...]:
@@ -50,14 +53,17 @@ class SegmentationResult:
     @property
     def iou(self) -> tuple[float | None, ...]:
         """TP / (TP + FP + FN) of each class; None where the class is neither labelled nor predicted."""
-        counts = zip(self.true_positive, self.labelled, self.predicted, strict=True)
-        return tuple(hit / (label + guess - hit) if label + guess else None for hit, label, guess in counts)
+        return _iou(ClassCounts(self.true_positive, self.labelled, self.predicted))
 
     @property
     def miou(self) -> float:
         """Mean of the IoUs that exist, in [0, 1]."""
-        values = [value for value in self.iou if value is not None]
-        return sum(values) / len(values)
+        return _mean(self.iou)
+
+    @property
+    def scene_miou(self) -> dict[str, float]:
+        """mIoU of each scene that has a labelled point, from that scene's counts alone."""
+        return {name: _mean(_iou(counts)) for name, counts in self.scenes.items() if any(counts.labelled)}
 
     @property
     def headline(self) -> str:
@@ -77,7 +83,7 @@ class SegmentationResult:
     def from_dict(cls, content: Mapping[str, Any]) -> SegmentationResult:
         """The result that `as_dict` gave."""
         confusion = tuple(tuple(row) for row in content["confusion"])
-        return cls(tuple(content["iou"]), confusion, content["num_frames"])
+        return cls(tuple(content["iou"]), confusion, content["num_frames"], scenes_from_dict(content))
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
@@ -88,7 +94,18 @@ class SegmentationResult:
             "predicted_points": dict(zip(self.class_names, self.predicted, strict=True)),
             "confusion": [list(row) for row in self.confusion],
             "num_frames": self.num_frames,
+            "scenes": {name: counts.as_dict() for name, counts in self.scenes.items()},
         }
+
+
+def _iou(counts: ClassCounts) -> tuple[float | None, ...]:
+    pairs = zip(counts.true_positive, counts.union, strict=True)
+    return tuple(hit / union if union else None for hit, union in pairs)
+
+
+def _mean(values: Sequence[float | None]) -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known)
 
 
 class SegmentationMetric:
@@ -101,14 +118,16 @@ class SegmentationMetric:
     def __init__(self, class_names: Sequence[str]) -> None:
         self.class_names = tuple(class_names)
         self._confusion = torch.zeros(len(class_names), len(class_names), dtype=torch.int64)
+        self._scenes: dict[str, Tensor] = {}
         self._num_frames = 0
 
-    def update(self, prediction: Tensor, label: Tensor) -> None:
+    def update(self, prediction: Tensor, label: Tensor, scene: str | None = None) -> None:
         """Count one frame.
 
         Args:
             prediction: [N] integer in 1..K.
             label: [N] integer in 0..K, 0 means ignore.
+            scene: that the frame belongs to; None: it is counted for the whole split only.
 
         Raises:
             ValueError: lengths disagree, or a class is out of range.
@@ -120,7 +139,10 @@ class SegmentationMetric:
         for name, value, lowest in (("prediction", prediction, 1), ("label", label, 0)):
             if len(value) and not (lowest <= int(value.min()) and int(value.max()) < size):
                 raise ValueError(f"{name} must be in {lowest}..{size - 1}, got {value.min()}..{value.max()}")
-        self._confusion += torch.bincount(label * size + prediction, minlength=size * size).view(size, size)
+        counts = torch.bincount(label * size + prediction, minlength=size * size).view(size, size)
+        self._confusion += counts
+        if scene is not None:
+            self._scenes[scene] = self._scenes.get(scene, 0) + counts
         self._num_frames += 1
 
     def result(self) -> SegmentationResult:
@@ -137,4 +159,9 @@ class SegmentationMetric:
             class_names=tuple(self.class_names[k] for k in kept),
             confusion=tuple(tuple(row) for row in confusion.tolist()),
             num_frames=self._num_frames,
+            scenes={name: _class_counts(counts[kept][:, kept]) for name, counts in self._scenes.items()},
         )
+
+
+def _class_counts(confusion: Tensor) -> ClassCounts:
+    return ClassCounts.of(confusion.diagonal(), confusion.sum(dim=1), confusion.sum(dim=0))

@@ -71,3 +71,19 @@ def test_a_split_without_any_known_cell_of_a_class_is_refused() -> None:
 def test_shapes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match=r"need \(3, 2, 2\), got \(3, 2, 3\)"):
         BevMapMetric(NAMES).update(torch.zeros(3, 2, 3), torch.zeros(3, 2, 2), torch.ones(2, 2, dtype=torch.bool))
+
+
+def test_scores_of_each_scene_are_at_the_best_thresholds_of_the_split() -> None:
+    known = torch.ones(1, 4, dtype=torch.bool)
+    metric = BevMapMetric(("road", "walk", "line"))
+    road, walk, line = [0.9, 0.9, 0.5, 0.1], [0.1, 0.1, 0.1, 0.9], [0.9, 0.1, 0.1, 0.1]
+    truth = torch.tensor([[[1, 1, 0, 0]], [[0, 0, 1, 1]], [[0, 0, 0, 0]]]).bool()
+    metric.update(torch.tensor([[road], [walk], [line]]), truth, known, "a")
+    other = torch.tensor([[[1, 1, 1, 1]], [[0, 0, 0, 0]], [[0, 0, 0, 0]]]).bool()
+    metric.update(torch.tensor([[road], [walk], [line]]), other, known, "b")
+    result = metric.result()
+    assert result.best_threshold[:2] == (0.35, 0.35)  # of road: 5 of 7 cells, and 4 of 6 above 0.5
+    assert result.scenes["a"].true_positive == (2, 1, 0)
+    assert result.scenes["a"].predicted == (3, 1, 1)
+    assert result.scene_miou == {"a": pytest.approx((2 / 3 + 1 / 2) / 2), "b": pytest.approx(3 / 4)}
+    assert BevMapResult.from_dict(json.loads(json.dumps(result.as_dict()))) == result

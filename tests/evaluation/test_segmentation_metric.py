@@ -1,5 +1,7 @@
 """Segmentation metric against hand-computed cases and the nuScenes devkit."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pc_ssl.errors import UserError
-from pc_ssl.evaluation.segmentation import SegmentationMetric
+from pc_ssl.evaluation.segmentation import SegmentationMetric, SegmentationResult
 
 NAMES = ("ignore", "car", "road", "tree")
 
@@ -94,3 +96,17 @@ def test_no_labelled_point_is_the_users_error() -> None:
     metric.update(torch.tensor([1]), torch.tensor([0]))
     with pytest.raises(UserError, match="none of the 1 frames has a labelled point"):
         metric.result()
+
+
+def test_scores_of_each_scene_come_from_its_frames_alone() -> None:
+    metric = SegmentationMetric(NAMES)
+    metric.update(torch.tensor([1, 1, 2, 3]), torch.tensor([1, 2, 2, 0]), "a")  # the last point is ignored
+    metric.update(torch.tensor([2]), torch.tensor([1]), "b")
+    metric.update(torch.tensor([1]), torch.tensor([1]), "a")
+    metric.update(torch.tensor([1]), torch.tensor([0]), "unlabelled")
+    result = metric.result()
+    assert result.scenes["a"].true_positive == (2, 1, 0)
+    assert result.scenes["a"].labelled == (2, 2, 0)
+    assert result.scenes["a"].predicted == (3, 1, 0)
+    assert result.scene_miou == {"a": pytest.approx((2 / 3 + 1 / 2) / 2), "b": 0.0}
+    assert SegmentationResult.from_dict(json.loads(json.dumps(result.as_dict()))) == result

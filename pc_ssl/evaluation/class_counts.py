@@ -1,0 +1,49 @@
+"""What an intersection over union is computed from, kept for each scene so that scores can be resampled over scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """Points or map cells of one scene, by class.
+
+    Args:
+        true_positive: [K] labelled as the class and predicted as it.
+        labelled: [K] labelled as the class.
+        predicted: [K] predicted as the class.
+    """
+
+    true_positive: tuple[int, ...]
+    labelled: tuple[int, ...]
+    predicted: tuple[int, ...]
+
+    @classmethod
+    def of(cls, true_positive: Tensor, labelled: Tensor, predicted: Tensor) -> ClassCounts:
+        """From three tensors [K] of integers."""
+        return cls(tuple(true_positive.tolist()), tuple(labelled.tolist()), tuple(predicted.tolist()))
+
+    @property
+    def union(self) -> tuple[int, ...]:
+        """[K] labelled as the class, predicted as it, or both."""
+        counts = zip(self.true_positive, self.labelled, self.predicted, strict=True)
+        return tuple(label + guess - hit for hit, label, guess in counts)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> ClassCounts:
+        """The counts that `as_dict` gave."""
+        return cls(**{name: tuple(values) for name, values in content.items()})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        return {name: list(values) for name, values in asdict(self).items()}
+
+
+def scenes_from_dict(content: Mapping[str, Any]) -> dict[str, ClassCounts]:
+    """Scene -> counts, from field "scenes" of a result; results of earlier versions hold none."""
+    return {name: ClassCounts.from_dict(counts) for name, counts in content.get("scenes", {}).items()}
