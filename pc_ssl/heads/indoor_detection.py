@@ -2,15 +2,19 @@
 
 The family of FCAF3D (Rukhovich, Vorontsova, Konushin, "FCAF3D: Fully Convolutional Anchor-Free 3D Object Detection",
 ECCV 2022): locations of several sizes each predict the distances to the six faces of a box along the axes, its class,
-and how central they are. FCAF3D makes locations by generative sparse convolutions of its own neck; here they are the
-occupied cells of a grid, whose features are the means of the points' features of any backbone, so that a pretrained one
-can be used as it is. Boxes that lie askew are enclosed by boxes along the axes.
+and how central they are. Rotated boxes are enclosed by boxes along the axes.
+
+Locations are reconstructed. FCAF3D makes them by generative sparse convolutions of its own neck, so that some fall
+inside objects, of which only surfaces are scanned. Here they are the occupied cells of a grid, whose features are the
+means of the points' features of any backbone, so that a pretrained one can be used as it is, and the empty cells in the
+occupied cells of the next coarser level, with the feature of that cell and a learned function of the place in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +27,8 @@ from pc_ssl.structures import Boxes3D, PointBatch, SensorBatch
 from pc_ssl.views.sensors import SensorViews
 
 LOCATIONS_FOR_LEVEL = 27  # a box belongs to the coarsest level that has so many locations in it (FCAF3D, Sec. 3.2)
-POSITIVES = 18  # the locations nearest to the centre of a box that learn it (FCAF3D, Sec. 3.2)
-CANDIDATES = 1000  # locations of highest score that are decoded
+POSITIVES = 18  # the locations of highest centerness in a box that learn it (FCAF3D, Sec. 3.2)
+CANDIDATES = 1000  # locations of each level, those of highest score, that are decoded
 SCORE_THRESHOLD = 0.01
 OVERLAP_THRESHOLD = 0.5  # of boxes of one class; the one of lower score is dropped
 
@@ -35,7 +39,7 @@ class Locations:
 
     Args:
         feature: [L, C].
-        place: [L, 3] metres: the mean of the points of each cell.
+        place: [L, 3] metres: the mean of the points of each cell, the centre of an empty one.
         frame: [L] int64.
         level: [L] int64.
     """
@@ -46,6 +50,23 @@ class Locations:
     level: Tensor
 
 
+@dataclass(frozen=True)
+class _Cells:
+    """Cells of one level.
+
+    Args:
+        cell: [V, 4] int64: frame, then index along x, y, z.
+        feature: [V, C].
+        place: [V, 3] metres.
+        offset: [V, 3] metres, from the points that the feature belongs to; 0 in occupied cells.
+    """
+
+    cell: Tensor
+    feature: Tensor
+    place: Tensor
+    offset: Tensor
+
+
 class IndoorDetectionTask(nn.Module):
     """Boxes of a room on top of a pretrained backbone.
 
@@ -53,11 +74,12 @@ class IndoorDetectionTask(nn.Module):
         backbone: LiDAR backbone with `out_channels`; its features are read at every point.
         views: gives boxes; any turn but by multiples of 90 degrees loosens boxes.
         class_names: of the boxes, in the order of the cache.
-        level_sizes: edges of the cells of each level, metres, from fine to coarse; FCAF3D has 0.08, 0.16, 0.32, 0.64.
+        level_sizes: edges of the cells of each level, metres, from fine to coarse, each a whole multiple of the one
+            before; FCAF3D has 0.08, 0.16, 0.32, 0.64.
         hidden_channels: of the head.
 
     Raises:
-        ValueError: the views give no boxes, or the sizes do not rise.
+        ValueError: the views give no boxes, or the sizes are not rising multiples.
     """
 
     def __init__(
@@ -69,12 +91,19 @@ class IndoorDetectionTask(nn.Module):
         hidden_channels: int = 128,
     ) -> None:
         super().__init__()
-        if not views.boxes or list(level_sizes) != sorted(set(level_sizes)) or min(level_sizes) <= 0:
-            raise ValueError(f"IndoorDetectionTask: needs views with boxes, and rising level_sizes, got {level_sizes}")
+        ratios = [coarse / fine for fine, coarse in pairwise(level_sizes)]
+        self._ratios = tuple(round(ratio) for ratio in ratios)
+        whole = all(abs(ratio - count) < 1e-6 and count > 1 for ratio, count in zip(ratios, self._ratios, strict=True))
+        if not views.boxes or not whole or min(level_sizes) <= 0:
+            raise ValueError(
+                "IndoorDetectionTask: needs views with boxes, and rising level_sizes, each a multiple of the one "
+                f"before, got {level_sizes}"
+            )
         self.backbone, self.views = backbone, views
         self.class_names, self.level_sizes = tuple(class_names), tuple(level_sizes)
         self.head = nn.ModuleDict(
             {
+                "offset": nn.Linear(3, backbone.out_channels, bias=False),
                 "shared": nn.Sequential(
                     nn.Linear(backbone.out_channels, hidden_channels, bias=False),
                     nn.BatchNorm1d(hidden_channels),
@@ -96,7 +125,11 @@ class IndoorDetectionTask(nn.Module):
     collate = staticmethod(SensorBatch.pack)
 
     def forward(self, batch: SensorBatch) -> dict[str, Tensor]:
-        """ "loss", the sum of "focal", "centerness" and "overlap" (1 - IoU), each over the positive locations."""
+        """ "loss", the sum of "focal", "centerness" and "overlap".
+
+        The first two are means over the positive locations; "overlap" is the mean of 1 - IoU weighted by the target
+        of centerness, as FCAF3D's code weights it.
+        """
         assert batch.boxes is not None
         locations = self.locations(batch.points)
         logit, centerness, faces = self._predict(locations)
@@ -114,8 +147,9 @@ class IndoorDetectionTask(nn.Module):
         count = max(len(row), 1)
         distance = _distances(locations.place[row], extent)
         focal = sigmoid_focal(logit, target).sum() / count
-        central = binary_cross_entropy_with_logits(centerness[row], _centerness(distance), reduction="sum") / count
-        overlap = (1 - _overlap_of_distances(faces[row], distance)).sum() / count
+        weight = _centerness(distance)
+        central = binary_cross_entropy_with_logits(centerness[row], weight, reduction="sum") / count
+        overlap = (weight * (1 - _overlap_of_distances(faces[row], distance))).sum() / weight.sum().clamp(min=1e-6)
         return {
             "loss": focal + central + overlap,
             "focal": focal.detach(),
@@ -124,16 +158,16 @@ class IndoorDetectionTask(nn.Module):
         }
 
     def locations(self, points: PointBatch) -> Locations:
-        """The occupied cells of each level."""
+        """The occupied cells of each level, and the empty ones in the occupied cells of the next coarser level."""
         feature = self.backbone(points).at_points(points)
         frame = points.frame_index()
+        levels = [_occupied(points, feature, frame, size) for size in self.level_sizes]
         parts: list[tuple[Tensor, ...]] = []
-        for level, size in enumerate(self.level_sizes):
-            cell = torch.cat([frame[:, None], (points.xyz / size).floor().long()], dim=1)
-            unique, number = torch.unique(cell, dim=0, return_inverse=True)
-            pooled = region_pool(feature, number, len(unique))
-            place = region_pool(points.xyz, number, len(unique))
-            parts.append((pooled, place, unique[:, 0], torch.full_like(unique[:, 0], level)))
+        for level, cells in enumerate(levels):
+            if level + 1 < len(levels):
+                cells = _with_empty(cells, levels[level + 1], self.level_sizes[level], self._ratios[level])
+            feature = cells.feature + self.head["offset"](cells.offset / self.level_sizes[level])
+            parts.append((feature, cells.place, cells.cell[:, 0], torch.full_like(cells.cell[:, 0], level)))
         return Locations(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     @torch.no_grad()
@@ -144,7 +178,7 @@ class IndoorDetectionTask(nn.Module):
         score = logit.sigmoid() * centerness.sigmoid()[:, None]
         return [
             self._decoded(locations.place[rows], faces[rows], score[rows])
-            for rows in ((locations.frame == frame).nonzero()[:, 0] for frame in range(batch.num_frames))
+            for rows in (_candidates(locations, score, frame, self.level_sizes) for frame in range(batch.num_frames))
         ]
 
     def _predict(self, locations: Locations) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,16 +190,51 @@ class IndoorDetectionTask(nn.Module):
         return self.head["classes"](hidden).float(), self.head["centerness"](hidden).float()[:, 0], faces
 
     def _decoded(self, place: Tensor, faces: Tensor, score: Tensor) -> Boxes3D:
-        best, label = score.max(dim=1)
-        order = best.argsort(descending=True, stable=True)[:CANDIDATES]
-        order = order[best[order] > SCORE_THRESHOLD]
-        extent = torch.cat([place[order] - faces[order, :3], place[order] + faces[order, 3:]], dim=1)
-        kept = suppress(extent, label[order])
-        order, extent = order[kept], extent[kept]
-        box = torch.zeros(len(order), 9, device=place.device)
-        box[:, :3] = (extent[:, :3] + extent[:, 3:]) / 2
-        box[:, 3:6] = extent[:, 3:] - extent[:, :3]
-        return Boxes3D(box, label[order], score=best[order])
+        """Boxes of every class whose score passes the threshold, suppressed class by class."""
+        extent = torch.cat([place - faces[:, :3], place + faces[:, 3:]], dim=1)
+        rows, labels = [], []
+        for label in range(score.shape[1]):
+            order = score[:, label].argsort(descending=True, stable=True)
+            order = order[score[order, label] > SCORE_THRESHOLD]
+            kept = order[suppress(extent[order])]
+            rows.append(kept)
+            labels.append(torch.full_like(kept, label))
+        row, label = torch.cat(rows), torch.cat(labels)
+        found = score[row, label]
+        order = found.argsort(descending=True, stable=True)
+        row, label = row[order], label[order]
+        box = torch.zeros(len(row), 9, device=place.device)
+        box[:, :3] = (extent[row, :3] + extent[row, 3:]) / 2
+        box[:, 3:6] = extent[row, 3:] - extent[row, :3]
+        return Boxes3D(box, label, score=found[order])
+
+
+def _occupied(points: PointBatch, feature: Tensor, frame: Tensor, size: float) -> _Cells:
+    cell = torch.cat([frame[:, None], (points.xyz / size).floor().long()], dim=1)
+    unique, number = torch.unique(cell, dim=0, return_inverse=True)
+    count = len(unique)
+    place = region_pool(points.xyz, number, count)
+    return _Cells(unique, region_pool(feature, number, count), place, torch.zeros_like(place))
+
+
+def _with_empty(cells: _Cells, coarser: _Cells, size: float, ratio: int) -> _Cells:
+    """The cells, and behind them the empty cells of their level inside the occupied cells of the coarser one."""
+    steps = torch.arange(ratio, device=cells.cell.device)
+    offset = torch.cartesian_prod(steps, steps, steps)
+    index = (coarser.cell[:, None, 1:] * ratio + offset).flatten(0, 1)
+    parent = torch.arange(len(coarser.cell), device=index.device).repeat_interleave(len(offset))
+    children = torch.cat([coarser.cell[parent, :1], index], dim=1)
+    _, number = torch.unique(torch.cat([cells.cell, children]), dim=0, return_inverse=True)
+    occupied = torch.zeros(int(number.max()) + 1, dtype=torch.bool, device=number.device)
+    occupied[number[: len(cells.cell)]] = True
+    empty = ~occupied[number[len(cells.cell) :]]
+    parent, place = parent[empty], (index[empty] + 0.5).to(cells.place.dtype) * size
+    return _Cells(
+        cell=torch.cat([cells.cell, children[empty]]),
+        feature=torch.cat([cells.feature, coarser.feature[parent]]),
+        place=torch.cat([cells.place, place]),
+        offset=torch.cat([cells.offset, place - coarser.place[parent]]),
+    )
 
 
 def along_axes(box: Tensor) -> Tensor:
@@ -185,36 +254,50 @@ def overlaps(first: Tensor, second: Tensor) -> Tensor:
     return common / (volume[0][:, None] + volume[1][None] - common).clamp(min=1e-9)
 
 
-def suppress(extent: Tensor, label: Tensor) -> Tensor:
-    """Rows [k] of the boxes [M, 6], sorted by descending score, that no better one of their class overlaps."""
-    covers = (overlaps(extent, extent) > OVERLAP_THRESHOLD) & (label[:, None] == label)
-    covers = covers.cpu()
-    dropped = torch.zeros(len(extent), dtype=torch.bool)
-    for row in range(len(extent)):
-        if not dropped[row]:
-            dropped[row + 1 :] |= covers[row, row + 1 :]
-    return (~dropped).nonzero()[:, 0].to(extent.device)
+def suppress(extent: Tensor) -> Tensor:
+    """Rows [k] of the boxes [M, 6], sorted by descending score, that no better one overlaps."""
+    alive = torch.ones(len(extent), dtype=torch.bool, device=extent.device)
+    kept = []
+    while bool(alive.any()):
+        best = int(alive.int().argmax())
+        kept.append(best)
+        alive &= overlaps(extent[best : best + 1], extent)[0] <= OVERLAP_THRESHOLD
+        alive[best] = False
+    return torch.tensor(kept, dtype=torch.long, device=extent.device)
+
+
+def _candidates(locations: Locations, score: Tensor, frame: int, level_sizes: Sequence[float]) -> Tensor:
+    """Rows of a frame's locations: of each level the `CANDIDATES` whose best class has the highest score."""
+    best = score.amax(dim=1)
+    rows = []
+    for level in range(len(level_sizes)):
+        own = ((locations.frame == frame) & (locations.level == level)).nonzero()[:, 0]
+        order = best[own].argsort(descending=True, stable=True)[:CANDIDATES]
+        rows.append(own[order])
+    return torch.cat(rows)
 
 
 def _assign(locations: Locations, frame: int, extent: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     """The positive locations of one frame, as rows [P] of all locations, and the box [P] that each learns.
 
-    A box belongs to the coarsest level with `LOCATIONS_FOR_LEVEL` locations inside it (else to the finest), and is
-    learned by the `POSITIVES` of them that are nearest to its centre; a location in several boxes learns the smallest.
+    A box belongs to the coarsest level up to which all levels have `LOCATIONS_FOR_LEVEL` locations inside it (else to
+    the finest), and is learned by the `POSITIVES` of them with the highest centerness; a location in several boxes
+    learns the smallest. Locations as central as the first one left out are left out too, as in FCAF3D's code.
     """
     rows = (locations.frame == frame).nonzero()[:, 0]
     if len(extent) == 0 or len(rows) == 0:
         return rows[:0], rows[:0]
     place, level = locations.place[rows], locations.level[rows]
-    inside = (_distances(place[:, None], extent[None]) > 0).all(dim=2)
-    count = torch.stack([(inside & (level == k)[:, None]).sum(dim=0) for k in range(levels)])
-    fitting = (count >= LOCATIONS_FOR_LEVEL) * torch.arange(levels, device=rows.device)[:, None]
-    inside = inside & (level[:, None] == fitting.amax(dim=0))
-    centre = (extent[:, :3] + extent[:, 3:]) / 2
-    distance = torch.cdist(place, centre).masked_fill(~inside, torch.inf)
-    nearest = distance.topk(min(POSITIVES, len(rows)), dim=0, largest=False).values[-1]
-    positive = inside & (distance <= nearest)
-    volume = (extent[:, 3:] - extent[:, :3]).prod(dim=1).expand_as(distance).masked_fill(~positive, torch.inf)
+    distance = _distances(place[:, None], extent[None])
+    inside = (distance > 0).all(dim=2)
+    enough = torch.stack([(inside & (level == k)[:, None]).sum(dim=0) for k in range(levels)]) >= LOCATIONS_FOR_LEVEL
+    own_level = (enough.int().cumprod(dim=0).sum(dim=0) - 1).clamp(min=0)
+    inside = inside & (level[:, None] == own_level)
+    centerness = _centerness(distance).masked_fill(~inside, -1)
+    positive = inside
+    if len(rows) > POSITIVES:
+        positive = inside & (centerness > centerness.topk(POSITIVES + 1, dim=0).values[-1])
+    volume = (extent[:, 3:] - extent[:, :3]).prod(dim=1).expand_as(centerness).masked_fill(~positive, torch.inf)
     smallest, box = volume.min(dim=1)
     learns = smallest.isfinite()
     return rows[learns], box[learns]
@@ -226,9 +309,12 @@ def _distances(place: Tensor, extent: Tensor) -> Tensor:
 
 
 def _centerness(distance: Tensor) -> Tensor:
-    """[P] in 0..1: FCOS's measure over three axes (FCAF3D, Sec. 3.2)."""
-    pairs = torch.stack([distance[:, :3], distance[:, 3:]])
-    return (pairs.amin(dim=0) / pairs.amax(dim=0).clamp(min=1e-6)).clamp(min=0).prod(dim=1).pow(1 / 3)
+    """[...] in 0..1 of distances [..., 6]: the square root of the product of FCOS's ratios over three axes.
+
+    FCAF3D's code takes the square root also in three dimensions (`compute_centerness`).
+    """
+    pairs = torch.stack([distance[..., :3], distance[..., 3:]])
+    return (pairs.amin(dim=0) / pairs.amax(dim=0).clamp(min=1e-6)).clamp(min=0).prod(dim=-1).sqrt()
 
 
 def _overlap_of_distances(found: Tensor, expected: Tensor) -> Tensor:

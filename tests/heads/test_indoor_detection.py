@@ -9,6 +9,7 @@ from pc_ssl.heads.indoor_detection import (
     IndoorDetectionTask,
     Locations,
     _assign,
+    _candidates,
     _centerness,
     _overlap_of_distances,
     along_axes,
@@ -56,7 +57,7 @@ def task(sizes: tuple[float, ...] = (0.1, 0.2)) -> IndoorDetectionTask:
 def test_two_rooms_are_learned_by_heart() -> None:
     detector, rooms = task(), batch()
     optimizer = torch.optim.AdamW(detector.parameters(), lr=1e-2)
-    for _ in range(80):
+    for _ in range(120):
         loss = detector(rooms)["loss"]
         optimizer.zero_grad()
         loss.backward()
@@ -118,9 +119,82 @@ def test_overlap_of_distances_is_the_overlap_of_their_boxes() -> None:
     torch.testing.assert_close(_overlap_of_distances(found, expected), overlaps(*extents).diagonal())
 
 
-def test_centerness_is_one_at_the_centre_and_zero_at_a_face() -> None:
-    distance = torch.tensor([[1.0, 1, 1, 1, 1, 1], [0.0, 1, 1, 2, 1, 1], [1.0, 1, 1, 3, 1, 1]])
-    torch.testing.assert_close(_centerness(distance), torch.tensor([1.0, 0.0, (1 / 3) ** (1 / 3)]))
+def test_centerness_is_the_square_root_of_the_product_of_ratios() -> None:
+    distance = torch.tensor([[1.0, 1, 1, 1, 1, 1], [0.0, 1, 1, 2, 1, 1], [1.0, 1, 1, 3, 1, 1], [1.0, 2, 3, 4, 4, 4]])
+    expected = torch.tensor([1.0, 0.0, (1 / 3) ** 0.5, (1 / 4 * 2 / 4 * 3 / 4) ** 0.5])
+    torch.testing.assert_close(_centerness(distance), expected)
+
+
+def assigned_by_loops(place: list[list[float]], level: list[int], extent: list[list[float]]) -> dict[int, int]:
+    """Location -> box, written as sentences of FCAF3D's rule: level by count, 18 most central, smallest box."""
+    chosen: dict[int, int] = {}
+    volume = [(e[3] - e[0]) * (e[4] - e[1]) * (e[5] - e[2]) for e in extent]
+    for box, e in enumerate(extent):
+        centerness = {}
+        for row, p in enumerate(place):
+            ratios = [min(p[a] - e[a], e[a + 3] - p[a]) / max(p[a] - e[a], e[a + 3] - p[a]) for a in range(3)]
+            if all(e[a] < p[a] < e[a + 3] for a in range(3)):
+                centerness[row] = (ratios[0] * ratios[1] * ratios[2]) ** 0.5
+        count = [sum(level[row] == k for row in centerness) for k in range(max(level) + 1)]
+        best = 0
+        while best + 1 < len(count) and count[best] >= 27 and count[best + 1] >= 27:
+            best += 1
+        own = sorted((row for row in centerness if level[row] == best), key=lambda row: -centerness[row])[:18]
+        for row in own:
+            if row not in chosen or volume[box] < volume[chosen[row]]:
+                chosen[row] = box
+    return chosen
+
+
+@given(seed=st.integers(0, 10**6))
+def test_locations_are_assigned_as_loops_assign_them(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    place = torch.rand(300, 3, generator=generator) * 4
+    level = (torch.arange(300) > 200).long()
+    low = torch.rand(3, 3, generator=generator) * 2
+    extent = torch.cat([low, low + 0.8 + torch.rand(3, 3, generator=generator) * 1.5], dim=1)
+    locations = Locations(torch.zeros(300, 1), place, torch.zeros(300, dtype=torch.long), level)
+    rows, box = _assign(locations, 0, extent, 2)
+    expected = assigned_by_loops(place.double().tolist(), level.tolist(), extent.double().tolist())
+    assert dict(zip(rows.tolist(), box.tolist(), strict=True)) == expected
+
+
+@torch.no_grad()
+def test_the_overlap_of_central_locations_weighs_more() -> None:
+    detector, rooms = task(), batch()
+    terms = detector(rooms)
+    locations = detector.locations(rooms.points)
+    _, _, faces = detector._predict(locations)
+    assert rooms.boxes is not None
+    total = weights = 0.0
+    for frame, boxes in enumerate(rooms.boxes):
+        extent = along_axes(boxes.box)
+        rows, box = _assign(locations, frame, extent, 2)
+        for row, number in zip(rows.tolist(), box.tolist(), strict=True):
+            place, e = locations.place[row].tolist(), extent[number].tolist()
+            distance = torch.tensor([*(place[a] - e[a] for a in range(3)), *(e[a + 3] - place[a] for a in range(3))])
+            weight = float(_centerness(distance[None]))
+            total += weight * (1 - float(_overlap_of_distances(faces[row : row + 1], distance[None])))
+            weights += weight
+    assert float(terms["overlap"]) == pytest.approx(total / weights, rel=1e-4)
+
+
+def test_boxes_of_all_classes_of_a_location_are_suppressed_class_by_class() -> None:
+    place = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [5.0, 0, 0]])
+    score = torch.tensor([[0.9, 0.5], [0.8, 0.6], [0.005, 0.3]])
+    found = task()._decoded(place, torch.ones(3, 6), score)
+    assert [(round(float(s), 3), int(k)) for s, k in zip(found.score, found.label, strict=True)] == [
+        (0.9, 0), (0.6, 1), (0.3, 1),
+    ]  # fmt: skip
+    assert found.box[:, 0].tolist() == pytest.approx([0.0, 0.1, 5.0])
+    assert found.box[0, 3:6].tolist() == [2, 2, 2]
+
+
+def test_a_thousand_locations_of_each_level_are_decoded() -> None:
+    level = torch.cat([torch.zeros(1200), torch.ones(30)]).long()
+    locations = Locations(torch.zeros(1230, 1), torch.zeros(1230, 3), torch.zeros(1230, dtype=torch.long), level)
+    score = torch.arange(1230.0)[:, None]
+    assert sorted(_candidates(locations, score, 0, (0.1, 0.2)).tolist()) == list(range(200, 1230))
 
 
 def test_views_without_boxes_are_refused() -> None:
@@ -128,3 +202,24 @@ def test_views_without_boxes_are_refused() -> None:
         IndoorDetectionTask(unet(), SensorViews(), ("low",))
     with pytest.raises(ValueError, match="rising level_sizes"):
         task((0.2, 0.1))
+    with pytest.raises(ValueError, match="multiple"):
+        task((0.1, 0.25))
+
+
+def test_empty_cells_of_occupied_coarser_cells_are_locations() -> None:
+    detector = task((0.1, 0.2))
+    xyz = torch.tensor([[0.01, 0.02, 0.03], [0.12, 0.05, 0.05], [1.05, 0.05, 0.05]])
+    points = PointBatch.pack([torch.cat([xyz, torch.ones(3, 1)], dim=1)])
+    locations = detector.locations(points)
+    fine, coarse = ((locations.level == level).nonzero()[:, 0] for level in range(2))
+    assert (len(fine), len(coarse)) == (16, 2)
+    torch.testing.assert_close(locations.place[fine[:3]], xyz)
+    cells = {tuple(round(10 * float(v) - 0.5) for v in place) for place in locations.place[fine[3:]]}
+    expected = {(x + o, y, z) for o in (0, 10) for x in (0, 1) for y in (0, 1) for z in (0, 1)}
+    assert cells == expected - {(0, 0, 0), (1, 0, 0), (10, 0, 0)}
+    offset = detector.head["offset"]
+    for row in fine[3:].tolist():
+        parent = int(locations.place[row, 0] > 0.5)
+        mean = torch.stack([xyz[:2].mean(dim=0), xyz[2]])[parent]
+        expected_feature = locations.feature[coarse[parent]] + offset((locations.place[row] - mean) / 0.1)
+        torch.testing.assert_close(locations.feature[row], expected_feature)
