@@ -50,7 +50,7 @@ class ScanNetReader:
             raise UserError(f"{root}: holds no scans/sceneNNNN_NN, which is where ScanNet's scenes lie")
 
     def options(self) -> dict[str, Any]:
-        cut = {"threshold": MESH_THRESHOLD, "min_vertices": MESH_VERTICES}  # of scenes that bring no segments
+        cut = {"threshold": MESH_THRESHOLD, "min_vertices": MESH_VERTICES, "version": 2}  # of scenes that have no segments
         chosen = {"frame_step": self.frame_step, "columns": list(COLUMNS), "mesh_segments": cut}
         return {"dataset": "scannet", "version": "v2", **chosen}
 

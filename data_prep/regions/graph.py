@@ -65,7 +65,11 @@ def mesh_segments(
     threshold: float = MESH_THRESHOLD,
     min_vertices: int = MESH_VERTICES,
 ) -> NDArray[np.int32]:
-    """ScanNet's segmentator: cut a mesh where its vertices' normals turn.
+    """ScanNet's segmentator (`Segmentator/segmentator.cpp` of its code): cut a mesh where its vertices' normals turn.
+
+    As there, a vertex's normal is the mean of the unit normals of its faces, neither weighted by area nor normalised
+    again, and each face (i1, i2, i3) brings its own directed edges i1 to i2, i1 to i3 and i3 to i2: an edge of two
+    faces occurs twice, and its convexity is judged from each side.
 
     Args:
         vertex: [N, 3] metres.
@@ -75,17 +79,14 @@ def mesh_segments(
     Returns:
         [N] int32: segment 0..S - 1 of each vertex.
     """
-    xyz = vertex.astype(np.float64)
-    a, b, c = xyz[face[:, 0]], xyz[face[:, 1]], xyz[face[:, 2]]
-    doubled_area = np.cross(b - a, c - a)
-    normal = np.zeros_like(xyz)
-    for corner in range(3):
-        for axis in range(3):
-            normal[:, axis] += np.bincount(face[:, corner], doubled_area[:, axis], len(xyz))
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    pair = np.concatenate([face[:, [0, 1]], face[:, [1, 2]], face[:, [2, 0]]]).astype(np.int64)
-    pair = np.unique(np.sort(pair, axis=1), axis=0)
-    first, second = pair[:, 0], pair[:, 1]
+    xyz, face = vertex.astype(np.float64), face.astype(np.int64)
+    a, b, c = (xyz[face[:, corner]] for corner in range(3))
+    face_normal = np.cross(b - a, c - a)
+    face_normal /= np.maximum(np.linalg.norm(face_normal, axis=1, keepdims=True), 1e-30)
+    normal, faces = np.zeros_like(xyz), np.maximum(np.bincount(face.ravel(), minlength=len(xyz)), 1)
+    for axis in range(3):
+        normal[:, axis] = np.bincount(face.ravel(), np.repeat(face_normal[:, axis], 3), len(xyz)) / faces
+    first, second = face[:, [0, 0, 2]].ravel(), face[:, [1, 2, 1]].ravel()
     weight = 1 - (normal[first] * normal[second]).sum(axis=1)
     convex = (normal[second] * (xyz[second] - xyz[first])).sum(axis=1) > 0
     return felzenszwalb(len(xyz), first, second, np.where(convex, weight**2, weight), threshold, min_vertices)

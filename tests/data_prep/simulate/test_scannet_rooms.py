@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -29,6 +32,23 @@ def test_all_classes_of_the_benchmark_occur_several_times(rooms: list[Room]) -> 
         for nyu40 in {NYU40_OF_CATEGORY[piece.category] for piece in room.pieces}:
             counts[nyu40] = counts.get(nyu40, 0) + 1
     assert {LABEL_CLASSES[k + 1]: counts[nyu40] for k, nyu40 in enumerate(BENCHMARK_IDS) if counts[nyu40] < 3} == {}
+
+
+def test_ids_are_those_of_scannets_label_table() -> None:
+    """The table comes with open3d's data sets."""
+    import open3d
+
+    tables = list(Path(open3d.__file__).parent.rglob("scannetv2-labels.combined.tsv"))
+    if not tables:
+        pytest.skip("this open3d brings no scannetv2-labels.combined.tsv")
+    with tables[0].open(newline="") as file:
+        listed = {row["raw_category"]: int(row["nyu40id"]) for row in csv.DictReader(file, delimiter="\t")}
+    assert {name: listed.get(name) for name in NYU40_OF_CATEGORY} == NYU40_OF_CATEGORY
+
+
+@pytest.mark.parametrize(("category", "nyu40"), [("wardrobe", 39), ("rug", 40), ("backpack", 40), ("shelf", 15)])
+def test_ids_that_names_alone_would_suggest_otherwise(category: str, nyu40: int) -> None:
+    assert NYU40_OF_CATEGORY[category] == nyu40
 
 
 def test_the_kinds_of_rooms_take_turns(rooms: list[Room]) -> None:
