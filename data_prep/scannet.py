@@ -50,7 +50,8 @@ class ScanNetReader:
             raise UserError(f"{root}: holds no scans/sceneNNNN_NN, which is where ScanNet's scenes lie")
 
     def options(self) -> dict[str, Any]:
-        cut = {"threshold": MESH_THRESHOLD, "min_vertices": MESH_VERTICES, "version": 2}  # of scenes that have no segments
+        # how scenes that have no segments are cut; version 2: normals and edges as the segmentator has them
+        cut = {"threshold": MESH_THRESHOLD, "min_vertices": MESH_VERTICES, "version": 2}
         chosen = {"frame_step": self.frame_step, "columns": list(COLUMNS), "mesh_segments": cut}
         return {"dataset": "scannet", "version": "v2", **chosen}
 
