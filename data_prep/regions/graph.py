@@ -79,14 +79,14 @@ def mesh_segments(
     Returns:
         [N] int32: segment 0..S - 1 of each vertex.
     """
-    xyz, face = vertex.astype(np.float64), face.astype(np.int64)
-    a, b, c = (xyz[face[:, corner]] for corner in range(3))
+    xyz, corner = vertex.astype(np.float64), face.astype(np.int64)
+    a, b, c = (xyz[corner[:, number]] for number in range(3))
     face_normal = np.cross(b - a, c - a)
     face_normal /= np.maximum(np.linalg.norm(face_normal, axis=1, keepdims=True), 1e-30)
-    normal, faces = np.zeros_like(xyz), np.maximum(np.bincount(face.ravel(), minlength=len(xyz)), 1)
+    normal, faces = np.zeros_like(xyz), np.maximum(np.bincount(corner.ravel(), minlength=len(xyz)), 1)
     for axis in range(3):
-        normal[:, axis] = np.bincount(face.ravel(), np.repeat(face_normal[:, axis], 3), len(xyz)) / faces
-    first, second = face[:, [0, 0, 2]].ravel(), face[:, [1, 2, 1]].ravel()
+        normal[:, axis] = np.bincount(corner.ravel(), np.repeat(face_normal[:, axis], 3), len(xyz)) / faces
+    first, second = corner[:, [0, 0, 2]].ravel(), corner[:, [1, 2, 1]].ravel()
     weight = 1 - (normal[first] * normal[second]).sum(axis=1)
     convex = (normal[second] * (xyz[second] - xyz[first])).sum(axis=1) > 0
     return felzenszwalb(len(xyz), first, second, np.where(convex, weight**2, weight), threshold, min_vertices)

@@ -193,12 +193,12 @@ class IndoorDetectionTask(nn.Module):
         """Boxes of every class whose score passes the threshold, suppressed class by class."""
         extent = torch.cat([place - faces[:, :3], place + faces[:, 3:]], dim=1)
         rows, labels = [], []
-        for label in range(score.shape[1]):
-            order = score[:, label].argsort(descending=True, stable=True)
-            order = order[score[order, label] > SCORE_THRESHOLD]
+        for number, of_class in enumerate(score.T):
+            order = of_class.argsort(descending=True, stable=True)
+            order = order[of_class[order] > SCORE_THRESHOLD]
             kept = order[suppress(extent[order])]
             rows.append(kept)
-            labels.append(torch.full_like(kept, label))
+            labels.append(torch.full_like(kept, number))
         row, label = torch.cat(rows), torch.cat(labels)
         found = score[row, label]
         order = found.argsort(descending=True, stable=True)
