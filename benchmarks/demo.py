@@ -134,7 +134,7 @@ class Demo:
     def _page(self, runs: Mapping[str, Mapping[str, Sequence[RunResult]]]) -> str:
         """The report: everything is shown on one held-out keyframe, with the networks of the first seed."""
         cache = Cache(self.cache)
-        rows = cache.indices(cache.usual_split("val"))
+        rows = cache.indices(cache.default_split("val"))
         shown = rows[len(rows) // 2]
         summary = {command: {init: _spread(of) for init, of in by_init.items()} for command, by_init in runs.items()}
         parts = [html.heading("Result"), self._html_table(summary)]

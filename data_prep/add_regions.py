@@ -34,10 +34,9 @@ from data_prep.pipeline import run_share
 from data_prep.reader import FrameName, Reader, Source
 from data_prep.report import FAILED, Estimate, PrepareReport
 from data_prep.stages import label_map_tensors, region_tensors
-from data_prep.sweeps import read_bytes
 from pc_ssl.data.cache import MANIFEST, FrameEntry, Manifest, decode_frame, encode_frame, read_manifest
 from pc_ssl.errors import UserError
-from pc_ssl.files import inside
+from pc_ssl.files import inside, read_bytes
 
 ADVICE = "prepare the cache again with all of its regions, which makes damaged frames from the recordings"
 KINDS = ("regions", "images")  # the manifest's options that name generators
@@ -176,15 +175,14 @@ def _job(
 ) -> Job:
     """How a frame of the cache becomes one with the regions of `recipe`."""
     source = reader.source(frame) if recipe.images else None
-    merged = base.options.get("sweeps", 1) > 1
-    return Job(frame, partial(_content, out, entry_of[frame.token], recipe, merged, source))
+    return Job(frame, partial(_content, out, entry_of[frame.token], recipe, source))
 
 
-def _content(out: Path, entry: FrameEntry, recipe: Recipe, merged: bool, source: Source | None) -> bytes:
+def _content(out: Path, entry: FrameEntry, recipe: Recipe, source: Source | None) -> bytes:
     """The frame's file with more regions."""
     tensors = _tensors_before(inside(out, entry.file), entry, recipe)
     points, ground = tensors["points"], tensors["ground"]
-    key_points = int((points[:, -1] == 0).sum()) if merged else len(points)  # only the key sweep has lag 0
+    key_points = int(tensors["keyframe"].sum()) if "keyframe" in tensors else len(points)
     tensors |= region_tensors(np.ascontiguousarray(points[:, :3]), ground, key_points, recipe.regions)
     if source is not None:
         for camera, name in source.read().image_names.items():

@@ -54,10 +54,10 @@ class FolderReader:
     def __init__(self, root: Path, columns: Sequence[str] | None = None, intensity_max: float = 1.0) -> None:
         if not root.is_dir():
             raise UserError(f"{root}: no such folder")
-        self.root, self.columns = root, tuple(columns) if columns is not None else USUAL_COLUMNS
-        kept = [name for name in self.columns if name != SKIPPED]
+        self.root, self._columns = root, tuple(columns) if columns is not None else USUAL_COLUMNS
+        kept = [name for name in self._columns if name != SKIPPED]
         if not set(XYZ) <= set(kept) or len(set(kept)) != len(kept):
-            raise UsageError(f"columns: {', '.join(self.columns)} are not x, y, z and others, each once")
+            raise UsageError(f"columns: {', '.join(self._columns)} are not x, y, z and others, each once")
         if not 0 < intensity_max < float("inf"):
             raise UsageError(f"intensity-max: {intensity_max} is not positive")
         self.intensity_max = intensity_max
@@ -69,12 +69,17 @@ class FolderReader:
             raise UsageError(f"columns: {raw} does not say what its columns are; name all: --columns x,y,z,intensity,-")
 
     def options(self) -> dict[str, Any]:
-        kept = [*XYZ, *(name for name in self.columns if name not in (*XYZ, SKIPPED))]
-        read = {"read": list(self.columns), "intensity_max": self.intensity_max}
-        return {"dataset": "folder", "version": "1", "columns": kept, **read}
+        read = {"read": list(self._columns), "intensity_max": self.intensity_max}
+        return {"dataset": "folder", "version": "1", "columns": list(self.columns()), **read}
 
     def classes(self) -> dict[str, list[str]]:
         return {"label": [IGNORE], "box": []}
+
+    def columns(self) -> tuple[str, ...]:
+        return (*XYZ, *(name for name in self._columns if name not in (*XYZ, SKIPPED)))
+
+    def sensor_height(self) -> None:
+        return None
 
     def splits(self) -> dict[str, list[str]]:
         path = self.root / SPLITS
@@ -100,7 +105,9 @@ class FolderReader:
         poses = self._poses[frame.scene]
         return FolderSource(
             file=file,
-            columns=self.columns if file.suffix.lower() in UNNAMED else tuple(c for c in self.columns if c != SKIPPED),
+            columns=self._columns
+            if file.suffix.lower() in UNNAMED
+            else tuple(c for c in self._columns if c != SKIPPED),
             intensity_max=self.intensity_max,
             global_from_lidar=np.eye(4) if poses is None else rigid(home / POSES, f"pose {row}", poses[row]),
             cameras=tuple(self._cameras(home, file.stem, self._calibrations[frame.scene])),

@@ -12,8 +12,9 @@ from data_prep.images import check_image
 from data_prep.point_files import Columns, read_columns
 from data_prep.projection import PinholeCamera
 from data_prep.reader import RawFrame
-from data_prep.sweeps import FARTHEST, read_bytes
+from data_prep.sweeps import FARTHEST
 from pc_ssl.errors import UserError
+from pc_ssl.files import read_bytes
 
 XYZ = ("x", "y", "z")
 COLORS = ("red", "green", "blue")

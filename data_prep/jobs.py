@@ -22,7 +22,7 @@ from pc_ssl.data.cache import FrameEntry, write_frame
 from pc_ssl.errors import UsageError, UserError
 
 T = TypeVar("T")
-AHEAD = 2  # jobs for each thread of a cluster that are sent before results are waited for
+MAX_PENDING_PER_THREAD = 2  # jobs for each thread of a cluster that are sent before results are waited for
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _map_on_cluster(scheduler: str, function: Callable[..., T], tasks: Iterable[
         waiting = iter(tasks)
         threads = max(sum(client.nthreads().values()), 1)
         running = as_completed([])
-        for task in itertools.islice(waiting, AHEAD * threads):
+        for task in itertools.islice(waiting, MAX_PENDING_PER_THREAD * threads):
             running.add(client.submit(function, *task, pure=False))
         for future in running:
             yield future.result()

@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 from data_prep.folder_source import CameraFile, FolderSource
 from data_prep.poses import pinhole, rigid
 from data_prep.reader import FrameName, RawFrame, of_split
-from data_prep.sweeps import read_bytes
 from pc_ssl.data.cache import IGNORE
 from pc_ssl.errors import UserError
+from pc_ssl.files import read_bytes
 from pc_ssl.geometry import apply, invert
 
 BOX_CLASSES = ["Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc"]
 REGION_WITHOUT_BOXES = "DontCare"
 COLUMNS = ("x", "y", "z", "intensity")
+SENSOR_HEIGHT = 1.73  # metres; the laser scanner above the ground: Geiger et al., "Vision meets Robotics", IJRR 2013
 PARTS = ("training", "testing")
 CAMERA = "image_2"  # the left colour camera
 FIELDS = 15  # of a line in label_2
@@ -76,6 +77,12 @@ class KittiReader:
 
     def classes(self) -> dict[str, list[str]]:
         return {"label": [IGNORE], "box": BOX_CLASSES}
+
+    def columns(self) -> tuple[str, ...]:
+        return COLUMNS
+
+    def sensor_height(self) -> float:
+        return SENSOR_HEIGHT
 
     def splits(self) -> dict[str, list[str]]:
         lists = sorted((self.root / "ImageSets").glob("*.txt"))

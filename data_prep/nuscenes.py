@@ -31,6 +31,7 @@ from data_prep.nuscenes_names import (
 from data_prep.nuscenes_source import Annotation, CameraFile, NuScenesSource, SweepFile
 from data_prep.projection import PinholeCamera
 from data_prep.reader import FrameName, of_split, read_splits
+from pc_ssl.data.cache import TIME, XYZ
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import inside
 from pc_ssl.geometry import invert, transform_from
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from data_prep.nuscenes_tables import NuScenesTables
 
 LIDAR = "LIDAR_TOP"
+SENSOR_HEIGHT = 1.84  # metres; LIDAR_TOP above the ground, its translation in calibrated_sensor.json
 MAX_SWEEPS = 10  # half a second at 20 Hz: the devkit's and the detection task's limit
 MAX_STEP_S = 1.5  # between annotations of one object that tell its velocity; the devkit's limit
 Record = dict[str, Any]
@@ -70,6 +72,12 @@ class NuScenesReader:
 
     def classes(self) -> dict[str, list[str]]:
         return {"label": LABEL_CLASSES, "box": BOX_CLASSES, "attribute": ATTRIBUTES, "map": list(MAP_LAYERS)}
+
+    def columns(self) -> tuple[str, ...]:
+        return (*XYZ, "intensity", TIME) if self.sweeps > 1 else (*XYZ, "intensity")
+
+    def sensor_height(self) -> float:
+        return SENSOR_HEIGHT
 
     def splits(self) -> dict[str, list[str]]:
         """The devkit's splits, SLidR's two parts of "train", and those of <version>/splits.json."""

@@ -18,9 +18,9 @@ from data_prep.images import check_jpeg
 from data_prep.nuscenes_map import GRID, MAP_LAYERS
 from data_prep.projection import PinholeCamera
 from data_prep.reader import RawFrame
-from data_prep.sweeps import is_return, merge, read_bytes, read_sweep
+from data_prep.sweeps import is_return, merge, read_sweep
 from pc_ssl.errors import UserError
-from pc_ssl.files import inside
+from pc_ssl.files import inside, read_bytes
 from pc_ssl.geometry import invert, yaw_of
 
 Integer = TypeVar("Integer", bound=np.integer)
@@ -103,6 +103,7 @@ class NuScenesSource:
             box_attribute=_column(annotations, "attribute", np.uint8),
             box_points=_column(annotations, "points", np.int32),
             bev_map=self._bev_map(),
+            merges_sweeps=self.with_lag,
         )
 
     def _labels(

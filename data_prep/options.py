@@ -16,7 +16,7 @@ from data_prep.regions import GENERATORS, GROUNDS, Ground, RegionGenerator
 from data_prep.superpixels import FROM_FOLDER, SUPERPIXELS, ImageGenerator, image_generator, is_image_generator
 from pc_ssl.errors import UsageError, UserError
 
-REVISION = 1  # of what preparation computes; raise it when the same options give other bytes than before
+REVISION = 2  # of what preparation computes; raise it when the same options give other bytes than before
 
 
 @dataclass(frozen=True)

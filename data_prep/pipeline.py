@@ -37,7 +37,7 @@ from pc_ssl.data.cache import FrameEntry, Manifest, encode_frame, frame_file
 from pc_ssl.errors import UserError
 from pc_ssl.progress import track
 
-WORTH_AN_ESTIMATE = 20  # fewer frames are made sooner than told about
+MIN_FRAMES_FOR_ETA = 20  # fewer take less time than an estimate is worth
 
 __all__ = ["Estimate", "PrepareOptions", "PrepareReport", "Shard", "estimate", "prepare"]
 
@@ -83,6 +83,7 @@ def prepare(
             classes=reader.classes(),
             splits={name: of for name, of in splits.items() if of},
             frames=entries,
+            columns=reader.columns(),
         )
 
     with Journal(out, asked, shard) as journal:
@@ -94,7 +95,7 @@ def prepare(
                 close_settled(out, journal.path)
                 return PrepareReport(out, 0, len(own), (), 0, time.monotonic() - start, 0)
         frames = reader.frames(options.split)
-        _tell_absent(reader)
+        _warn_missing_files(reader)
         recipe = options.recipe(reader.classes()["label"])
         made, kept, memory = run_share(
             out, frames, partial(_job, reader, recipe), recipe, journal, pool=pool, shard=shard, strict=strict
@@ -124,7 +125,7 @@ def estimate(
     manifest = current_manifest(out)
     known = {entry.token for entry in manifest.frames} if manifest else recorded(out).entries.keys()
     frames = [frame for frame in shard.of(reader.frames(options.split)) if frame.token not in known]
-    _tell_absent(reader)
+    _warn_missing_files(reader)
     job_of = partial(_job, reader, options.recipe(reader.classes()["label"]))
     return estimate_cost(out, frames, job_of, pool)
 
@@ -159,7 +160,7 @@ def run_share(
             journal.add_again(frame.token)
     if not pool.is_this_process:
         recipe.compile()
-    if len(left) >= WORTH_AN_ESTIMATE:
+    if len(left) >= MIN_FRAMES_FOR_ETA:
         cost = estimate_cost(out, left, job_of, pool)
         print(cost.summary(), file=sys.stderr, flush=True)
         if cost.bytes > cost.free_bytes:
@@ -204,7 +205,7 @@ def _fail(reason: str) -> bytes:
     raise UserError(reason)
 
 
-def _tell_absent(reader: Reader) -> None:
+def _warn_missing_files(reader: Reader) -> None:
     absent = reader.absent()
     if absent:
         print(f"not in this data set: {', '.join(absent)}", file=sys.stderr, flush=True)

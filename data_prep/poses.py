@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.sweeps import read_bytes
 from pc_ssl.errors import UserError
+from pc_ssl.files import read_bytes
 
 ROUNDED = 0.01  # a rotation's rows may be so far from orthonormal by the digits that they were written with
 LONGEST_TEXT = 64_000_000  # bytes of a file of numbers; 300,000 poses

@@ -31,7 +31,7 @@ class RawFrame:
     Args:
         points: [N, 3 + F] float32: x y z (metres, LiDAR frame at the time of the keyframe, z up), then features: of a
             LiDAR intensity in [0, 1] and, if sweeps are merged, the time lag in seconds (0 for the key sweep, growing
-            into the past); a reader whose points have others names them in its options as "columns".
+            into the past); `Reader.columns` names them.
         key_points: the first so many rows are the key sweep, the rest earlier sweeps.
         label: [N] uint8 index into the data set's label classes, 0 ignore; None if the data set has none.
         box: [M, 9] float32 x y z l w h yaw vx vy, LiDAR frame (metres, radians, metres per second; NaN: velocity
@@ -49,6 +49,7 @@ class RawFrame:
         bev_map: [K, rows, columns] bool, the data set's map classes seen from above, LiDAR frame; row 0 has the lowest
             y, column 0 the lowest x; None without a map.
         region: [N] int32 of each way to cut regions that the data set itself brings, by its name; 0..R - 1, -1 none.
+        merges_sweeps: whether earlier sweeps were asked for; the frame then says which points are the key sweep's.
     """
 
     points: NDArray[np.float32]
@@ -66,6 +67,7 @@ class RawFrame:
     box_points: NDArray[np.int32] | None = None
     bev_map: NDArray[np.bool_] | None = None
     region: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
+    merges_sweeps: bool = False
 
 
 class Source(Protocol):
@@ -89,6 +91,14 @@ class Reader(Protocol):
 
     def classes(self) -> dict[str, list[str]]:
         """Class names: "label" of points (index 0 is "ignore") and "box" of boxes."""
+        ...
+
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of `RawFrame.points`, in order: x y z first, then intensity, time, red, normal_x, ..."""
+        ...
+
+    def sensor_height(self) -> float | None:
+        """Metres of the points' origin above the ground; None: not known, to be estimated from each frame."""
         ...
 
     def splits(self) -> dict[str, list[str]]:

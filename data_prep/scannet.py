@@ -18,8 +18,8 @@ from data_prep.reader import FrameName, of_split
 from data_prep.regions.graph import MESH_THRESHOLD, MESH_VERTICES
 from data_prep.scannet_names import BOX_CLASSES, LABEL_CLASSES
 from data_prep.scannet_source import COLUMNS, ScanNetSource, ScenePaths
-from data_prep.sweeps import read_bytes
 from pc_ssl.errors import UsageError, UserError
+from pc_ssl.files import read_bytes
 
 FOLDERS = ("scans", "scans_test")
 SCENE = re.compile(r"scene\d{4}_\d{2}")
@@ -57,6 +57,12 @@ class ScanNetReader:
 
     def classes(self) -> dict[str, list[str]]:
         return {"label": LABEL_CLASSES, "box": BOX_CLASSES}
+
+    def columns(self) -> tuple[str, ...]:
+        return COLUMNS
+
+    def sensor_height(self) -> None:
+        return None
 
     def splits(self) -> dict[str, list[str]]:
         """The lists `scannetv2_NAME.txt` in the root, which come with ScanNet's code in Tasks/Benchmark."""

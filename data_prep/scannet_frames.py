@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 
 from data_prep.images import check_image
 from data_prep.poses import pinhole, read_matrix, read_numbers, rigid
-from data_prep.sweeps import read_bytes
 from pc_ssl.errors import UserError
+from pc_ssl.files import read_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -18,9 +18,8 @@ from data_prep.regions.neighbours import nearest, normals_of
 from data_prep.rgbd import RgbdCamera
 from data_prep.scannet_frames import RgbdFrame, read_exported, read_sens
 from data_prep.scannet_names import BENCHMARK_IDS, BOX_CLASSES, LABEL_CLASSES
-from data_prep.sweeps import read_bytes
 from pc_ssl.errors import UserError
-from pc_ssl.files import read_json
+from pc_ssl.files import read_bytes, read_json
 from pc_ssl.geometry import apply, invert
 
 COLUMNS = ("x", "y", "z", "red", "green", "blue", "normal_x", "normal_y", "normal_z")

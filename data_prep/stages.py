@@ -35,6 +35,8 @@ def frame_tensors(
         "ego_pose": raw.ego_pose,
         "global_from_lidar": raw.global_from_lidar,
     }
+    if raw.merges_sweeps:
+        tensors["keyframe"] = np.arange(len(xyz)) < raw.key_points
     tensors |= {f"region/{name}": region for name, region in raw.region.items()}
     tensors |= region_tensors(xyz, tensors["ground"], raw.key_points, regions)
     optional = {

@@ -10,6 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pc_ssl.errors import UserError
+from pc_ssl.files import read_bytes
 
 COLUMNS = ("x", "y", "z", "intensity", "ring")  # of a nuScenes .pcd.bin file, float32
 FARTHEST = 10_000.0  # metres; a coordinate beyond is damage, not a return
@@ -40,20 +41,6 @@ def read_sweep(path: Path) -> NDArray[np.float32]:
             f"{path}: {COLUMNS[column]} of point {row} is {points[row, column]:g}, expected a number up to {FARTHEST:g}"
         )
     return points
-
-
-def read_bytes(path: Path) -> bytes:
-    """The file's content.
-
-    Raises:
-        UserError: it is missing or cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def is_return(points: NDArray[np.float32]) -> NDArray[np.bool_]:

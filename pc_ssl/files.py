@@ -51,6 +51,20 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def read_bytes(path: Path) -> bytes:
+    """The file's content.
+
+    Raises:
+        UserError: it is missing or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
 def sha256_of(path: Path) -> str:
     """The checksum of a file, in hexadecimal.
 

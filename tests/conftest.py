@@ -25,6 +25,7 @@ INTRINSIC = np.array([[40, 0, 40], [0, 40, 24], [0, 0, 1]], dtype=np.float32)
 IMAGE_SIZE = (80, 48)  # width, height
 MAP_CLASSES = ("drivable_area", "ped_crossing", "walkway", "stop_line", "carpark_area", "divider")
 BEV_MAP = {"reach": 50.0, "cell_size": 0.5}
+ROOM_COLUMNS = ("x", "y", "z", "red", "green", "blue", "normal_x", "normal_y", "normal_z")
 ROOM_LABELS = ("ignore", *(f"kind-{number}" for number in range(1, 21)))
 
 
@@ -110,6 +111,7 @@ def write_street_cache(folder: Path, train: int, val: int, keyframes: int = 2) -
         classes={"label": LABELS, "box": ["car"], "map": list(MAP_CLASSES)},
         splits={"train": scenes[:train], "val": scenes[train:]},
         frames=entries,
+        columns=("x", "y", "z", "intensity"),
     )
     write_manifest(folder, manifest)
     return Cache(folder)
@@ -155,7 +157,7 @@ def write_room_cache(folder: Path, train: int, val: int) -> Cache:
     ]
     classes = {"label": ROOM_LABELS, "box": list(BOX_CLASSES)}
     splits = {"train": scenes[:train], "val": scenes[train:]}
-    write_manifest(folder, Manifest("rooms", "test", {"regions": "graph"}, classes, splits, entries))
+    write_manifest(folder, Manifest("rooms", "test", {"regions": "graph"}, classes, splits, entries, ROOM_COLUMNS))
     return Cache(folder)
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.point_files.columns import MOST_UNPACKED, Columns
-from data_prep.sweeps import read_bytes
 from pc_ssl.errors import UserError
+from pc_ssl.files import read_bytes
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _UNREADABLE = (ValueError, SyntaxError, TypeError, EOFError, RecursionError, MemoryError, tokenize.TokenError)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.point_files.columns import Columns, table
-from data_prep.sweeps import read_bytes
 from pc_ssl.errors import UserError
+from pc_ssl.files import read_bytes
 
 _SMALLEST_HEADER, _HEADER_1_4 = 227, 375  # bytes
 _RECORD = (20, 28, 26, 34, 57, 63, 30, 36, 38, 59, 67)  # bytes of a point by its format

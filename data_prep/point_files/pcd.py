@@ -10,8 +10,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from data_prep.point_files.columns import LONGEST_HEADER, MOST_UNPACKED, Columns, header_number, numbers, table, typed
-from data_prep.sweeps import read_bytes
 from pc_ssl.errors import UserError
+from pc_ssl.files import read_bytes
 
 _KINDS = {"F": "f", "I": "i", "U": "u"}
 _TYPES = ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.point_files.columns import LONGEST_HEADER, Columns, header_number, numbers, table, typed
-from data_prep.sweeps import read_bytes
 from pc_ssl.errors import UserError
+from pc_ssl.files import read_bytes
 
 _TYPES = {
     **{"char": "i1", "uchar": "u1", "short": "i2", "ushort": "u2", "int": "i4", "uint": "u4"},

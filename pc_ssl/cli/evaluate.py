@@ -35,7 +35,7 @@ def evaluate(
     from pc_ssl.engine.downstream import evaluate
 
     run, frames = load_config(config, overrides or ()), Cache(cache)
-    split = split or frames.usual_split("val")
+    split = split or frames.default_split("val")
     result = evaluate(run, frames, weights, work_dir, split=split, annotation_free=annotation_free, device=device)
     print(result.summary())
 

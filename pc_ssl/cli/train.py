@@ -161,8 +161,8 @@ def _labels(
     return Labels(
         fraction,
         offset=offset,
-        train_split=train_split or cache.usual_split("train"),
-        val_split=val_split or cache.usual_split("val"),
+        train_split=train_split or cache.default_split("train"),
+        val_split=val_split or cache.default_split("val"),
     )
 
 

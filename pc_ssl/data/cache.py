@@ -4,8 +4,9 @@ manifest.json                              written last: a folder without it is 
 frames/<scene>/<token>.safetensors         one keyframe; the tensors are those of fields.py
 
 cache = Cache(Path("cache"))
-frame = cache[0]
-frame.keys(), frame["points"], frame["region/dbscan"]     # memory-mapped; nothing else is read
+frame = cache[0]                                         # a mapping from names to tensors
+list(frame), frame["points"], frame["region/dbscan"]     # memory-mapped; nothing else is read
+cache.columns, frame.keyframe, frame.cameras, frame.regions
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+XYZ = ("x", "y", "z")
+TIME = "time"  # column of the seconds from a point's sweep to the keyframe's: 0 for the keyframe, more for earlier ones
 IGNORE = "ignore"  # name of class 0 of the point labels
 
 
@@ -58,6 +62,8 @@ class Manifest:
             (index 0 is "none") and "map", where the data set has them.
         splits: scene names of each split of the data set, those that the cache holds.
         frames: in the order of the data set.
+        columns: names of the columns of `points`, in order, x y z first; None in caches that were written before they
+            were stored (`Cache.columns` derives them).
     """
 
     dataset: str
@@ -66,6 +72,13 @@ class Manifest:
     classes: Mapping[str, Sequence[str]]
     splits: Mapping[str, Sequence[str]]
     frames: Sequence[FrameEntry]
+    columns: Sequence[str] | None = None
+
+    @property
+    def merges_sweeps(self) -> bool:
+        """Whether frames may hold points of earlier sweeps; their last column is then the time lag."""
+        sweeps = self.options.get("sweeps", 1)
+        return isinstance(sweeps, int) and sweeps > 1
 
     @property
     def options_hash(self) -> str:
@@ -77,6 +90,7 @@ class Manifest:
             "schema_version": SCHEMA_VERSION,
             "dataset": self.dataset,
             "version": self.version,
+            **({} if self.columns is None else {"columns": list(self.columns)}),
             "options": dict(self.options),
             "options_hash": self.options_hash,
             "classes": {kind: list(names) for kind, names in self.classes.items()},
@@ -115,6 +129,7 @@ def read_manifest(folder: Path, file: str = MANIFEST) -> Manifest:
         classes=content["classes"],
         splits=content["splits"],
         frames=tuple(_entry_from_json(path, index, value) for index, value in enumerate(content["frames"])),
+        columns=_columns_from_json(path, content),
     )
     for name in ("label", "box"):
         if name not in manifest.classes:
@@ -133,6 +148,16 @@ _MANIFEST_FIELDS: dict[str, type] = {
     "splits": dict,
     "frames": list,
 }
+
+
+def _columns_from_json(path: Path, content: Mapping[str, Any]) -> tuple[str, ...] | None:
+    columns = content.get("columns")
+    if columns is None:
+        return None
+    named = isinstance(columns, list) and all(isinstance(name, str) for name in columns)
+    if not named or tuple(columns[:3]) != XYZ or len(set(columns)) != len(columns):
+        raise UserError(f"{path}: field 'columns' is {columns!r}, expected names, x, y, z first, each once")
+    return tuple(columns)
 
 
 def _entry_from_json(path: Path, index: int, value: Any) -> FrameEntry:
@@ -234,31 +259,80 @@ def damage_of(folder: Path, entry: FrameEntry) -> str | None:
     return None if digest.hexdigest() == entry.sha256 else "has another checksum than what was written"
 
 
-class Frame:
-    """One keyframe. `frame[key]` maps one tensor into memory (label maps are decoded) and leaves the others alone.
+class Frame(Mapping[str, "Tensor"]):
+    """One keyframe: name -> tensor. `frame[key]` maps one tensor into memory (label maps are decoded) and leaves the
+    others alone; names come sorted.
+
+    Args:
+        path: the frame's file.
+        token, scene: of the frame.
+        merges_sweeps: whether the cache's frames may hold points of earlier sweeps.
 
     Raises:
         UserError: the file is missing or damaged.
     """
 
-    def __init__(self, path: Path, token: str, scene: str) -> None:
+    def __init__(self, path: Path, token: str, scene: str, merges_sweeps: bool = False) -> None:
         from safetensors import SafetensorError, safe_open
 
         self.path, self.token, self.scene = path, token, scene
+        self._merges_sweeps = merges_sweeps
         try:
             self._file = safe_open(path, framework="pt")
         except FileNotFoundError:
             raise UserError(f"{path}: the frame's file is missing; run pc-ssl prepare again to write it") from None
         except (OSError, SafetensorError) as error:
             raise UserError(f"{path}: damaged ({error}); run pc-ssl verify to find all such files") from error
-        self._keys = frozenset(self._file.keys())
+        self._keys = dict.fromkeys(sorted(self._file.keys()))
 
-    def keys(self) -> list[str]:
-        """Names of the tensors, sorted."""
-        return sorted(self._keys)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
 
-    def __contains__(self, key: str) -> bool:
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __contains__(self, key: object) -> bool:
         return key in self._keys
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The tensor, or `default` if the frame does not have it."""
+        return self[key] if key in self else default  # noqa: SIM401 - that would be this function
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras."""
+        return tuple(key.removeprefix("image/") for key in self if key.startswith("image/"))
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Names of the region generators, and of regions that the data set brings."""
+        return tuple(key.removeprefix("region/") for key in self if key.startswith("region/"))
+
+    @property
+    def keyframe(self) -> Tensor:
+        """[N] bool: True for points of the keyframe's own sweep, False for those of earlier sweeps.
+
+        Caches that were written before `keyframe` was stored: the points with a time lag of 0.
+        """
+        import torch
+
+        if "keyframe" in self:
+            return self["keyframe"]
+        points = self["points"]
+        return points[:, -1] == 0 if self._merges_sweeps else torch.ones(len(points), dtype=torch.bool)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Shape of a tensor as it is stored, from the file's header alone.
+
+        Raises:
+            UserError: the frame has no such tensor.
+        """
+        self._check(key)
+        return tuple(self._file.get_slice(key).get_shape())
+
+    def _check(self, key: str) -> None:
+        if key not in self._keys:
+            raise UserError(f"{self.path}: the frame has no {key!r}; it has {', '.join(self)}")
 
     def __getitem__(self, key: str) -> Tensor:
         """The tensor on the CPU; FIELDS says its shape, unit and frame.
@@ -268,8 +342,7 @@ class Frame:
         """
         import torch
 
-        if key not in self._keys:
-            raise UserError(f"{self.path}: the frame has no {key!r}; it has {', '.join(self.keys())}")
+        self._check(key)
         stored = self._file.get_tensor(key)
         if not key.startswith(PER_IMAGE):
             return stored
@@ -300,7 +373,7 @@ class Cache:
 
     def __getitem__(self, index: int) -> Frame:
         entry = self.manifest.frames[index]
-        return Frame(inside(self.path, entry.file), entry.token, entry.scene)
+        return Frame(inside(self.path, entry.file), entry.token, entry.scene, self.manifest.merges_sweeps)
 
     @property
     def frames(self) -> Sequence[FrameEntry]:
@@ -311,7 +384,28 @@ class Cache:
         """Names of the point labels; index 0 is "ignore"."""
         return self.manifest.classes["label"]
 
-    def usual_split(self, role: str) -> str:
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of `points`, in order: x y z, then features such as intensity and time (`TIME`).
+
+        Raises:
+            UserError: the cache was written before they were stored, and its points have another number of columns
+                than its options say.
+        """
+        if self.manifest.columns is not None:
+            return tuple(self.manifest.columns)
+        named = self.manifest.options.get("columns")
+        lidar = (*XYZ, "intensity", TIME) if self.manifest.merges_sweeps else (*XYZ, "intensity")
+        columns = tuple(named) if isinstance(named, list) else lidar
+        found = self[0].shape("points")[1] if len(self) else len(columns)
+        if found != len(columns):
+            raise UserError(
+                f"{self.path / MANIFEST}: has no field 'columns', and points have {found} columns where "
+                f"{', '.join(columns)} were expected; prepare the cache again"
+            )
+        return columns
+
+    def default_split(self, role: str) -> str:
         """The split that serves as `role`, "train" or "val", where the user names none.
 
         That is the split of this very name, or else the only one whose name ends so (`mini_train`, `sim_train`).

@@ -21,9 +21,10 @@ class Field:
 # A name that ends in "/" stands for one tensor per region generator or camera: region/dbscan, image/CAM_FRONT,
 # superpixel/slic/CAM_FRONT.
 FIELDS: dict[str, Field] = {
-    # x y z [m, LiDAR or room frame], then features: intensity [0, 1] and, if several sweeps, time lag [s]; where a data
-    # set has others, its options name all of them as "columns"
+    # x y z [m, LiDAR or room frame], then features that the manifest's "columns" names: intensity [0, 1] and, if sweeps
+    # are merged, time [s], the lag behind the keyframe
     "points": Field("float32", ("N", "C")),
+    "keyframe": Field("bool", ("N",)),  # True: the keyframe's own sweep; only where sweeps are merged, else all are
     "ground": Field("bool", ("N",)),
     "region/": Field("int32", ("N",)),  # 0..R-1, -1 none; by a generator, or the data set's own
     "label": Field("uint8", ("N",)),  # index into classes["label"], 0 ignore

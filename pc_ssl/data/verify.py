@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from pc_ssl.data.cache import Cache, Frame, damage_of, frame_file
+from pc_ssl.data.cache import TIME, Cache, Frame, damage_of, frame_file
 from pc_ssl.data.fields import PER_CAMERA, PER_IMAGE, REQUIRED, shape_problems
 from pc_ssl.errors import UserError
 from pc_ssl.progress import track
@@ -84,12 +84,13 @@ def _frame_problems(cache: Cache, index: int) -> Iterator[str]:
             yield damage
             return
         frame = cache[index]
-        found = {key: (_dtype_name(frame[key].dtype), tuple(frame[key].shape)) for key in frame.keys()}  # noqa: SIM118
+        found = {key: (_dtype_name(frame[key].dtype), tuple(frame[key].shape)) for key in frame}
     except UserError as error:
         yield str(error).removeprefix(f"{cache.path / entry.file}: ")
         return
     wanted = [*REQUIRED, *(f"region/{name}" for name in cache.manifest.options.get("regions", ()))]
     wanted += _wanted_maps(frame, cache)
+    wanted += ["keyframe"] if cache.manifest.merges_sweeps and cache.manifest.columns is not None else []
     missing = [key for key in wanted if key not in frame]
     form = [f"{key} is missing" for key in missing] + shape_problems(found) + list(_unpaired(frame))
     yield from form or _value_problems(frame, cache)
@@ -102,15 +103,14 @@ def _dtype_name(dtype: torch.dtype) -> str:
 def _wanted_maps(frame: Frame, cache: Cache) -> list[str]:
     """Names of the label maps that the options asked for: one per generator of images and camera."""
     generators = cache.manifest.options.get("images", {})
-    cameras = [key.removeprefix("image/") for key in frame.keys() if key.startswith("image/")]  # noqa: SIM118
-    return [f"{options['tensor']}/{name}/{camera}" for name, options in generators.items() for camera in cameras]
+    return [f"{options['tensor']}/{name}/{camera}" for name, options in generators.items() for camera in frame.cameras]
 
 
 def _unpaired(frame: Frame) -> Iterator[str]:
     """Tensors that belong together but are not all there."""
     if ("box" in frame) != ("box_class" in frame):
         yield "one of box and box_class is missing"
-    cameras = {key.partition("/")[2] for key in frame.keys() if key.startswith(PER_CAMERA)}  # noqa: SIM118
+    cameras = {key.partition("/")[2] for key in frame if key.startswith(PER_CAMERA)}
     for camera in sorted(cameras):
         for key in PER_CAMERA:
             if key + camera not in frame:
@@ -119,7 +119,7 @@ def _unpaired(frame: Frame) -> Iterator[str]:
 
 def _value_problems(frame: Frame, cache: Cache) -> Iterator[str]:
     """Values that contradict what the tensors mean; the tensors are known to have their dtypes and shapes."""
-    for key in frame.keys():  # noqa: SIM118
+    for key in frame:
         values = frame[key]
         if key == "box":
             values = values[:, :7]  # an unknown velocity is NaN
@@ -134,9 +134,23 @@ def _value_problems(frame: Frame, cache: Cache) -> Iterator[str]:
         yield "box holds a size that is not positive"
     if "instance" in frame and bool((frame["instance"] < 0).any()):
         yield f"instance holds {int(frame['instance'].min())}, expected 0 or more"
-    for key in frame.keys():  # noqa: SIM118
-        if key.startswith("image/"):
-            yield from _camera_problems(frame, key.removeprefix("image/"), cache)
+    yield from _column_problems(frame, cache)
+    for camera in frame.cameras:
+        yield from _camera_problems(frame, camera, cache)
+
+
+def _column_problems(frame: Frame, cache: Cache) -> Iterator[str]:
+    """Columns of points, and which sweep points belong to."""
+    columns = cache.manifest.columns
+    if columns is None:
+        return
+    points = frame["points"]
+    if points.shape[1] != len(columns):
+        yield f"points has {points.shape[1]} columns, but the manifest names {len(columns)}: {', '.join(columns)}"
+    elif "keyframe" in frame and TIME in columns:
+        lagging = frame["keyframe"] & (points[:, columns.index(TIME)] != 0)
+        if bool(lagging.any()):
+            yield f"keyframe is True for point {int(lagging.nonzero()[0])}, whose time lag is not 0"
 
 
 def _class_problems(frame: Frame, cache: Cache) -> Iterator[str]:
@@ -189,7 +203,7 @@ def _camera_problems(frame: Frame, camera: str, cache: Cache) -> Iterator[str]:
     except (OSError, Image.DecompressionBombError) as error:
         yield f"image/{camera} cannot be decoded ({error})"
         return
-    for key in frame.keys():  # noqa: SIM118
+    for key in frame:
         if key.startswith(PER_IMAGE) and key.rpartition("/")[2] == camera:
             yield from _label_map_problems(key, frame[key], (height, width), cache)
     pixel, point = frame[f"pixel/{camera}"], frame[f"point/{camera}"]

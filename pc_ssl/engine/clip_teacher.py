@@ -151,7 +151,7 @@ def train_clip_teacher(cache: Cache, out: Path, options: TeacherOptions, *, devi
         clip = make_clip(options, len(tokenizer), encoded["input_ids"].shape[1])
     views = SensorViews(images=_images(cache, options), label=True, pairs=True)
     task = ClipTeacher(clip, encoded["input_ids"].reshape(shape), encoded["attention_mask"].reshape(shape), views)
-    scenes = CacheScenes(cache, cache.indices(cache.usual_split("train")), None, views)
+    scenes = CacheScenes(cache, cache.indices(cache.default_split("train")), None, views)
     training = TrainOptions(
         steps=options.steps, batch_size=options.batch_size, learning_rate=options.learning_rate, seed=options.seed,
         num_workers=0, log_every=20, checkpoint_every=50,

@@ -168,7 +168,7 @@ def check_labels(plan: Plan, task: RunConfig) -> None:
         UserError: one holds fewer frames, or the cache cannot be read.
     """
     cache, batch_size = Cache(plan.cache), task.values["train"]["batch_size"]
-    split = plan.splits[0] or cache.usual_split("train")
+    split = plan.splits[0] or cache.default_split("train")
     for share in plan.labels:
         frames = len(Labels(share, train_split=split).rows(cache))
         if frames < batch_size:

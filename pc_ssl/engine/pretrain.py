@@ -81,7 +81,7 @@ def pretrain(
         UserError: config, cache and work folder do not fit together; see also `train`.
     """
     config, cache = load_config(config_path, overrides), Cache(cache_path)
-    split = split or cache.usual_split("train")
+    split = split or cache.default_split("train")
     parts, init = build(config, cache, split), init or InitialWeights()
     reports = init.load(parts.method, parts.method.get_submodule("backbone"))
     if dry_run:

@@ -55,12 +55,59 @@ def test_what_was_written_is_read(folder: Path) -> None:
     assert len(cache) == 3
     for index, (token, scene) in enumerate([("a", "scene-0001"), ("b", "scene-0001"), ("c", "scene-0002")]):
         frame, expected = cache[index], tensors(4 + index)
-        assert (frame.token, frame.scene, frame.keys()) == (token, scene, sorted(expected))
+        assert (frame.token, frame.scene, list(frame)) == (token, scene, sorted(expected))
         for key, value in expected.items():
             assert isinstance(frame[key], torch.Tensor)
             np.testing.assert_array_equal(frame[key].numpy(), value, strict=True)
     assert cache.class_names == ["ignore", "car"]
     assert cache.manifest.options == {"sweeps": 1}
+
+
+def test_a_frame_is_a_mapping(folder: Path) -> None:
+    frame = Cache(folder)[0]
+    assert dict(frame).keys() == tensors(4).keys()
+    assert len(frame) == len(tensors(4))
+    assert (frame.cameras, frame.regions) == ((), ("dbscan",))
+    assert frame.get("label") is None
+    assert frame.shape("points") == (4, 4)
+
+
+def test_columns_and_keyframe_of_a_cache_that_stores_them(tmp_path: Path) -> None:
+    points = np.zeros((3, 5), np.float32)
+    own = np.array([True, True, False])
+    content = tensors(3) | {"points": points, "keyframe": own}
+    entry = write_frame(tmp_path, "scene", "a", 0, encode_frame(content))
+    columns, classes = ("x", "y", "z", "intensity", "time"), {"label": [], "box": []}
+    write_manifest(tmp_path, Manifest("toy", "v1", {"sweeps": 2}, classes, {}, [entry], columns))
+    cache = Cache(tmp_path)
+    assert cache.columns == columns
+    assert cache[0].keyframe.tolist() == own.tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "width", "columns"),
+    [
+        ({}, 4, ("x", "y", "z", "intensity")),
+        ({"sweeps": 1}, 4, ("x", "y", "z", "intensity")),
+        ({"sweeps": 3}, 5, ("x", "y", "z", "intensity", "time")),
+        ({"columns": ["x", "y", "z", "red"]}, 4, ("x", "y", "z", "red")),
+    ],
+)
+def test_columns_and_keyframe_of_older_caches(tmp_path: Path, options: dict, width: int, columns: tuple) -> None:
+    points = np.ones((3, width), np.float32)
+    points[:2, -1] = 0
+    entry = write_frame(tmp_path, "scene", "a", 0, encode_frame(tensors(3) | {"points": points}))
+    write_manifest(tmp_path, Manifest("toy", "v1", options, {"label": [], "box": []}, {}, [entry]))
+    cache = Cache(tmp_path)
+    assert cache.columns == columns
+    assert cache[0].keyframe.tolist() == ([True, True, False] if "time" in columns else [True] * 3)
+
+
+def test_an_older_cache_of_unknown_columns_is_refused(tmp_path: Path) -> None:
+    entry = write_frame(tmp_path, "scene", "a", 0, encode_frame(tensors(3)))
+    write_manifest(tmp_path, Manifest("toy", "v1", {"sweeps": 3}, {"label": [], "box": []}, {}, [entry]))
+    with pytest.raises(UserError, match=r"manifest\.json: .*4 columns where x, y, z, intensity, time "):
+        _ = Cache(tmp_path).columns
 
 
 def test_a_tensor_is_mapped_and_the_file_stays_as_it_is(folder: Path) -> None:
@@ -105,6 +152,9 @@ def test_unknown_key_lists_the_known(folder: Path) -> None:
         ({"splits": []}, "field 'splits' is list, expected dict"),
         ({"frames": [{"token": "a"}]}, r"frames\[0\] has no field 'scene' of type str"),
         ({"classes": {"label": []}}, "field 'classes' has no 'box'"),
+        ({"columns": "xyz"}, "field 'columns' is 'xyz', expected names"),
+        ({"columns": ["x", "z", "y"]}, r"field 'columns' is \['x', 'z', 'y'\], expected names"),
+        ({"columns": ["x", "y", "z", "z"]}, r"field 'columns' is .*, each once"),
         ({"options": {"sweeps": 10}}, "options_hash does not belong to the options"),
     ],
 )

@@ -119,6 +119,25 @@ def test_values_that_contradict_their_meaning(tmp_path: Path, change: Callable[[
 
 
 @pytest.mark.parametrize(
+    ("columns", "change", "reason"),
+    [
+        (("x", "y", "z", "intensity"), {}, "points has 5 columns, but the manifest names 4: x, y, z, intensity"),
+        (("x", "y", "z", "intensity", "time"), {}, "keyframe is True for point 4, whose time lag is not 0"),
+        (("x", "y", "z", "intensity", "time"), {"keyframe": None}, "keyframe is missing"),
+    ],
+)
+def test_columns_and_keyframe(tmp_path: Path, columns: tuple[str, ...], change: dict, reason: str) -> None:
+    points = np.zeros((6, 5), np.float32)
+    points[4, 4] = 0.05
+    tensors = sound() | {"points": points, "keyframe": np.ones(6, bool)} | change
+    tensors = {key: value for key, value in tensors.items() if value is not None}
+    entry = write_frame(tmp_path, "scene", "frame", 0, encode_frame(tensors))
+    options = OPTIONS | {"sweeps": 2}
+    write_manifest(tmp_path, Manifest("toy", "v1", options, CLASSES, {"train": ["scene"]}, [entry], columns))
+    assert reasons(tmp_path) == [reason]
+
+
+@pytest.mark.parametrize(
     ("damage", "reason"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-1]), "has "),

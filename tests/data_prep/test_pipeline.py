@@ -53,8 +53,10 @@ def test_a_cache_holds_what_was_asked_for(pristine_root: Path, tmp_path: Path) -
     assert cache.indices("mini_val") == [3, 4, 5]
     assert cache.manifest.splits["train"] == ["scene-0061"]
     assert "test" not in cache.manifest.splits
+    assert cache.columns == ("x", "y", "z", "intensity", "time")
     keys = {
         "points",
+        "keyframe",
         "ground",
         "region/dbscan",
         "region/dbscan3d",
@@ -67,7 +69,7 @@ def test_a_cache_holds_what_was_asked_for(pristine_root: Path, tmp_path: Path) -
     keys |= {"ego_pose", "global_from_lidar"}
     kinds = ("image", "intrinsic", "camera_from_lidar", "pixel", "point")
     keys |= {f"{kind}/{camera}" for kind in kinds for camera in ("CAM_FRONT", "CAM_BACK")}
-    assert set(cache[5].keys()) == keys
+    assert set(cache[5]) == keys
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {"manifest.json", "frames"}
     assert verify(tmp_path / "cache").problems == ()
 
@@ -79,6 +81,7 @@ def test_regions_lie_in_the_key_sweep(pristine_root: Path, tmp_path: Path) -> No
     key = len(one["points"])
     np.testing.assert_array_equal(three["points"][:key, :4], one["points"])
     assert three["points"][key:, 4].min() > 0
+    assert three["keyframe"].tolist() == [True] * key + [False] * (len(three["points"]) - key)
     assert (three["region/dbscan3d"][:key] >= 0).sum() > 100
     assert (three["region/dbscan3d"][key:] == -1).all()
     assert three["ground"][key:].sum() > 100

@@ -350,7 +350,7 @@ def test_a_cache_larger_than_the_disk_is_refused_before_it_is_begun(
 
     from data_prep import pipeline
 
-    monkeypatch.setattr(pipeline, "WORTH_AN_ESTIMATE", 1)
+    monkeypatch.setattr(pipeline, "MIN_FRAMES_FOR_ETA", 1)
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(UserError, match="GB of the disk are free; nothing was prepared"):
