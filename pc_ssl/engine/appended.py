@@ -8,10 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
-
 from pc_ssl.files import write_error
 
 
@@ -54,6 +50,7 @@ class EventFile:
     """A file that TensorBoard shows.
 
     torch's SummaryWriter writes in a thread of its own, which a full disk ends with a traceback of that thread.
+    TensorBoard's modules take a while to import; only a run that writes loads them.
 
     Args:
         folder: TensorBoard's log folder, in which a new file is made.
@@ -64,6 +61,9 @@ class EventFile:
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
         self._file = AppendedFile(folder / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}")
         self._records = RecordWriter(self._file)
         self._write(0, file_version="brain.Event:2")
@@ -71,6 +71,8 @@ class EventFile:
 
     def add(self, step: int, scalars: Mapping[str, float]) -> None:
         """Append one value for each tag."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
         self._write(step, summary=Summary(value=values))
 
@@ -79,4 +81,6 @@ class EventFile:
         self._file.close()
 
     def _write(self, step: int, **content: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
         self._records.write(Event(wall_time=time.time(), step=step, **content).SerializeToString())

@@ -48,8 +48,8 @@ def step_loader(
 
 
 @contextlib.contextmanager
-def deaths_told() -> Iterator[None]:
-    """Where a loader process was killed, say so in one line.
+def worker_death_as_error() -> Iterator[None]:
+    """Report a loader process that was killed in one line.
 
     Raises:
         UserError: in place of torch's RuntimeError, raised wherever this process happens to be, or of the broken
@@ -60,7 +60,7 @@ def deaths_told() -> Iterator[None]:
             yield
         except (ConnectionError, EOFError) as error:
             raise UserError(LOADER_DIED) from error
-    except RuntimeError as error:  # of a signal's handler, which may strike while the broken connection is being told
+    except RuntimeError as error:  # of a signal's handler, also while the broken connection is handled
         if "DataLoader worker" not in str(error):
             raise
         raise UserError(LOADER_DIED) from error

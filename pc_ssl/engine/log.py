@@ -8,19 +8,18 @@ import os
 import resource
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from mmengine.hooks import Hook
 
 from pc_ssl.engine.appended import AppendedFile, EventFile
 from pc_ssl.engine.distributed import Process
+from pc_ssl.engine.loop import Callback, StepResult
 from pc_ssl.engine.run_folder import RunFolder
 
 MIB = 2**20
 
 
-class LogHook(Hook):
+class LogCallback(Callback):
     """Writes one line for each `every`-th step, the first and the last.
 
     A line holds the step (counted from 1), every term that the module returned (of this step, mean over the
@@ -29,6 +28,7 @@ class LogHook(Hook):
 
     Args:
         folder: where to write.
+        optimizer: whose learning rate to log.
         process: this process; the first one writes.
         every: steps between two lines.
         first_step: steps done before.
@@ -38,28 +38,33 @@ class LogHook(Hook):
         UserError: a file cannot be written; so do the methods.
     """
 
-    def __init__(self, folder: RunFolder, process: Process, every: int, first_step: int, last_step: int) -> None:
-        self.process, self.every = process, every
-        self.last_step = last_step
+    def __init__(
+        self,
+        folder: RunFolder,
+        optimizer: torch.optim.Optimizer,
+        process: Process,
+        every: int,
+        first_step: int,
+        last_step: int,
+    ) -> None:
+        self.optimizer, self.process, self.every, self.last_step = optimizer, process, every, last_step
         if process.is_first:
             self.lines = AppendedFile(folder.log)
             # Steps after the checkpoint were logged by a run that was killed, and are about to be logged again.
             self.board = EventFile(folder.tensorboard, first_step + 1)
 
-    def before_train(self, runner: Any) -> None:
+    def start(self) -> None:
         self.since, self.steps, self.waited = time.perf_counter(), 0, 0.0
 
-    def after_train_iter(
-        self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, torch.Tensor] | None = None
-    ) -> None:
-        step = batch_idx + 1
+    def after_step(self, result: StepResult) -> None:
+        step, outputs = result.step, result.terms
         self.steps += 1
-        self.waited += runner.train_loop.waited
-        if outputs and (step % self.every == 0 or step in (1, self.last_step)):
+        self.waited += result.waited
+        if step % self.every == 0 or step in (1, self.last_step):
             values = self.process.mean(torch.stack([value.detach().float() for value in outputs.values()])).tolist()
             now = time.perf_counter()
             scalars = dict(zip(outputs, values, strict=True)) | {
-                "lr": runner.optim_wrapper.optimizer.param_groups[0]["lr"],
+                "lr": self.optimizer.param_groups[0]["lr"],
                 "seconds": (now - self.since) / self.steps,
                 "data_seconds": self.waited / self.steps,
                 "memory_mib": peak_memory(self.process.device) / MIB,

@@ -56,5 +56,5 @@ class TrainOptions:
                 raise UserError(f"{name} is {getattr(self, name)}, expected more than 0")
 
 
-# These change how fast a run goes and what it reports, but no number that it computes.
-HARMLESS = frozenset({"num_workers", "log_every", "checkpoint_every"})
+# A resumed run may change these: they change how fast it goes and what it reports, but no number that it computes.
+RESUMABLE_CHANGES = frozenset({"num_workers", "log_every", "checkpoint_every"})

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.optim import OptimWrapper
 from torch import nn
 
 from pc_ssl.config import RunConfig, load_config
@@ -26,7 +25,7 @@ from pc_ssl.engine.initial import InitialWeights
 from pc_ssl.engine.loader import step_loader
 from pc_ssl.engine.log import free_memory, peak_memory
 from pc_ssl.engine.options import TrainOptions
-from pc_ssl.engine.runner import NonFinite, TrainStep
+from pc_ssl.engine.step import NonFinite, TrainStep
 from pc_ssl.engine.train import describe, make_optimizer, train
 from pc_ssl.engine.weights import save_weights
 from pc_ssl.errors import UserError
@@ -218,7 +217,7 @@ def rehearse(parts: Pretraining, process: Process) -> str:
         UserError: a frame cannot be read, or the loss is not finite.
     """
     options, method = parts.options, parts.method.to(process.device).train()
-    step, optimizer = TrainStep(method, options, process), OptimWrapper(make_optimizer(method, options))
+    step = TrainStep(method, make_optimizer(method, options), options, process)
     in_this_process = replace(options, num_workers=0)
     batches = iter(step_loader(parts.scenes, method.collate, in_this_process, process, 0))  # type: ignore[arg-type]
     loading, computing = [], []
@@ -229,7 +228,7 @@ def rehearse(parts: Pretraining, process: Process) -> str:
             raise batch
         loaded = time.perf_counter()
         try:
-            step.train_step(batch, optimizer)
+            step(batch)
         except NonFinite as error:
             raise UserError(f"not finite: {error}; frames {', '.join(batch.tokens)}") from error
         if process.device.type == "cuda":

@@ -14,23 +14,23 @@ BETA_SLOW, BETA_FAST = 0.95, 0.85  # AdamW's first beta at the lowest and at the
 BETA = 0.9  # AdamW's own default, for schedules that leave it alone
 
 
-class Pace(NamedTuple):
+class ScheduleFactors(NamedTuple):
     """Factor on the highest learning rate, and AdamW's first beta."""
 
-    factor: float
+    learning_rate: float
     beta: float
 
 
-def pace(schedule: Literal["one_cycle", "cosine"], step: int, steps: int) -> Pace:
-    """The pace of step `step` in 0..`steps` - 1."""
+def schedule_factors(schedule: Literal["one_cycle", "cosine"], step: int, steps: int) -> ScheduleFactors:
+    """The factors of step `step` in 0..`steps` - 1."""
     if schedule == "cosine":
-        return Pace(_cosine(1.0, 0.0, step / steps), BETA)
+        return ScheduleFactors(_cosine(1.0, 0.0, step / steps), BETA)
     top = RISE * steps - 1
     if step <= top:
         part = step / top
-        return Pace(_cosine(START, 1.0, part), _cosine(BETA_SLOW, BETA_FAST, part))
+        return ScheduleFactors(_cosine(START, 1.0, part), _cosine(BETA_SLOW, BETA_FAST, part))
     part = (step - top) / (steps - 1 - top) if steps > 1 else 0.0
-    return Pace(_cosine(1.0, END, part), _cosine(BETA_FAST, BETA_SLOW, part))
+    return ScheduleFactors(_cosine(1.0, END, part), _cosine(BETA_FAST, BETA_SLOW, part))
 
 
 def _cosine(start: float, end: float, part: float) -> float:

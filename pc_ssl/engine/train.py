@@ -8,7 +8,7 @@ A training object (a pretraining method or a downstream task) is an nn.Module wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,16 @@ import torch
 from torch import nn
 
 from pc_ssl.data.sampler import steps_per_epoch
+from pc_ssl.engine.callbacks import PEAK_LR_KEY, CheckpointCallback, ScheduleCallback
 from pc_ssl.engine.checkpoint import load_checkpoint
 from pc_ssl.engine.distributed import Process, join
-from pc_ssl.engine.hooks import HIGHEST, CheckpointHook, ScheduleHook
-from pc_ssl.engine.loader import Frames, deaths_told, step_loader
-from pc_ssl.engine.log import LogHook
-from pc_ssl.engine.options import HARMLESS, TrainOptions
+from pc_ssl.engine.loader import Frames, step_loader, worker_death_as_error
+from pc_ssl.engine.log import LogCallback
+from pc_ssl.engine.loop import run_steps
+from pc_ssl.engine.options import RESUMABLE_CHANGES, TrainOptions
 from pc_ssl.engine.run_folder import RunFolder
-from pc_ssl.engine.runner import StepRunner, TrainStep
+from pc_ssl.engine.step import TrainStep
+from pc_ssl.progress import track
 
 __all__ = ["TrainOptions", "describe", "make_optimizer", "train"]
 
@@ -59,7 +61,7 @@ def train(
             the loss is not finite; a loader process was killed; a file cannot be written.
     """
     folder = RunFolder(work_dir)
-    everything = {f"train.{name}": value for name, value in asdict(options).items() if name not in HARMLESS}
+    everything = {f"train.{name}": value for name, value in asdict(options).items() if name not in RESUMABLE_CHANGES}
     everything |= {"frames": len(dataset), **(settings or {})}
     with join(device) as process:
         folder.check(everything, resume)
@@ -74,12 +76,18 @@ def train(
             if resume:
                 print(f"resume           {_resumed(folder, first_step, options)}", flush=True)
         process.wait_for_all()
-        log = LogHook(folder, process, options.log_every, first_step, options.steps)
-        hooks = [ScheduleHook(options), log, CheckpointHook(folder, module, options, process, log)]
+        log = LogCallback(folder, optimizer, process, options.log_every, first_step, options.steps)
+        checkpoint = CheckpointCallback(folder, module, optimizer, options, process, log)
+        callbacks = [ScheduleCallback(optimizer, options), log, checkpoint]
+        batches: Iterable[Any] = loader
+        if process.is_first:
+            batches = track(loader, total=options.steps - first_step, what="train", unit="step")
         try:
-            step = TrainStep(module, options, process)
-            with deaths_told():
-                StepRunner(step, optimizer, loader, options, process, first_step, folder.path, hooks).train()
+            step = TrainStep(module, optimizer, options, process)
+            with worker_death_as_error():
+                run_steps(
+                    step, batches, callbacks, process, first_step=first_step, seed=options.seed, folder=folder.path
+                )
         finally:
             log.close()
 
@@ -92,8 +100,8 @@ def make_optimizer(module: nn.Module, options: TrainOptions) -> torch.optim.Adam
         if parameter.requires_grad:
             (below_head if name.startswith("head.") else others).append(parameter)
     groups = [
-        {"params": others, HIGHEST: options.learning_rate},
-        {"params": below_head, HIGHEST: options.head_learning_rate or options.learning_rate},
+        {"params": others, PEAK_LR_KEY: options.learning_rate},
+        {"params": below_head, PEAK_LR_KEY: options.head_learning_rate or options.learning_rate},
     ]
     groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)

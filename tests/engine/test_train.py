@@ -30,6 +30,16 @@ def lines_of(folder: Path) -> list[dict[str, float]]:
     return [{name: value for name, value in line.items() if name not in TIMES} for line in lines]
 
 
+def test_importing_training_loads_only_what_a_run_needs() -> None:
+    """No runner, hooks or optimisers of mmengine (and with them torch's sharding), no writer of TensorBoard."""
+    code = "import sys, pc_ssl.engine.train, pc_ssl.engine.pretrain, pc_ssl.engine.downstream; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = set(result.stdout.split())
+    assert "pc_ssl.engine.loop" in loaded
+    unwanted = {"mmengine", "tensorboard", "torch.distributed.fsdp", "torch._dynamo", "scipy", "numba", "transformers"}
+    assert not unwanted & loaded
+
+
 def run(
     toy: ModuleType, folder: Path, *, module: nn.Module | None = None, resume: bool = False, **changes: Any
 ) -> nn.Module:
