@@ -259,6 +259,10 @@ def _fits(value: Any, annotation: Any) -> bool:
 
 
 def _readable(annotation: Any) -> str:
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return " or ".join(
+            "None" if option is types.NoneType else _readable(option) for option in typing.get_args(annotation)
+        )
     if typing.get_origin(annotation) is typing.Literal:
         return " or ".join(repr(option) for option in typing.get_args(annotation))
     return annotation.__name__ if inspect.isclass(annotation) and not typing.get_args(annotation) else str(annotation)

@@ -21,9 +21,9 @@ _pretraining = dict(
     type=TrainOptions,
     steps=35160,
     batch_size=16,
-    learning_rate=1e-4,  # prototype
+    learning_rate=1e-3,  # prototype: its lr = 1e-4 is the first step of the cycle, whose peak is ten times that
     weight_decay=0.01,  # prototype
-    schedule="one_cycle",  # ours: that of the SECOND family
+    schedule="cyclic",  # prototype: lr_config and momentum_config, inherited from BEVFusion
     precision="bf16",  # ours
     num_workers=8,
 )

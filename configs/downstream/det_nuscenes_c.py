@@ -18,7 +18,7 @@ from pc_ssl.views.sensors import SensorViews
 
 with read_base():
     from .._base_.nuscenes_bev import _camera_of_pillars, _images
-    from .._base_.nuscenes_bev_tasks import _augmentation, _detection
+    from .._base_.nuscenes_bev_tasks import _augmentation, _camera_detection
 
 task = dict(
     type=DetectionTask,
@@ -27,4 +27,4 @@ task = dict(
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, boxes=True),
     class_balanced=True,  # published
 )
-train = dict(_detection, learning_rate=2e-4)  # ours
+train = _camera_detection  # published

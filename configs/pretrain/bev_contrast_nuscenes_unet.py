@@ -3,11 +3,12 @@ Values say where they come from: published, prototype or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --out cache --workers 16
 pc-ssl pretrain configs/pretrain/bev_contrast_nuscenes_unet.py --cache cache \
-    --work-dir work_dirs/bev_contrast_nuscenes_unet
+    --split parametrizing --work-dir work_dirs/bev_contrast_nuscenes_unet
 """
 
 from mmengine.config import read_base
 
+from pc_ssl.engine.schedule import Cosine
 from pc_ssl.methods.bev_contrast import BEVContrast
 from pc_ssl.models.lidar import SparseUNet
 from pc_ssl.views.scan_pairs import ScanPairViews
@@ -21,5 +22,13 @@ method = dict(
     views=dict(type=ScanPairViews, augmentation=_augmentation, cell_size=0.6, cells=4096),  # published
     temperature=0.07,  # published
 )
-# published: AdamW at 1e-3, weight decay 1e-3, 50 epochs in batches of 24; 58,600 steps of 28,130 keyframes
-train = dict(_pretraining, steps=58600, batch_size=24, learning_rate=1e-3, weight_decay=1e-3)
+# published: AdamW at 1e-3, weight decay 1e-3, 50 epochs in batches of 24; 51,250 steps of the about 24,600 keyframes of
+# the 600 scenes of `--split parametrizing`
+train = dict(
+    _pretraining,
+    steps=51250,
+    batch_size=24,
+    learning_rate=1e-3,
+    weight_decay=1e-3,
+    schedule=dict(type=Cosine, warmup_share=0.05, floor=0.01),  # published (utils/optimizer.py)
+)

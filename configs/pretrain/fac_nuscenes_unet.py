@@ -28,5 +28,5 @@ method = dict(
     correspondence="across_and_within",
     correlated=4,
 )
-train = dict(_pretraining, learning_rate=1e-3)  # ours
+train = _pretraining  # ours: CALICO's, as for the other methods on nuScenes
 region = "vccs"  # published: supervoxels

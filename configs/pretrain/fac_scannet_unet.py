@@ -31,5 +31,5 @@ method = dict(
     correspondence="across_and_within",
     correlated=4,
 )
-train = dict(_pretraining, steps=20000, learning_rate=1e-3)  # ours
+train = dict(_pretraining, steps=20000)  # ours
 region = "vccs"  # published: supervoxels; "graph" are the segments of ScanNet's own method

@@ -25,4 +25,4 @@ method = dict(
     loss="point_info_nce",
     temperature=0.07,  # published
 )
-train = dict(_pretraining, learning_rate=1e-3)  # ours
+train = _pretraining  # ours: CALICO's, as for the other methods on nuScenes

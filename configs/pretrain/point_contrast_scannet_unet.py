@@ -25,4 +25,4 @@ method = dict(
     loss="point_info_nce",
     temperature=0.07,  # published; the authors' script has 0.4
 )
-train = dict(_pretraining, steps=60000, batch_size=32, learning_rate=1e-3)  # steps and batch published; SGD at 0.1
+train = dict(_pretraining, steps=60000, batch_size=32)  # steps and batch published; ours: AdamW, published: SGD at 0.1

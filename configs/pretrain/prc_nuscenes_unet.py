@@ -24,5 +24,5 @@ method = dict(
     alpha=0.5,  # published
     negatives="all_points",  # reconstructed
 )
-train = dict(_pretraining, learning_rate=1e-3)  # ours
+train = _pretraining  # ours: CALICO's, as for the other methods on nuScenes
 region = "dbscan"

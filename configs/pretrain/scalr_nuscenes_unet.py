@@ -11,6 +11,7 @@ The published features are those before DINOv2's last norm; transformers gives t
 
 from mmengine.config import read_base
 
+from pc_ssl.engine.schedule import Cosine
 from pc_ssl.methods.scalr import ScaLR
 from pc_ssl.models.camera import PixelFeatures, PretrainedBackbone
 from pc_ssl.models.lidar import SparseUNet
@@ -37,4 +38,11 @@ method = dict(
     ),
 )
 # published: AdamW at 2e-3, weight decay 0.03, 25 epochs in batches of 8; 87,906 steps of 28,130 keyframes
-train = dict(_distillation, steps=87906, batch_size=8, learning_rate=2e-3, weight_decay=0.03)
+train = dict(
+    _distillation,
+    steps=87906,
+    batch_size=8,
+    learning_rate=2e-3,
+    weight_decay=0.03,
+    schedule=dict(type=Cosine, warmup_steps=3500, floor=0.005),  # published: 3,500 steps, 1e-5 (utils/scheduler.py)
+)

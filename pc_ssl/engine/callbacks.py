@@ -11,7 +11,6 @@ from pc_ssl.engine.log import LogCallback
 from pc_ssl.engine.loop import Callback, StepResult
 from pc_ssl.engine.options import TrainOptions
 from pc_ssl.engine.run_folder import RunFolder
-from pc_ssl.engine.schedule import schedule_factors
 
 PEAK_LR_KEY = "peak_lr"  # entry of a parameter group: the learning rate that the schedule's factor multiplies
 
@@ -23,7 +22,7 @@ class ScheduleCallback(Callback):
         self.optimizer, self.options = optimizer, options
 
     def before_step(self, step: int) -> None:
-        factors = schedule_factors(self.options.schedule, step, self.options.steps)
+        factors = self.options.learning_rate_schedule.factors(step, self.options.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = factors.learning_rate * group[PEAK_LR_KEY]
             group["betas"] = (factors.beta, group["betas"][1])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from pc_ssl.engine.schedule import SCHEDULES, Cosine, Cyclic, OneCycle, Schedule
 from pc_ssl.errors import UserError
 
 
@@ -16,11 +18,13 @@ class TrainOptions:
         steps: number of optimiser steps.
         batch_size: frames per step over all processes together, so the learning rate belongs to it whatever the number
             of processes.
-        learning_rate: the highest learning rate of the schedule.
+        learning_rate: the peak of the schedule, for every schedule.
         weight_decay: decoupled decay of AdamW.
-        schedule: "one_cycle" rises and falls (and moves AdamW's first beta against it), "cosine" falls from the start.
+        schedule: "one_cycle" and "cyclic" rise and fall, and move AdamW's first beta against it; "cosine" falls from
+            the start. A `OneCycle`, `Cyclic` or `Cosine` has other constants, such as a warm-up.
         clip_norm: gradients of a larger L2 norm are scaled down to it. 10 is what the SECOND family trains with.
-        head_learning_rate: the highest learning rate of the parameters below `head`; None: as for the others.
+        learning_rate_multipliers: prefix of parameter names, such as "head" or "backbone.camera.image" -> factor on the
+            learning rate of these parameters. The longest prefix that fits counts.
         precision: "bf16" runs the forward pass in bfloat16 where autocast deems it safe; weights stay float32.
         num_workers: loader processes for each training process; 0 loads in the training process.
         log_every: steps between two lines of the log.
@@ -35,9 +39,9 @@ class TrainOptions:
     batch_size: int
     learning_rate: float
     weight_decay: float = 0.01
-    schedule: Literal["one_cycle", "cosine"] = "one_cycle"
+    schedule: Literal["one_cycle", "cosine", "cyclic"] | OneCycle | Cosine | Cyclic = "one_cycle"
     clip_norm: float = 10.0
-    head_learning_rate: float | None = None
+    learning_rate_multipliers: Mapping[str, float] = field(default_factory=dict)
     precision: Literal["fp32", "bf16"] = "fp32"
     num_workers: int = 4
     log_every: int = 50
@@ -51,9 +55,21 @@ class TrainOptions:
         for name in ("weight_decay", "num_workers", "seed"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} is {getattr(self, name)}, expected at least 0")
-        for name in ("learning_rate", "clip_norm", "head_learning_rate"):
-            if getattr(self, name) is not None and getattr(self, name) <= 0:
+        for name in ("learning_rate", "clip_norm"):
+            if getattr(self, name) <= 0:
                 raise UserError(f"{name} is {getattr(self, name)}, expected more than 0")
+        for prefix, factor in self.learning_rate_multipliers.items():
+            if not isinstance(factor, (int, float)) or factor <= 0:
+                raise UserError(f"learning_rate_multipliers: {prefix!r} is {factor!r}, expected a number above 0")
+        if isinstance(self.schedule, Cosine) and self.schedule.warmup_steps >= self.steps:
+            raise UserError(
+                f"schedule.warmup_steps is {self.schedule.warmup_steps}, expected fewer than steps, {self.steps}"
+            )
+
+    @property
+    def learning_rate_schedule(self) -> Schedule:
+        """`schedule`, with its default constants where it is a name."""
+        return SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
 
 
 # A resumed run may change these: they change how fast it goes and what it reports, but no number that it computes.

@@ -26,6 +26,7 @@ from pc_ssl.engine.loop import run_steps
 from pc_ssl.engine.options import RESUMABLE_CHANGES, TrainOptions
 from pc_ssl.engine.run_folder import RunFolder
 from pc_ssl.engine.step import TrainStep
+from pc_ssl.errors import UserError
 from pc_ssl.progress import track
 
 __all__ = ["TrainOptions", "describe", "make_optimizer", "train"]
@@ -93,18 +94,31 @@ def train(
 
 
 def make_optimizer(module: nn.Module, options: TrainOptions) -> torch.optim.AdamW:
-    """AdamW on the parameters that require gradients, those below `head` with a learning rate of their own."""
-    below_head: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
+    """AdamW on the parameters that require gradients, grouped by their learning rate.
+
+    Raises:
+        UserError: no parameter has a prefix of `options.learning_rate_multipliers`.
+    """
+    multipliers = options.learning_rate_multipliers
+    unused, groups = set(multipliers), {1.0: list[nn.Parameter]()}
     for name, parameter in module.named_parameters():
+        fitting = [prefix for prefix in multipliers if f"{name}.".startswith(f"{prefix}.")]
+        unused -= set(fitting)
         if parameter.requires_grad:
-            (below_head if name.startswith("head.") else others).append(parameter)
-    groups = [
-        {"params": others, PEAK_LR_KEY: options.learning_rate},
-        {"params": below_head, PEAK_LR_KEY: options.head_learning_rate or options.learning_rate},
-    ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
+            factor = multipliers[max(fitting, key=len)] if fitting else 1.0
+            groups.setdefault(factor, []).append(parameter)
+    if unused:
+        parts = ", ".join(name for name, _ in module.named_children())
+        raise UserError(f"train.learning_rate_multipliers: no parameter is below {min(unused)!r}; parts are {parts}")
+    return torch.optim.AdamW(
+        [
+            {"params": parameters, PEAK_LR_KEY: options.learning_rate * factor}
+            for factor, parameters in groups.items()
+            if parameters
+        ],
+        lr=options.learning_rate,
+        weight_decay=options.weight_decay,
+    )
 
 
 def describe(module: nn.Module, dataset: Frames, options: TrainOptions, process: Process) -> str:
@@ -112,14 +126,14 @@ def describe(module: nn.Module, dataset: Frames, options: TrainOptions, process:
     frames, parameters = len(dataset), sum(p.numel() for p in module.parameters())
     backbone = sum(p.numel() for p in module.get_submodule("backbone").parameters())
     per_epoch = steps_per_epoch(frames, options.batch_size)
-    head = "" if options.head_learning_rate is None else f", head {options.head_learning_rate:g}"
+    factors = "".join(f", x {factor:g} in {prefix}" for prefix, factor in options.learning_rate_multipliers.items())
     share = options.batch_size // process.world_size
     return "\n".join(
         [
             f"parameters       {parameters:,}, of them {backbone:,} in the backbone",
             f"frames           {frames:,}: {per_epoch:,} batches of {options.batch_size} per epoch",
             f"steps            {options.steps:,}: {options.steps / per_epoch:.4g} epochs",
-            f"learning rate    {options.learning_rate:g}{head} at most ({options.schedule}), for a total batch of "
+            f"learning rate    {options.learning_rate:g} at most{factors} ({options.schedule}), for a total batch of "
             f"{options.batch_size}: {share} on each of {process.world_size} processes",
             f"device           {process.device}, {options.precision}, seed {options.seed}",
         ]

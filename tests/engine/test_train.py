@@ -390,12 +390,37 @@ def test_the_head_has_its_own_learning_rate(toy: ModuleType, tmp_path: Path) -> 
     module = toy.ToyMethod()
     head = module.head.weight.clone()
     backbone = module.backbone[0].weight.clone()
-    run(toy, tmp_path, module=module, steps=1, learning_rate=1e-6, head_learning_rate=1e-2, weight_decay=0.0)
+    run(
+        toy,
+        tmp_path,
+        module=module,
+        steps=1,
+        learning_rate=1e-6,
+        learning_rate_multipliers={"head": 1e4},
+        weight_decay=0.0,
+    )
     # AdamW's first step moves each weight by the learning rate.
     torch.testing.assert_close((module.head.weight - head).abs().amax(), torch.tensor(1e-2), rtol=1e-2, atol=0)
     torch.testing.assert_close(
         (module.backbone[0].weight - backbone).abs().amax(), torch.tensor(1e-6), rtol=0.1, atol=0
     )
+
+
+def test_the_longest_prefix_of_a_parameter_decides_its_learning_rate(toy: ModuleType) -> None:
+    module = toy.ToyMethod()
+    options = TrainOptions(**OPTIONS | {"learning_rate_multipliers": {"backbone": 0.1, "backbone.1": 3.0}})
+    rates = {id(p): group["peak_lr"] for group in make_optimizer(module, options).param_groups for p in group["params"]}
+    found = {name: rates[id(parameter)] for name, parameter in module.named_parameters()}
+    assert found == pytest.approx({
+        "backbone.0.weight": 1e-3, "backbone.0.bias": 1e-3, "backbone.1.weight": 3e-2, "backbone.1.bias": 3e-2,
+        "head.weight": 1e-2, "head.bias": 1e-2,
+    })  # fmt: skip
+
+
+def test_a_prefix_of_no_parameter_is_refused(toy: ModuleType) -> None:
+    options = TrainOptions(**OPTIONS | {"learning_rate_multipliers": {"back": 0.1}})
+    with pytest.raises(UserError, match=r"learning_rate_multipliers: no parameter is below 'back'.*backbone, head"):
+        make_optimizer(toy.ToyMethod(), options)
 
 
 def test_frozen_parameters_are_left_out(toy: ModuleType) -> None:
@@ -413,7 +438,10 @@ def test_frozen_parameters_are_left_out(toy: ModuleType) -> None:
         ({"steps": 0}, "steps is 0, expected at least 1"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0, expected more than 0"),
         ({"num_workers": -1}, "num_workers is -1, expected at least 0"),
-        ({"head_learning_rate": 0.0}, "head_learning_rate is 0.0, expected more than 0"),
+        (
+            {"learning_rate_multipliers": {"head": 0.0}},
+            "learning_rate_multipliers: 'head' is 0.0, expected a number above 0",
+        ),
     ],
 )
 def test_options_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:
