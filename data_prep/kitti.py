@@ -23,8 +23,9 @@ from pc_ssl.data.cache import IGNORE
 from pc_ssl.errors import UserError
 from pc_ssl.files import read_bytes
 from pc_ssl.geometry import apply, invert
+from pc_ssl.taxonomies import KITTI
 
-BOX_CLASSES = ["Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc"]
+BOX_CLASSES = list(KITTI.box_classes)
 REGION_WITHOUT_BOXES = "DontCare"
 COLUMNS = ("x", "y", "z", "intensity")
 SENSOR_HEIGHT = 1.73  # metres; the laser scanner above the ground: Geiger et al., "Vision meets Robotics", IJRR 2013

@@ -1,84 +1,12 @@
-"""Names that nuScenes and its users agree on: classes, cameras' splits."""
+"""nuScenes' categories as classes of `pc_ssl.taxonomies.NUSCENES`, and SLidR's split of its scenes."""
 
 from __future__ import annotations
 
-from pc_ssl.data.cache import IGNORE
+from pc_ssl.taxonomies import IGNORE, NUSCENES
 
-# nuScenes-lidarseg challenge classes in the devkit's order; index 0 takes every category that CLASS_OF_CATEGORY lacks.
-LABEL_CLASSES = [
-    IGNORE,
-    "barrier",
-    "bicycle",
-    "bus",
-    "car",
-    "construction_vehicle",
-    "motorcycle",
-    "pedestrian",
-    "traffic_cone",
-    "trailer",
-    "truck",
-    "driveable_surface",
-    "other_flat",
-    "sidewalk",
-    "terrain",
-    "manmade",
-    "vegetation",
-]
-
-# nuScenes detection classes in the devkit's order; "other" takes boxes that the detection task leaves out (animals,
-# strollers, debris, ...), except racks: the devkit does not ask for the bicycles in them.
-BOX_CLASSES = [
-    "car",
-    "truck",
-    "bus",
-    "trailer",
-    "construction_vehicle",
-    "pedestrian",
-    "motorcycle",
-    "bicycle",
-    "traffic_cone",
-    "barrier",
-    "other",
-    "bicycle_rack",
-]
-
-# nuScenes' attributes of boxes in the devkit's order; index 0 takes boxes that have none.
-ATTRIBUTES = [
-    "none",
-    "pedestrian.moving",
-    "pedestrian.sitting_lying_down",
-    "pedestrian.standing",
-    "cycle.with_rider",
-    "cycle.without_rider",
-    "vehicle.moving",
-    "vehicle.parked",
-    "vehicle.stopped",
-]
-
-# Category of the tables -> class. Points and boxes agree wherever both have the class.
-CLASS_OF_CATEGORY = {
-    "human.pedestrian.adult": "pedestrian",
-    "human.pedestrian.child": "pedestrian",
-    "human.pedestrian.police_officer": "pedestrian",
-    "human.pedestrian.construction_worker": "pedestrian",
-    "vehicle.car": "car",
-    "vehicle.motorcycle": "motorcycle",
-    "vehicle.bicycle": "bicycle",
-    "vehicle.bus.bendy": "bus",
-    "vehicle.bus.rigid": "bus",
-    "vehicle.truck": "truck",
-    "vehicle.construction": "construction_vehicle",
-    "vehicle.trailer": "trailer",
-    "movable_object.barrier": "barrier",
-    "movable_object.trafficcone": "traffic_cone",
-    "static_object.bicycle_rack": "bicycle_rack",
-    "flat.driveable_surface": "driveable_surface",
-    "flat.other": "other_flat",
-    "flat.sidewalk": "sidewalk",
-    "flat.terrain": "terrain",
-    "static.manmade": "manmade",
-    "static.vegetation": "vegetation",
-}
+LABEL_CLASSES, BOX_CLASSES = list(NUSCENES.label_classes), list(NUSCENES.box_classes)
+ATTRIBUTES = list(NUSCENES.attributes)
+CLASS_OF_CATEGORY = NUSCENES.class_of_category
 
 
 def label_class(category: str) -> int:

@@ -33,16 +33,18 @@ import math
 import pprint
 import types
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pc_ssl.derived import Derived, Facts, GivesChannels
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.recipes import find_config
 
 KINDS = ("method", "task")  # what is trained: a pretraining method or a downstream task
 TOP_LEVEL = (*KINDS, "train", "region")
+_Known = Mapping[str, tuple[Any, str]]  # fact -> its value, and where that is from
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,18 @@ class RunConfig:
         """sha256 of the values."""
         return hashlib.sha256(json.dumps(self.values, sort_keys=True).encode()).hexdigest()
 
-    def build(self, name: str) -> Any:
+    def build(self, name: str, facts: Facts | None = None) -> Any:
         """Instantiate the top-level entry `name` with everything in it, innermost first.
 
+        Args:
+            name: such as "method".
+            facts: of the data that it is built for; arguments that follow from them are filled in (`derived.py`).
+
         Raises:
-            UserError: a class cannot be imported, or does not accept its arguments.
+            UserError: a class cannot be imported, or does not accept its arguments, or a value contradicts a fact.
         """
-        return _build(self.path, name, self.values[name])
+        known = {} if facts is None else {fact: (value, facts.source) for fact, value in facts.values.items()}
+        return _build(self.path, name, self.values[name], known)
 
     def flat(self) -> dict[str, Any]:
         """`{"method.temperature": 0.1, ...}`: one entry for each value that is not a dictionary."""
@@ -177,28 +184,67 @@ def _check_plain(path: Path, key: str, value: Any) -> None:
         raise UserError(f"{path}: {key} is {value!r}, expected a finite number, a string, a list or a dictionary")
 
 
-def _build(path: Path, key: str, value: Any) -> Any:
+def _build(path: Path, key: str, value: Any, facts: _Known) -> Any:
     if isinstance(value, dict) and "type" in value:
-        return _instantiate(path, key, value)
+        return _instantiate(path, key, value, facts)
     if isinstance(value, dict):
-        return {name: _build(path, f"{key}.{name}", item) for name, item in value.items()}
+        return {name: _build(path, f"{key}.{name}", item, facts) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_build(path, f"{key}.{index}", item) for index, item in enumerate(value))
+        return type(value)(_build(path, f"{key}.{index}", item, facts) for index, item in enumerate(value))
     return value
 
 
-def _instantiate(path: Path, key: str, value: dict[str, Any]) -> Any:
+def _instantiate(path: Path, key: str, value: dict[str, Any], facts: _Known) -> Any:
     constructor = _imported(path, f"{key}.type", value["type"])
     arguments = {name: item for name, item in value.items() if name != "type"}
-    _check_names(path, key, constructor, arguments)
-    built = {name: _build(path, f"{key}.{name}", item) for name, item in arguments.items()}
-    for name, annotation in _annotations(constructor).items():
+    ordered = _in_order_of_signature(path, key, constructor, arguments)
+    built: dict[str, Any] = {}
+    for name, item in ordered.items():
+        built[name] = _build(path, f"{key}.{name}", item, facts)
+        if isinstance(built[name], GivesChannels):
+            facts = {**facts, f"{name}.out_channels": (built[name].out_channels, f"{key}.{name}.out_channels")}
+    annotations = _annotations(constructor)
+    _derive(path, key, annotations, built, facts)
+    _check_complete(path, key, constructor, built)
+    for name, annotation in annotations.items():
         if name in built and not _fits(built[name], annotation):
             raise UserError(f"{path}: {key}.{name} is {built[name]!r}, expected {_readable(annotation)}")
     try:
         return constructor(**built)
     except ValueError as error:
         raise UserError(f"{path}: {key}: {error}") from error
+
+
+def _derive(path: Path, key: str, annotations: Mapping[str, Any], built: dict[str, Any], facts: _Known) -> None:
+    """Fill the arguments that follow from the facts (`derived.py`), where the config leaves them out.
+
+    Raises:
+        UserError: a value of the config contradicts a fact.
+    """
+    for name, annotation in annotations.items():
+        for mark in _marks(annotation):
+            if mark.fact not in facts:
+                continue
+            expected, source = facts[mark.fact]
+            if name not in built:
+                built[name] = expected
+            elif not _agrees(built[name], expected, mark.choice):
+                raise UserError(
+                    f"{path}: {key}.{name} is {built[name]!r}, but {mark.fact} of {source} is {expected!r}; leave "
+                    f"{name} out of the config"
+                )
+
+
+def _marks(annotation: Any) -> list[Derived]:
+    """What an argument is derived from."""
+    extras = typing.get_args(annotation)[1:] if typing.get_origin(annotation) is typing.Annotated else ()
+    return [extra for extra in extras if isinstance(extra, Derived)]
+
+
+def _agrees(value: Any, expected: Any, choice: bool) -> bool:
+    if choice:
+        return not isinstance(expected, tuple) or set(value) <= set(expected)
+    return bool((tuple(value) if isinstance(expected, tuple) else value) == expected)
 
 
 def _imported(path: Path, key: str, name: Any) -> Callable[..., Any]:
@@ -210,31 +256,49 @@ def _imported(path: Path, key: str, name: Any) -> Callable[..., Any]:
     except (ImportError, AttributeError) as error:
         raise UserError(f"{path}: {key}: {name} cannot be imported ({error})") from error
     if not callable(found):
-        raise UserError(f"{path}: {key}: {name} is no class")
+        raise UserError(f"{path}: {key}: {name} is not a class")
     return found
 
 
-def _check_names(path: Path, key: str, constructor: Callable[..., Any], arguments: Iterable[str]) -> None:
+def _in_order_of_signature(
+    path: Path, key: str, constructor: Callable[..., Any], arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments in the order of the constructor's own, so that parts are built before what follows from them.
+
+    Raises:
+        UserError: the constructor does not have one of them.
+    """
     parameters = inspect.signature(constructor).parameters.values()
     known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    needed = [p.name for p in parameters if p.name in known and p.default is p.empty]
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    name = getattr(constructor, "__name__", str(constructor))
-    for argument in arguments:
-        if argument not in known and not takes_any:
-            raise UserError(
-                f"{path}: {key}: {name} has no argument {argument!r}{_nearest(argument, known)}; "
-                f"it has: {', '.join(known) or 'none'}"
-            )
-    missing = [argument for argument in needed if argument not in set(arguments)]
-    if missing:
-        raise UserError(f"{path}: {key}: {name} needs the argument {missing[0]!r}")
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        for argument in arguments:
+            if argument not in known:
+                raise UserError(
+                    f"{path}: {key}: {_name_of(constructor)} has no argument {argument!r}{_nearest(argument, known)}; "
+                    f"it has: {', '.join(known) or 'none'}"
+                )
+    names = [*(name for name in known if name in arguments), *(name for name in arguments if name not in known)]
+    return {name: arguments[name] for name in names}
+
+
+def _check_complete(path: Path, key: str, constructor: Callable[..., Any], built: Mapping[str, Any]) -> None:
+    annotations = _annotations(constructor)
+    for p in inspect.signature(constructor).parameters.values():
+        needed = p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.default is p.empty
+        if needed and p.name not in built:
+            derived = _marks(annotations.get(p.name))
+            why = f"; it follows from {derived[0].fact}, which is not known here" if derived else ""
+            raise UserError(f"{path}: {key}: {_name_of(constructor)} needs the argument {p.name!r}{why}")
+
+
+def _name_of(constructor: Callable[..., Any]) -> str:
+    return constructor.__name__ if inspect.isclass(constructor) or inspect.isfunction(constructor) else str(constructor)
 
 
 def _annotations(constructor: Callable[..., Any]) -> dict[str, Any]:
     target = constructor.__init__ if inspect.isclass(constructor) else constructor
     try:
-        return typing.get_type_hints(target)
+        return typing.get_type_hints(target, include_extras=True)
     except NameError:  # a name that is imported for type checkers only: nothing to compare with at run time
         return {}
 
@@ -242,6 +306,8 @@ def _annotations(constructor: Callable[..., Any]) -> dict[str, Any]:
 def _fits(value: Any, annotation: Any) -> bool:
     """Whether a value has the annotated type, as far as this can be told without knowing the class."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _fits(value, inner[0])
     if origin is typing.Literal:
         return value in inner
     if origin in (typing.Union, types.UnionType):
@@ -263,6 +329,8 @@ def _readable(annotation: Any) -> str:
         return " or ".join(
             "None" if option is types.NoneType else _readable(option) for option in typing.get_args(annotation)
         )
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _readable(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) is typing.Literal:
         return " or ".join(repr(option) for option in typing.get_args(annotation))
     return annotation.__name__ if inspect.isclass(annotation) and not typing.get_args(annotation) else str(annotation)

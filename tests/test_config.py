@@ -1,9 +1,11 @@
 import itertools
+import re
 from pathlib import Path
 
 import pytest
 
 from pc_ssl.config import load_config
+from pc_ssl.derived import Facts
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.geometry import BevGrid
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pc_ssl.derived import BackboneChannels, LabelNames, NumClasses
 from pc_ssl.geometry import BevGrid
 
 
@@ -22,6 +25,24 @@ class Network:
     widths: tuple[int, ...]
     temperature: float = 0.1
     name: str | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    out_channels: int
+
+
+@dataclass(frozen=True)
+class Head:
+    in_channels: BackboneChannels
+    names: LabelNames = ("car",)
+
+
+@dataclass(frozen=True)
+class Whole:
+    backbone: Part
+    head: Head
+    num_classes: NumClasses = 17
 
 
 @dataclass(frozen=True)
@@ -187,3 +208,51 @@ def test_a_missing_file_and_another_format_are_named(tmp_path: Path) -> None:
         load_config(tmp_path / "none.py")
     with pytest.raises(UserError, match=r"mine\.yaml: config files are Python files"):
         load_config(tmp_path / "mine.yaml")
+
+
+WHOLE = """
+from {toys} import Head, Options, Part, Whole
+
+task = dict(type=Whole, head=dict(type=Head), backbone=dict(type=Part, out_channels=8))
+train = dict(type=Options, steps=1)
+"""
+FACTS = Facts("some cache", {"num_classes": 3, "label_names": ("car", "tree")})
+
+
+def whole(config: Path) -> Path:
+    config.write_text(WHOLE.format(toys=re.search(r"from (toys\d+)", config.read_text())[1]))
+    return config
+
+
+def test_arguments_that_follow_from_the_data_or_another_part_are_filled_in(config: Path) -> None:
+    task = load_config(whole(config)).build("task", FACTS)
+    assert (task.num_classes, task.head.names, task.head.in_channels) == (3, ("car", "tree"), 8)
+    alone = load_config(config).build("task")
+    assert (alone.num_classes, alone.head.names, alone.head.in_channels) == (17, ("car",), 8)
+    fewer = load_config(config, ["task.head.names=('tree',)"]).build("task", FACTS)
+    assert fewer.head.names == ("tree",)
+
+
+@pytest.mark.parametrize(
+    ("override", "found", "expected", "source"),
+    [
+        ("task.num_classes=5", "5", "3", "some cache"),
+        ("task.head.names=('tree', 'bus')", "('tree', 'bus')", "('car', 'tree')", "some cache"),
+        ("task.head.in_channels=4", "4", "8", "task.backbone.out_channels"),
+    ],
+)
+def test_a_value_that_contradicts_what_it_follows_from_is_refused(
+    config: Path, override: str, found: str, expected: str, source: str
+) -> None:
+    loaded = load_config(whole(config), [override])
+    with pytest.raises(UserError) as error:
+        loaded.build("task", FACTS)
+    message = str(error.value)
+    assert all(part in message for part in (override.partition("=")[0], found, expected, source))
+
+
+def test_an_argument_that_follows_from_something_unknown_is_named(config: Path) -> None:
+    whole(config)
+    rewrite(config, "type=Whole, head=dict(type=Head), backbone=dict(type=Part, out_channels=8)", "type=Head")
+    with pytest.raises(UserError, match=r"task: Head needs the argument 'in_channels'.*backbone\.out_channels"):
+        load_config(config).build("task")

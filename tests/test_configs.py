@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_prep.scannet_names import BOX_CLASSES
 from pc_ssl.config import RunConfig, load_config
 from pc_ssl.data.cache import Cache
 from pc_ssl.data.dataset import CacheScenes
+from pc_ssl.data.facts import facts_of, facts_of_data_set
 from pc_ssl.data.sampler import StepBatches
+from pc_ssl.derived import Facts
 from pc_ssl.engine.options import TrainOptions
+from pc_ssl.taxonomies import KITTI, SCANNET
 
 ROOT = Path(__file__).parents[1] / "configs"
 ALL = sorted(path for path in ROOT.rglob("*.py") if path.parent.name != "_base_")
@@ -34,7 +36,12 @@ def load(path: Path, clip_folder: Path, image_folders: dict[str, Path]) -> RunCo
 def meta_device(config: RunConfig) -> torch.nn.Module:
     """Full-size networks are built without memory."""
     with torch.device("meta"):
-        return config.build(config.kind)
+        return config.build(config.kind, facts_for(config.path))
+
+
+def facts_for(path: Path) -> Facts:
+    """Of the data set that the config is for, which its name says."""
+    return facts_of_data_set("scannet", 6) if "scannet" in path.name else facts_of_data_set("nuscenes", 2)
 
 
 @pytest.mark.parametrize("path", ALL, ids=name)
@@ -63,9 +70,9 @@ def test_small_config_takes_two_steps(
     path: Path, street_cache: Cache, room_cache: Cache, clip_folder: Path, image_folders: dict[str, Path]
 ) -> None:
     config = load(path, clip_folder, image_folders)
-    torch.manual_seed(0)
-    module = config.build(config.kind)
     cache = room_cache if path.name.startswith("room_") else street_cache
+    torch.manual_seed(0)
+    module = config.build(config.kind, facts_of(cache))
     rows = cache.indices("train")
     scenes = CacheScenes(cache, rows, config.region, module.views)
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
@@ -82,6 +89,18 @@ def test_small_config_takes_two_steps(
     assert losses[0] != losses[1]
 
 
-def test_classes_of_boxes_in_rooms_are_those_of_prepared_caches() -> None:
-    """In their order: labels are indices into it."""
-    assert load_config(ROOT / "downstream" / "det_scannet_unet.py").values["task"]["class_names"] == tuple(BOX_CLASSES)
+@pytest.mark.parametrize("path", ALL, ids=name)
+def test_no_config_types_what_follows_from_the_data_or_from_another_part(path: Path) -> None:
+    derived = {"in_channels", "num_classes", "class_names", "classes", "point_features", "reach", "lidar_channels"}
+    typed = {key.rsplit(".", 1)[-1] for key in load_config(path).flat()} & derived
+    assert not typed
+
+
+def test_the_classes_of_a_task_are_those_of_the_data() -> None:
+    config = load_config(Path("det_scannet_unet"))
+    with torch.device("meta"):
+        assert config.build("task", facts_of_data_set("scannet", 6)).class_names == SCANNET.box_classes
+        assert config.build("task", facts_of_data_set("kitti", 1)).class_names == KITTI.box_classes
+        segmentation = load_config(Path("seg_nuscenes_unet"))
+        for data_set, classes in (("nuscenes", 16), ("scannet", 20)):
+            assert segmentation.build("task", facts_of_data_set(data_set, 1)).head.out_features == classes

@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors", "version"},
-    {"files", "progress"},
+    {"files", "progress", "taxonomies", "derived"},
     {"structures"},
     {"geometry"},
     {"ops"},
@@ -26,6 +26,7 @@ LAYERS = [
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 DATA_PREP_MAY_IMPORT = {
     *("errors", "files", "progress", "structures", "geometry", "data.cache", "data.fields", "data.label_maps"),
+    "taxonomies",
     *("models.clip", "models.pretrained"),  # frozen networks that label images
 }
 

@@ -16,11 +16,11 @@ from pc_ssl.views.camera import ImageAugmentation
 with read_base():
     from .nuscenes import _grid
 
-_second = dict(type=SECOND, grid=_grid, point_features=2)  # a map of 180 x 180 cells of 0.6 m
+_second = dict(type=SECOND, grid=_grid)  # a map of 180 x 180 cells of 0.6 m
 
 # published: +-51.2 m in pillars of 0.2 m, maps of 128 x 128 cells of 0.8 m
 _pillar_grid = dict(type=BevGrid, lower=(-51.2, -51.2, -5.0), upper=(51.2, 51.2, 3.0), voxel_size=(0.2, 0.2, 8.0))
-_pillars = dict(type=PointPillars, grid=_pillar_grid, point_features=2)
+_pillars = dict(type=PointPillars, grid=_pillar_grid)
 
 _camera = dict(
     type=LiftSplat,

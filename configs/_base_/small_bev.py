@@ -34,7 +34,7 @@ _encoder = dict(
     type=BevEncoder,
     lidar=_lidar,
     camera=_camera,
-    fuser=dict(type=ConvFuser, lidar_channels=64, camera_channels=48, out_channels=32),
+    fuser=dict(type=ConvFuser, out_channels=32),
 )
 _augmentation = dict(type=Augmentation, rotation=0.7853981633974483, scale=(0.9, 1.1), flip=0.5, shift=0.0)
 # of simulated images of 320 x 180

@@ -6,7 +6,6 @@ from pc_ssl.views.lidar import Augmentation
 _backbone = dict(
     type=SparseUNet,
     voxel_size=(0.1, 0.1, 0.1),
-    point_features=6,  # colour and normal
     stem_channels=16,
     encoder_channels=(16, 32, 64, 64),
     encoder_blocks=(1, 1, 1, 1),

@@ -14,18 +14,10 @@ from pc_ssl.views.sensors import SensorViews
 with read_base():
     from .._base_.small_bev import _augmentation, _encoder, _images
 
-# One group of all classes takes a sixth of the time of CenterPoint's six.
-_one_group = (
-    (
-        "car", "truck", "construction_vehicle", "bus", "trailer", "barrier", "motorcycle", "bicycle", "pedestrian",
-        "traffic_cone",
-    ),
-)  # fmt: skip
-
 task = dict(
     type=DetectionTask,
     backbone=_encoder,
-    head=dict(type=CenterPointHead, in_channels=32, groups=_one_group, shared_channels=32),
+    head=dict(type=CenterPointHead, groups="one", shared_channels=32),  # a sixth of the time of CenterPoint's six
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, boxes=True),
 )
 train = dict(

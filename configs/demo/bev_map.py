@@ -16,7 +16,7 @@ with read_base():
 task = dict(
     type=MapTask,
     backbone=_encoder,
-    head=dict(type=BevMapHead, in_channels=32, reach=50.0, cell_size=0.5),
+    head=dict(type=BevMapHead),
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, bev_map=True),
 )
 train = dict(

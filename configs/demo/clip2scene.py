@@ -13,13 +13,12 @@ from pc_ssl.views.camera import ImageAugmentation
 from pc_ssl.views.sensors import SensorViews
 
 with read_base():
-    from .._base_.nuscenes_classes import _classes
     from .._base_.small_unet import _augmentation, _backbone
 
 method = dict(
     type=CLIP2Scene,
     backbone=_backbone,
-    clip=dict(type=MaskClip, folder="work_dirs/teacher", classes=_classes),
+    clip=dict(type=MaskClip, folder="work_dirs/teacher"),
     views=dict(
         type=SensorViews,
         augmentation=_augmentation,

@@ -20,7 +20,6 @@ task = dict(
     type=SegmentationTask,
     backbone=_backbone,
     view=dict(type=SingleView, augmentation=_augmentation),
-    num_classes=21,
 )
 train = dict(
     type=TrainOptions, steps=60, batch_size=4, learning_rate=1e-2, num_workers=0, log_every=10, checkpoint_every=20

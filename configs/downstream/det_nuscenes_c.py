@@ -23,7 +23,7 @@ with read_base():
 task = dict(
     type=DetectionTask,
     backbone=dict(type=BevEncoder, camera=_camera_of_pillars),  # published: +-51.2 m in cells of 0.4 m
-    head=dict(type=CenterPointHead, in_channels=256),  # published: six groups, rotated NMS at 0.2
+    head=dict(type=CenterPointHead),  # published: six groups, rotated NMS at 0.2
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, boxes=True),
     class_balanced=True,  # published
 )

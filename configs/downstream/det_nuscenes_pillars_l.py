@@ -22,7 +22,7 @@ with read_base():
 task = dict(
     type=DetectionTask,
     backbone=dict(type=BevEncoder, lidar=_pillars),
-    head=dict(type=CenterPointHead, in_channels=384),  # published: six groups, rotated NMS at 0.2
+    head=dict(type=CenterPointHead),  # published: six groups, rotated NMS at 0.2
     # published: objects pasted (throughout; published: not in the last quarter)
     views=dict(type=SensorViews, augmentation=_augmentation, boxes=True, paste=dict(type=ObjectPaste)),
     class_balanced=True,  # prototype

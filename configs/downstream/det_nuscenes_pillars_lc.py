@@ -29,9 +29,9 @@ task = dict(
         lidar=_pillars,
         camera=_camera_of_pillars,
         # ours: fused after both necks, so that both pretrained branches go in whole; published: before LiDAR's neck
-        fuser=dict(type=ConvFuser, lidar_channels=384, camera_channels=256, out_channels=384),
+        fuser=dict(type=ConvFuser),
     ),
-    head=dict(type=CenterPointHead, in_channels=384),  # published: six groups, rotated NMS at 0.2
+    head=dict(type=CenterPointHead),  # published: six groups, rotated NMS at 0.2
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, boxes=True),
     class_balanced=True,  # prototype
 )

@@ -22,7 +22,7 @@ with read_base():
 task = dict(
     type=DetectionTask,
     backbone=dict(type=BevEncoder, lidar=_second),
-    head=dict(type=TransFusionHead, in_channels=512),  # published: 200 queries, one decoder layer
+    head=dict(type=TransFusionHead),  # published: 200 queries, one decoder layer
     # published: objects pasted (throughout; published: not in the last quarter)
     views=dict(type=SensorViews, augmentation=_augmentation, boxes=True, paste=dict(type=ObjectPaste)),
     class_balanced=True,  # prototype

@@ -29,9 +29,9 @@ task = dict(
         lidar=_second,
         camera=_camera,
         # ours: fused after both necks, so that both pretrained branches go in whole; published: before LiDAR's neck
-        fuser=dict(type=ConvFuser, lidar_channels=512, camera_channels=256, out_channels=512),
+        fuser=dict(type=ConvFuser),
     ),
-    head=dict(type=TransFusionHead, in_channels=512),  # published: 200 queries, one decoder layer
+    head=dict(type=TransFusionHead),  # published: 200 queries, one decoder layer
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, boxes=True),
     class_balanced=True,  # prototype
 )

@@ -18,7 +18,7 @@ from pc_ssl.views.lidar import Augmentation
 from pc_ssl.views.sensors import SensorViews
 
 with read_base():
-    from .._base_.scannet import _backbone, _box_classes
+    from .._base_.scannet import _backbone
 
 task = dict(
     type=IndoorDetectionTask,
@@ -29,7 +29,6 @@ task = dict(
         augmentation=dict(type=Augmentation, rotation=0.0, scale=(0.9, 1.1), flip=0.5, shift=0.1),
         boxes=True,
     ),
-    class_names=_box_classes,
     level_sizes=(0.08, 0.16, 0.32, 0.64),  # published
     hidden_channels=128,  # ours
 )

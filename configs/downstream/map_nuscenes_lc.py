@@ -27,9 +27,9 @@ task = dict(
         lidar=_second,
         camera=_camera,
         # ours: fused after both necks, so that both pretrained branches go in whole; published: before LiDAR's neck
-        fuser=dict(type=ConvFuser, lidar_channels=512, camera_channels=256, out_channels=512),
+        fuser=dict(type=ConvFuser),
     ),
-    head=dict(type=BevMapHead, in_channels=512, reach=50.0, cell_size=0.5),  # published
+    head=dict(type=BevMapHead),  # published
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, bev_map=True),
 )
 train = _map

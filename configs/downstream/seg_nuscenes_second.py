@@ -21,7 +21,7 @@ with read_base():
 
 task = dict(
     type=SegmentationTask,
-    backbone=dict(type=SECOND, grid=_grid, point_features=2),  # intensity and time lag; widths: ours
+    backbone=dict(type=SECOND, grid=_grid),  # widths: ours
     view=dict(type=SingleView, augmentation=_augmentation),
 )
 train = _finetuning

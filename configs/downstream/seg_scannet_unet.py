@@ -24,7 +24,6 @@ task = dict(
     type=SegmentationTask,
     backbone=_backbone,
     view=dict(type=SingleView, augmentation=dict(_augmentation, scale=(0.9, 1.1))),  # ours
-    num_classes=21,  # published: 20, beside `ignore`
 )
 # 300 epochs of 60 scenes in batches of 8 (published, CLIP2Scene); AdamW at 1e-3 is ours, SGD at 0.1 published
 train = dict(_finetuning, steps=2250, batch_size=8)

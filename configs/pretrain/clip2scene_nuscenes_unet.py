@@ -8,8 +8,6 @@ The folder is openai/clip-vit-base-patch16 as transformers saves it. Three sweep
 draws two of the ten before the keyframe.
 """
 
-from mmengine.config import read_base
-
 from pc_ssl.engine.options import TrainOptions
 from pc_ssl.methods.clip2scene import CLIP2Scene
 from pc_ssl.models.clip import MaskClip
@@ -18,13 +16,10 @@ from pc_ssl.views.camera import ImageAugmentation
 from pc_ssl.views.lidar import Augmentation
 from pc_ssl.views.sensors import SensorViews
 
-with read_base():
-    from .._base_.nuscenes_classes import _classes
-
 method = dict(
     type=CLIP2Scene,
-    backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1), point_features=2),  # prototype: 0.1 m
-    clip=dict(type=MaskClip, folder="clip-vit-base-patch16", classes=_classes),  # published
+    backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # prototype: 0.1 m
+    clip=dict(type=MaskClip, folder="clip-vit-base-patch16"),  # published
     views=dict(
         type=SensorViews,
         augmentation=dict(

@@ -16,7 +16,7 @@ with read_base():
 
 method = dict(
     type=ForegroundAwareContrast,
-    backbone=dict(type=SECOND, grid=_grid, point_features=2),  # intensity and time lag
+    backbone=dict(type=SECOND, grid=_grid),
     views=dict(
         type=ForegroundViews, augmentation=_augmentation, foreground=1024, background=1024, time_column=4
     ),  # ours

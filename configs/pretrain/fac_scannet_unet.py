@@ -19,7 +19,7 @@ _room = dict(type=Augmentation, rotation=3.141592653589793, scale=(0.9, 1.1), fl
 
 method = dict(
     type=ForegroundAwareContrast,
-    backbone=dict(type=SparseUNet, voxel_size=(0.025, 0.025, 0.025), point_features=6),  # 0.025 m: PointContrast's
+    backbone=dict(type=SparseUNet, voxel_size=(0.025, 0.025, 0.025)),  # 0.025 m: PointContrast's
     views=dict(type=ForegroundViews, augmentation=_room, foreground=1024, background=1024),  # ours
     hidden_channels=256,  # ours
     embedding_channels=128,  # prototype

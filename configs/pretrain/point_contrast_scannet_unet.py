@@ -19,7 +19,7 @@ _room = dict(type=Augmentation, rotation=3.141592653589793, scale=(0.9, 1.1), fl
 
 method = dict(
     type=PointContrast,
-    backbone=dict(type=SparseUNet, voxel_size=(0.025, 0.025, 0.025), point_features=6),  # 0.025 m: PointContrast's
+    backbone=dict(type=SparseUNet, voxel_size=(0.025, 0.025, 0.025)),  # 0.025 m: PointContrast's
     views=dict(type=PairViews, augmentation=_room, inside=0, outside=4096, keep=0.8),  # 4096 published; keep: ours
     embedding_channels=32,  # published
     loss="point_info_nce",

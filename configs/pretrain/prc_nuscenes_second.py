@@ -16,7 +16,7 @@ with read_base():
 
 method = dict(
     type=PointRegionContrast,
-    backbone=dict(type=SECOND, grid=_grid, point_features=2),  # intensity and time lag
+    backbone=dict(type=SECOND, grid=_grid),
     views=dict(
         type=PairViews,
         augmentation=_augmentation,

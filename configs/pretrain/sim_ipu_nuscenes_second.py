@@ -30,7 +30,7 @@ method = dict(
         type=BevEncoder,
         lidar=_second,
         camera=_camera,
-        fuser=dict(type=ConvFuser, lidar_channels=512, camera_channels=256, out_channels=512),
+        fuser=dict(type=ConvFuser),
     ),
     views=dict(
         type=JointViews,

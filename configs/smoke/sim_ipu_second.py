@@ -19,7 +19,7 @@ method = dict(
         type=BevEncoder,
         lidar=_second,
         camera=_camera,
-        fuser=dict(type=ConvFuser, lidar_channels=16, camera_channels=16, out_channels=16),
+        fuser=dict(type=ConvFuser),
     ),
     views=dict(type=JointViews, first=_views, augmentation=dict(type=Augmentation)),
     hidden_channels=16,

@@ -27,6 +27,7 @@ from pc_ssl.data.fields import PER_IMAGE, REQUIRED, field_of, shape_problems
 from pc_ssl.data.label_maps import decode_label_map, encode_label_map
 from pc_ssl.errors import UserError
 from pc_ssl.files import inside, read_json, write_bytes, write_json
+from pc_ssl.taxonomies import IGNORE as IGNORE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,6 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 XYZ = ("x", "y", "z")
 TIME = "time"  # column of the seconds from a point's sweep to the keyframe's: 0 for the keyframe, more for earlier ones
-IGNORE = "ignore"  # name of class 0 of the point labels
 
 
 @dataclass(frozen=True)

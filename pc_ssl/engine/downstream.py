@@ -19,6 +19,7 @@ from torch import nn
 from pc_ssl.config import RunConfig
 from pc_ssl.data.cache import MANIFEST, Cache
 from pc_ssl.data.dataset import CacheScenes, check_point_features
+from pc_ssl.data.facts import facts_of
 from pc_ssl.engine.distributed import join
 from pc_ssl.engine.initial import InitialWeights
 from pc_ssl.engine.labels import Labels
@@ -153,7 +154,7 @@ def build_task(config: RunConfig, cache: Cache, seed: int) -> Any:
         raise UserError(f"{config.path}: holds a pretraining method, expected a `task`")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        task = config.build("task")
+        task = config.build("task", facts_of(cache))
     kind_of(config, task).check(config, task, cache)
     if task.backbone.point_features is not None:
         check_point_features(cache, 0, task.backbone.point_features)

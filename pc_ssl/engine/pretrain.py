@@ -18,6 +18,7 @@ from torch import nn
 from pc_ssl.config import RunConfig, load_config
 from pc_ssl.data.cache import MANIFEST, Cache
 from pc_ssl.data.dataset import CacheScenes, check_point_features
+from pc_ssl.data.facts import facts_of
 from pc_ssl.data.sampler import Draw
 from pc_ssl.engine.cost import Cost, cost_of
 from pc_ssl.engine.distributed import Process, join
@@ -124,7 +125,7 @@ def build(config: RunConfig, cache: Cache, split: str) -> Pretraining:
     options = config.build("train")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        method = config.build("method")
+        method = config.build("method", facts_of(cache))
     rows = cache.indices(split)
     scenes = CacheScenes(cache, rows, config.region, method.views)
     networks = {name: getattr(network, "point_features", None) for name, network in method.named_children()}

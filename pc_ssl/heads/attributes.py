@@ -5,30 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-NUSCENES_CLASSES = (
-    "car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian", "motorcycle", "bicycle", "traffic_cone",
-    "barrier",
-)  # fmt: skip
-ATTRIBUTES = (
-    "none", "pedestrian.moving", "pedestrian.sitting_lying_down", "pedestrian.standing", "cycle.with_rider",
-    "cycle.without_rider", "vehicle.moving", "vehicle.parked", "vehicle.stopped",
-)  # fmt: skip
-MOVING = 0.2  # m/s
+from pc_ssl.taxonomies import NO_ATTRIBUTE, NUSCENES
 
-# The attribute of a class in motion and at rest: the rule of CenterPoint's reference code
-# (tianweiy/CenterPoint, det3d/datasets/nuscenes/nuscenes.py). What it names no attribute for has the one that is most
-# frequent in nuScenes: a vehicle at rest is parked, a bus stopped.
-_OF_CLASS = {
-    **dict.fromkeys(("car", "truck", "trailer", "construction_vehicle"), ("vehicle.moving", "vehicle.parked")),
-    "bus": ("vehicle.moving", "vehicle.stopped"),
-    **dict.fromkeys(("motorcycle", "bicycle"), ("cycle.with_rider", "cycle.without_rider")),
-    "pedestrian": ("pedestrian.moving", "pedestrian.standing"),
-}
+NUSCENES_CLASSES = NUSCENES.detected_classes
+ATTRIBUTES = NUSCENES.attributes
+MOVING = 0.2  # m/s; tianweiy/CenterPoint, det3d/datasets/nuscenes/nuscenes.py
 
 
 def attribute_of(class_name: str, speed: float) -> str:
     """One of ATTRIBUTES for a box of a class at a speed in m/s; "none" for classes without attributes."""
-    moving, resting = _OF_CLASS.get(class_name, ("none", "none"))
+    moving, resting = NUSCENES.attribute_of_class.get(class_name, (NO_ATTRIBUTE, NO_ATTRIBUTE))
     return moving if speed > MOVING else resting
 
 

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
+from pc_ssl.derived import BackboneChannels, MapCellSize, MapNames, MapReach
 from pc_ssl.errors import UserError
 from pc_ssl.losses.focal import sigmoid_focal
 from pc_ssl.models.features import BevFeatures
 from pc_ssl.models.fusion import BevEncoder
 from pc_ssl.structures import SensorBatch
+from pc_ssl.taxonomies import NUSCENES
 from pc_ssl.views.sensors import SensorViews
-
-MAP_CLASSES = ("drivable_area", "ped_crossing", "walkway", "stop_line", "carpark_area", "divider")
 
 
 class BevMapHead(nn.Module):
@@ -38,10 +38,10 @@ class BevMapHead(nn.Module):
 
     def __init__(
         self,
-        in_channels: int,
-        class_names: tuple[str, ...] = MAP_CLASSES,
-        reach: float = 50.0,
-        cell_size: float = 0.5,
+        in_channels: BackboneChannels,
+        class_names: MapNames = NUSCENES.map_classes,
+        reach: MapReach = 50.0,
+        cell_size: MapCellSize = 0.5,
     ) -> None:
         super().__init__()
         self.in_channels, self.class_names = in_channels, class_names

@@ -21,10 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from pc_ssl.derived import BackboneChannels, BoxNames
 from pc_ssl.heads.attributes import NUSCENES_CLASSES
 from pc_ssl.heads.box_coding import CODE, BoxTargets, MapCells, code_loss
 from pc_ssl.heads.heat_map import INITIAL_BIAS, highest, local_maxima, target_heat_map
@@ -32,11 +34,9 @@ from pc_ssl.heads.suppression import CircleNms, KeepAll, RotatedNms, suppressed
 from pc_ssl.losses.focal import gaussian_focal
 from pc_ssl.models.features import BevFeatures
 from pc_ssl.structures import Boxes3D
+from pc_ssl.taxonomies import NUSCENES
 
-NUSCENES_GROUPS = (
-    ("car",), ("truck", "construction_vehicle"), ("bus", "trailer"), ("barrier",), ("motorcycle", "bicycle"),
-    ("pedestrian", "traffic_cone"),
-)  # fmt: skip
+NUSCENES_GROUPS = NUSCENES.box_groups
 PARTS = {"offset": 2, "height": 1, "size": 3, "heading": 2, "velocity": 2}  # of a code, in its order
 
 
@@ -67,7 +67,8 @@ class CenterPointHead(nn.Module):
     Args:
         in_channels: of the map.
         class_names: labels are indices into it.
-        groups: each class in exactly one; the classes of a group share their map of codes.
+        groups: each class in exactly one; the classes of a group share their map of codes. "usual": CenterPoint's six
+            for nuScenes' ten classes, one group of all for others; "one": one group of all.
         shared_channels: of all convolutions between.
         suppression: see `suppression.py`; circles need a distance for each group.
         min_overlap: see `heat_map.gaussian_radius`.
@@ -86,9 +87,9 @@ class CenterPointHead(nn.Module):
 
     def __init__(
         self,
-        in_channels: int,
-        class_names: tuple[str, ...] = NUSCENES_CLASSES,
-        groups: tuple[tuple[str, ...], ...] = NUSCENES_GROUPS,
+        in_channels: BackboneChannels,
+        class_names: BoxNames = NUSCENES_CLASSES,
+        groups: tuple[tuple[str, ...], ...] | Literal["usual", "one"] = "usual",
         shared_channels: int = 64,
         suppression: RotatedNms | CircleNms | KeepAll = RotatedNms(),  # noqa: B008 (frozen)
         min_overlap: float = 0.1,
@@ -99,6 +100,9 @@ class CenterPointHead(nn.Module):
         candidates: int = 500,
     ) -> None:
         super().__init__()
+        if isinstance(groups, str):
+            six = groups == "usual" and set(class_names) == set(NUSCENES_CLASSES)
+            groups = NUSCENES_GROUPS if six else (tuple(class_names),)
         if sorted(name for group in groups for name in group) != sorted(class_names):
             raise ValueError(f"CenterPointHead: groups {groups} must hold each of {class_names} once")
         if isinstance(suppression, CircleNms) and len(suppression.distance) != len(groups):

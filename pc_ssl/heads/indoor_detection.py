@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from pc_ssl.derived import BoxNames
 from pc_ssl.losses.focal import sigmoid_focal
 from pc_ssl.models.features import LidarBackbone
 from pc_ssl.ops import region_pool
@@ -86,7 +87,7 @@ class IndoorDetectionTask(nn.Module):
         self,
         backbone: LidarBackbone,
         views: SensorViews,
-        class_names: Sequence[str],
+        class_names: BoxNames,
         level_sizes: Sequence[float] = (0.08, 0.16, 0.32, 0.64),
         hidden_channels: int = 128,
     ) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pc_ssl.derived import NumClasses
 from pc_ssl.losses.lovasz import lovasz_softmax
 from pc_ssl.models.features import LidarBackbone
 from pc_ssl.structures import IGNORE, PointBatch, Scene, SegmentationBatch, SegmentationSample
@@ -38,7 +39,7 @@ class SegmentationTask(nn.Module):
         self,
         backbone: LidarBackbone,
         view: SegmentationView,
-        num_classes: int = 17,
+        num_classes: NumClasses = 17,
         class_weight: Sequence[float] | None = None,
     ) -> None:
         super().__init__()

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pc_ssl.derived import BackboneChannels, BoxNames, SmallBoxNames
 from pc_ssl.heads.attributes import NUSCENES_CLASSES
 from pc_ssl.heads.box_coding import BoxTargets, MapCells, code_loss
 from pc_ssl.heads.heat_map import INITIAL_BIAS, highest, local_maxima, target_heat_map
@@ -31,6 +32,7 @@ from pc_ssl.losses.focal import gaussian_focal, sigmoid_focal
 from pc_ssl.models.features import BevFeatures
 from pc_ssl.ops import rotated_iou_3d
 from pc_ssl.structures import Boxes3D
+from pc_ssl.taxonomies import NUSCENES
 
 PREDICTION_CHANNELS = 64  # between the two layers of each prediction
 NO_MATCH = 1e6  # cost in place of one that is not finite
@@ -109,9 +111,9 @@ class TransFusionHead(nn.Module):
 
     def __init__(
         self,
-        in_channels: int,
-        class_names: tuple[str, ...] = NUSCENES_CLASSES,
-        small_classes: tuple[str, ...] = ("pedestrian", "traffic_cone"),
+        in_channels: BackboneChannels,
+        class_names: BoxNames = NUSCENES_CLASSES,
+        small_classes: SmallBoxNames = NUSCENES.small_classes,
         channels: int = 128,
         queries: int = 200,
         attention_heads: int = 8,

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from pc_ssl.derived import LabelNames
 from pc_ssl.errors import UserError
 from pc_ssl.models.pretrained import check_folder, load_model
 from pc_ssl.models.prompts import TEMPLATES
@@ -41,7 +42,7 @@ class MaskClip(nn.Module):
 
     text: Tensor
 
-    def __init__(self, folder: str, classes: Sequence[str]) -> None:
+    def __init__(self, folder: str, classes: LabelNames) -> None:
         super().__init__()
         check_folder(folder, ("clip",))
         model = load_model(folder, "CLIPModel")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from pc_ssl.derived import CameraChannels, FusedChannels, LidarChannels
 from pc_ssl.geometry import BevGrid
 from pc_ssl.models.features import BevFeatures, CameraBackbone, LidarBackbone
 from pc_ssl.structures import CameraBatch, PointBatch
@@ -24,7 +25,9 @@ class ConvFuser(nn.Module):
         out_channels: channels of the result.
     """
 
-    def __init__(self, lidar_channels: int, camera_channels: int, out_channels: int) -> None:
+    def __init__(
+        self, lidar_channels: LidarChannels, camera_channels: CameraChannels, out_channels: FusedChannels
+    ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = (lidar_channels, camera_channels), out_channels
         self.mix = nn.Sequential(

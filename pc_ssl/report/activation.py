@@ -19,6 +19,7 @@ from torch.nn.functional import normalize
 from pc_ssl.config import load_config
 from pc_ssl.data.cache import Cache
 from pc_ssl.data.dataset import check_point_features
+from pc_ssl.data.facts import facts_of
 from pc_ssl.engine.weights import load_backbone
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.run_result import CONFIG, WEIGHTS
@@ -58,7 +59,7 @@ def draw_activation(run: Path, cache: Cache, token: str, anchor: tuple[float, fl
     seed = config.build("train").seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        before: Any = config.build("method").get_submodule("backbone")
+        before: Any = config.build("method", facts_of(cache)).get_submodule("backbone")
     if not hasattr(before, "point_features"):
         raise UserError(f"{config.path}: its backbone takes no points")
     after = copy.deepcopy(before)

@@ -96,7 +96,7 @@ def test_a_run_on_another_cache_is_not_resumed(street_cache: Cache, tmp_path: Pa
 
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_a_cache_with_other_point_features_is_refused(street_cache: Cache, tmp_path: Path, dry_run: bool) -> None:
-    message = r"street-00-0\.safetensors: points have 1 features beside x, y, z, but the backbone's point_features is 2"
+    message = r"method\.backbone\.point_features is 2, but .*manifest\.json is 1"
     with pytest.raises(UserError, match=message):
         pretrain(
             SMOKE, street_cache.path, tmp_path / "new",

@@ -195,7 +195,7 @@ def test_tasks_that_do_not_fit_the_cache_are_refused_before_anything_runs(
     write_manifest(tmp_path, Manifest("toy", "1", {}, {"label": [], "box": []}, {"train": []}, ()))
     with pytest.raises(UserError, match="the cache has no maps"):
         build_task(config(tmp_path, MAP), Cache(tmp_path), seed=0)
-    with pytest.raises(UserError, match=r"task\.head has 100 cells over \+-50 m, but the maps of .* have 200 over"):
+    with pytest.raises(UserError, match=r"task\.head\.cell_size is 1\.0, but .*manifest\.json is 0\.5"):
         build_task(config(tmp_path, MAP.replace("in_channels=16)", "in_channels=16, cell_size=1.0)")), cache, seed=0)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pc_ssl.derived import FeaturesPerPoint
 from pc_ssl.geometry import BevGrid
 from pc_ssl.models.bev import BevNeck
 from pc_ssl.models.features import BevFeatures
@@ -45,7 +46,7 @@ class PointPillars(nn.Module):
     def __init__(
         self,
         grid: BevGrid,
-        point_features: int = 1,
+        point_features: FeaturesPerPoint = 1,
         pillar_channels: int = 64,
         neck_channels: Sequence[int] = (64, 128, 256),
         neck_layers: Sequence[int] = (4, 6, 6),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from pc_ssl.derived import FeaturesPerPoint
 from pc_ssl.geometry import BevGrid
 from pc_ssl.models.bev import BevNeck
 from pc_ssl.models.features import BevFeatures
@@ -38,7 +39,7 @@ class SECOND(nn.Module):
     def __init__(
         self,
         grid: BevGrid,
-        point_features: int = 1,
+        point_features: FeaturesPerPoint = 1,
         stage_channels: Sequence[int] = (16, 32, 64, 128),
         stage_blocks: Sequence[int] = (2, 2, 2, 2),
         neck_channels: Sequence[int] = (128, 256),

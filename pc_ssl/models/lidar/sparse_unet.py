@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from pc_ssl.derived import FeaturesPerPoint
 from pc_ssl.geometry.grid import Triple
 from pc_ssl.models.features import PointFeatures
 from pc_ssl.models.sparse import DownBlock, ResidualBlock, SubmanifoldBlock, UpBlock, concatenate, sparse_tensor
@@ -40,7 +41,7 @@ class SparseUNet(nn.Module):
     def __init__(
         self,
         voxel_size: Triple = (0.1, 0.1, 0.1),
-        point_features: int = 1,
+        point_features: FeaturesPerPoint = 1,
         stem_channels: int = 32,
         encoder_channels: Sequence[int] = (32, 64, 128, 256),
         encoder_blocks: Sequence[int] = (2, 3, 4, 6),
