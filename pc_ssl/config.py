@@ -11,7 +11,8 @@
 
     method = dict(type=PointRegionContrast, temperature=0.1, ...)    # or `task = ...` for a downstream task
     train = dict(type=TrainOptions, steps=1000, batch_size=8, learning_rate=1e-3)
-    region = "dbscan"
+    region = "dbscan"             # of a method: whose regions it reads
+    label_rule = "calico"         # of a task: which scenes `--labels 0.05` takes (`data/fractions.py`)
 
 A dictionary with `type` stands for an object: the class and its arguments, nested as deep as needed. The constructors'
 signatures are the schema: an argument that a class does not have, lacks, or has of another type is an error that names
@@ -38,12 +39,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pc_ssl.data.fractions import FractionRule
 from pc_ssl.derived import Derived, Facts, GivesChannels
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.recipes import find_config
 
 KINDS = ("method", "task")  # what is trained: a pretraining method or a downstream task
-TOP_LEVEL = (*KINDS, "train", "region")
+TOP_LEVEL = (*KINDS, "train", "region", "label_rule")
 _Known = Mapping[str, tuple[Any, str]]  # fact -> its value, and where that is from
 
 
@@ -69,6 +71,11 @@ class RunConfig:
     def region(self) -> str | None:
         """Name of the region generator whose regions are trained on."""
         return self.values.get("region")
+
+    @property
+    def label_rule(self) -> FractionRule:
+        """Which scenes a labelled fraction takes; SLidR's rule where the config names none."""
+        return FractionRule(self.values.get("label_rule", FractionRule.SLIDR.value))
 
     @property
     def hash(self) -> str:
@@ -127,8 +134,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise UserError(f"{path}: needs `train` and either `method` or `task`; it has {', '.join(values) or 'nothing'}")
     for name, value in values.items():
         _check_plain(path, name, value)
-        if name != "region" and not (isinstance(value, dict) and "type" in value):
+        if name not in ("region", "label_rule") and not (isinstance(value, dict) and "type" in value):
             raise UserError(f"{path}: {name} is {value!r}, expected a dictionary with `type`")
+    rules = [rule.value for rule in FractionRule]
+    if values.get("label_rule", rules[0]) not in rules or ("label_rule" in values and "task" not in values):
+        found = values["label_rule"]
+        raise UserError(f"{path}: label_rule is {found!r}, expected one of {', '.join(rules)}, in the config of a task")
     if not isinstance(values.get("region", ""), str):
         raise UserError(f"{path}: region is {values['region']!r}, expected the name of a region generator")
     return RunConfig(path, values)

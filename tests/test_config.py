@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pc_ssl.config import load_config
+from pc_ssl.data.fractions import FractionRule
 from pc_ssl.derived import Facts
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.geometry import BevGrid
@@ -256,3 +257,15 @@ def test_an_argument_that_follows_from_something_unknown_is_named(config: Path) 
     rewrite(config, "type=Whole, head=dict(type=Head), backbone=dict(type=Part, out_channels=8)", "type=Head")
     with pytest.raises(UserError, match=r"task: Head needs the argument 'in_channels'.*backbone\.out_channels"):
         load_config(config).build("task")
+
+
+def test_a_task_names_the_rule_by_which_its_scenes_are_labelled(config: Path) -> None:
+    assert load_config(whole(config)).label_rule is FractionRule.SLIDR
+    assert load_config(config, ["label_rule=calico"]).label_rule is FractionRule.CALICO
+    with pytest.raises(UserError, match=r"label_rule is 'every', expected one of slidr, calico, scannet"):
+        load_config(config, ["label_rule=every"])
+
+
+def test_a_method_has_no_rule_of_labels(config: Path) -> None:
+    with pytest.raises(UserError, match=r"label_rule is 'calico'.*config of a task"):
+        load_config(config, ["label_rule=calico"])

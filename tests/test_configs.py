@@ -104,3 +104,10 @@ def test_the_classes_of_a_task_are_those_of_the_data() -> None:
         segmentation = load_config(Path("seg_nuscenes_unet"))
         for data_set, classes in (("nuscenes", 16), ("scannet", 20)):
             assert segmentation.build("task", facts_of_data_set(data_set, 1)).head.out_features == classes
+
+
+@pytest.mark.parametrize("path", [p for p in ALL if p.parent.name == "downstream"], ids=name)
+def test_every_downstream_config_names_its_rule_of_labels(path: Path) -> None:
+    rule = load_config(path).values["label_rule"]
+    expected = "scannet" if "scannet" in path.name else "slidr" if path.name.startswith("seg_") else "calico"
+    assert rule == expected

@@ -23,3 +23,4 @@ task = dict(
 train = dict(
     type=TrainOptions, steps=300, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10, checkpoint_every=50
 )
+label_rule = "slidr"

@@ -24,3 +24,4 @@ task = dict(
 train = dict(
     type=TrainOptions, steps=60, batch_size=4, learning_rate=1e-2, num_workers=0, log_every=10, checkpoint_every=20
 )
+label_rule = "slidr"

@@ -18,3 +18,4 @@ task = dict(type=SegmentationTask, backbone=_backbone, view=dict(type=SingleView
 train = dict(
     type=TrainOptions, steps=60, batch_size=4, learning_rate=3e-2, num_workers=0, log_every=10, checkpoint_every=20
 )
+label_rule = "slidr"

@@ -28,3 +28,4 @@ task = dict(
     class_balanced=True,  # published
 )
 train = _camera_detection  # published
+label_rule = "calico"

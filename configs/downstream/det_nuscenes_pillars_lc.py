@@ -36,3 +36,4 @@ task = dict(
     class_balanced=True,  # prototype
 )
 train = _detection  # ours, as LiDAR alone
+label_rule = "calico"

@@ -28,3 +28,4 @@ task = dict(
     class_balanced=True,  # prototype
 )
 train = _detection
+label_rule = "calico"

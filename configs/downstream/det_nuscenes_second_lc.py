@@ -37,3 +37,4 @@ task = dict(
 )
 # ours, as LiDAR alone; published: on top of a trained LiDAR detector, 6 epochs at 2e-4 along a cosine after 500 steps
 train = _detection
+label_rule = "calico"

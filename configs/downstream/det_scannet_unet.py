@@ -4,10 +4,10 @@ Values say where they come from: published (FCAF3D, whose head the task's is aft
 
 pc-ssl prepare scannet --root scannet --out cache --workers 16
 pc-ssl pretrain configs/pretrain/fac_scannet_unet.py --cache cache --work-dir work_dirs/fac_scannet_unet
-pc-ssl finetune configs/downstream/det_scannet_unet.py --cache cache --labels 0.1 \
+pc-ssl finetune configs/downstream/det_scannet_unet.py --cache cache --label-scenes scenes_10.txt \
     --init work_dirs/fac_scannet_unet/weights.safetensors --work-dir work_dirs/det_scannet
 
-Steps are those of 10 % of the 1,201 training scenes.
+Steps are those of 10 % of the 1,201 training scenes: the list that ScanNet's limited reconstructions name.
 """
 
 from mmengine.config import read_base
@@ -43,3 +43,4 @@ train = dict(
     precision="bf16",
     num_workers=8,
 )
+label_rule = "scannet"

@@ -25,3 +25,4 @@ task = dict(
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, bev_map=True),
 )
 train = _map
+label_rule = "calico"

@@ -24,3 +24,4 @@ task = dict(
     view=dict(type=SingleView, augmentation=_augmentation),
 )
 train = _finetuning
+label_rule = "slidr"

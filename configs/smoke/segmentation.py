@@ -13,3 +13,4 @@ with read_base():
 
 task = dict(type=SegmentationTask, backbone=_unet, view=dict(type=SingleView, augmentation=dict(type=Augmentation)))
 train = _steps
+label_rule = "slidr"

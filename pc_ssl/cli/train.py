@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pc_ssl.cli.app import DryRun, app
+from pc_ssl.data.fractions import FractionRule
 
 if TYPE_CHECKING:
+    from pc_ssl.config import RunConfig
     from pc_ssl.data.cache import Cache
     from pc_ssl.engine import labels as engine_labels
 
@@ -34,6 +36,13 @@ Init = Annotated[
     ),
 ]
 Labels = Annotated[float, typer.Option(help="Labelled share of the training scenes: 1 / n, such as 0.05.")]
+LabelRule = Annotated[
+    FractionRule | None,
+    typer.Option(
+        help="Which scenes --labels takes: every n-th from the n-th on (slidr), every n-th from the first on (calico), "
+        "or those of --label-scenes (scannet). [default: as the config says]"
+    ),
+]
 TrainSplit = Annotated[str | None, typer.Option(help="Split with the labels. [default: the cache's training split]")]
 ValSplit = Annotated[str | None, typer.Option(help="Split to evaluate on. [default: the cache's validation split]")]
 LabelScenes = Annotated[
@@ -87,6 +96,7 @@ def probe(
     init: Init = None,
     labels: Labels = 1.0,
     label_offset: LabelOffset = 0,
+    label_rule: LabelRule = None,
     train_split: TrainSplit = None,
     val_split: ValSplit = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and of the sampled points.")] = 0,
@@ -104,7 +114,7 @@ def probe(
     from pc_ssl.engine.initial import InitialWeights
 
     run, frames = load_config(config, overrides or ()), Cache(cache)
-    chosen = _labels(frames, labels, label_offset, train_split, val_split)
+    chosen = _labels(run, frames, labels, label_offset, label_rule, train_split, val_split)
     print(
         probe(
             run, frames, work_dir, init=InitialWeights.parse(init or ()), labels=chosen, seed=seed, device=device
@@ -120,6 +130,7 @@ def finetune(
     init: Init = None,
     labels: Labels = 1.0,
     label_offset: LabelOffset = 0,
+    label_rule: LabelRule = None,
     label_scenes: LabelScenes = None,
     label_points: LabelPoints = None,
     train_split: TrainSplit = None,
@@ -141,7 +152,7 @@ def finetune(
 
     run, frames = load_config(config, overrides or ()), Cache(cache)
     chosen = replace(
-        _labels(frames, labels, label_offset, train_split, val_split),
+        _labels(run, frames, labels, label_offset, label_rule, train_split, val_split),
         scene_list=label_scenes,
         points=_number_or_file(label_points),
     )
@@ -153,13 +164,15 @@ def finetune(
 
 
 def _labels(
-    cache: Cache, fraction: float, offset: int, train_split: str | None, val_split: str | None
-) -> engine_labels.Labels:
+    config: RunConfig, cache: Cache, fraction: float, offset: int, rule: FractionRule | None,
+    train_split: str | None, val_split: str | None,
+) -> engine_labels.Labels:  # fmt: skip
     """Which scenes are trained on with labels and evaluated on; without a split, the cache's usual one."""
     from pc_ssl.engine.labels import Labels
 
     return Labels(
         fraction,
+        rule=rule or config.label_rule,
         offset=offset,
         train_split=train_split or cache.default_split("train"),
         val_split=val_split or cache.default_split("val"),

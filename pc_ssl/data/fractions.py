@@ -15,14 +15,17 @@ STRIDE_TOLERANCE = 0.02  # relative; lets 0.33 stand for every third scene, and 
 
 
 class FractionRule(Enum):
-    """Published ways to pick every n-th scene.
+    """Published ways to pick the scenes that keep their labels, in the order of the data set's tables.
 
-    SLIDR: the n-th, 2n-th, ... scene in the order of the data set (SLidR; also CLIP2Scene, OLIVINE and BEVContrast).
-    CALICO: the first, (n + 1)-th, ... scene in the order of the names (CALICO's nuScenes converter).
+    SLIDR: the n-th, 2n-th, ... scene (SLidR; also CLIP2Scene, OLIVINE and BEVContrast).
+    CALICO: the first, (n + 1)-th, ... scene: `scenes[::n]` (the nuScenes converter of CALICO's first author).
+    SCANNET: the lists of ScanNet's data-efficient benchmark ("limited reconstructions"); there is no rule that gives
+        them, so they are read from their file.
     """
 
     SLIDR = "slidr"
     CALICO = "calico"
+    SCANNET = "scannet"
 
 
 def label_scenes(
@@ -37,19 +40,23 @@ def label_scenes(
         scenes: all training scenes in the order of the data set.
         fraction: labelled share in (0, 1]; must be 1 / n for a whole n.
         rule: where the stride starts.
-        offset: shifts the stride by so many scenes, as BEVContrast's seed offset does; offsets 0..n-1 give disjoint
+        offset: shifts the stride by this many scenes, as BEVContrast's seed offset does; offsets 0..n-1 give disjoint
             sets of scenes. 0 gives the published scenes.
 
     Raises:
-        UserError: the fraction is not in (0, 1] or not 1 / n, or there is no scene.
+        UserError: the fraction is not in (0, 1] or not 1 / n, or there is no scene, or the rule needs a list of scenes.
     """
     if not scenes:
         raise UserError("label fraction: the training split has no scenes")
+    if rule is FractionRule.SCANNET and fraction != 1:
+        raise UserError(
+            f"label fraction: got {fraction:g}, but ScanNet's benchmark lists the labelled scenes: give its list with "
+            "--label-scenes FILE, or take every n-th scene with --label-rule slidr"
+        )
     step = min(scene_stride(fraction), len(scenes))
-    if rule is FractionRule.SLIDR:
-        return tuple(scene for position, scene in enumerate(scenes, start=1) if (position + offset) % step == 0)
-    chosen = set(sorted(scenes)[offset % step :: step])
-    return tuple(scene for scene in scenes if scene in chosen)
+    if rule is FractionRule.CALICO:
+        return tuple(scenes[offset % step :: step])
+    return tuple(scene for position, scene in enumerate(scenes, start=1) if (position + offset) % step == 0)
 
 
 def scene_stride(fraction: float) -> int:

@@ -26,7 +26,7 @@ class Labels:
     Args:
         fraction: labelled share of the training scenes, 1 / n.
         rule: which scenes the stride takes.
-        offset: shifts the stride by so many scenes; 0 gives the published scenes.
+        offset: shifts the stride by this many scenes; 0 gives the published scenes.
         train_split: split of the cache that the labelled scenes are taken from.
         val_split: split that is evaluated on.
         scene_list: file that names the labelled scenes, instead of a fraction.

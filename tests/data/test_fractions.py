@@ -21,13 +21,22 @@ def test_slidr_takes_the_hundredth_scene_first() -> None:
     assert label_scenes(NUSCENES_TRAIN, 0.01)[:2] == ("scene-0100", "scene-0200")
 
 
-def test_calico_takes_the_first_scene_by_name() -> None:
-    shuffled = NUSCENES_TRAIN[::-1]
-    assert label_scenes(shuffled, 0.05, rule=FractionRule.CALICO)[-2:] == ("scene-0021", "scene-0001")
-    assert len(label_scenes(shuffled, 0.05, rule=FractionRule.CALICO)) == 35
+def test_calico_takes_every_twentieth_scene_from_the_first_and_shares_none_with_slidr() -> None:
+    chosen = label_scenes(NUSCENES_TRAIN, 0.05, rule=FractionRule.CALICO)
+    assert chosen[:3] == ("scene-0001", "scene-0021", "scene-0041")
+    assert len(chosen) == 35
+    assert list(chosen) == NUSCENES_TRAIN[:: int(1 / 0.05)]
+    assert not set(chosen) & set(label_scenes(NUSCENES_TRAIN, 0.05))
+    assert len(label_scenes(NUSCENES_TRAIN, 0.2, rule=FractionRule.CALICO)) == 140
 
 
-@pytest.mark.parametrize("rule", FractionRule)
+def test_scannet_labels_the_scenes_of_a_list() -> None:
+    with pytest.raises(UserError, match=r"0\.05.*--label-scenes"):
+        label_scenes(NUSCENES_TRAIN, 0.05, rule=FractionRule.SCANNET)
+    assert label_scenes(NUSCENES_TRAIN, 1.0, rule=FractionRule.SCANNET) == tuple(NUSCENES_TRAIN)
+
+
+@pytest.mark.parametrize("rule", [FractionRule.SLIDR, FractionRule.CALICO])
 @settings(max_examples=60, deadline=None)
 @given(step=st.integers(1, 60), count=st.integers(1, 80))
 def test_offsets_share_no_scene_and_cover_them_all(rule: FractionRule, step: int, count: int) -> None:
@@ -39,7 +48,7 @@ def test_offsets_share_no_scene_and_cover_them_all(rule: FractionRule, step: int
 
 def test_scenes_keep_their_order() -> None:
     scenes = ["c", "a", "d", "b"]
-    assert label_scenes(scenes, 0.5, rule=FractionRule.CALICO) == ("c", "a")  # by name: a, c
+    assert label_scenes(scenes, 0.5, rule=FractionRule.CALICO) == ("c", "d")
     assert label_scenes(scenes, 0.5) == ("a", "b")
 
 
