@@ -11,15 +11,20 @@ written beside the JSON.
 
 The peers get what their users would give them: sorted ids or a plan let segment_csr, segment_reduce and the sparse
 product prepare offsets, order or matrix outside the clock. torch_scatter takes part where it is installed.
+
+Everything runs in one process, so all share one allocator. `--allocator keeping` starts the process with settings of
+glibc and torch that keep freed memory and put it in huge pages, for ours and the peers alike; `default` sets nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import platform
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -45,6 +50,16 @@ OURS, COPY = "pc_ssl", "copy"
 MIN_ROUNDS, MAX_ROUNDS = 5, 41
 BEHIND, HOPELESS = 3.0, 10.0  # times the best peer: not run again in this case, in larger ones of the kind
 SLOW = 0.5  # seconds
+ALLOCATORS = {  # environment of the process
+    "default": {},
+    "keeping": {
+        "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+        "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
+        "MALLOC_TOP_PAD_": str(64 << 20),
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # transparent huge pages by madvise
+        "THP_MEM_ALLOC_ENABLE": "1",  # of torch's own allocator
+    },
+}
 LARGE = 300_000  # points from which a call is about bandwidth
 
 
@@ -315,11 +330,15 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--regions", type=int, nargs="+", default=REGIONS)
     parser.add_argument("--order", nargs="+", choices=ORDERS, default=ORDERS)
     parser.add_argument("--reduce", nargs="+", choices=REDUCES, default=REDUCES)
+    parser.add_argument("--allocator", choices=ALLOCATORS, default="default", help="settings for ours and the peers")
     return parser.parse_args(arguments)
 
 
 def main() -> None:
     options = parse()
+    settings = ALLOCATORS[options.allocator]
+    if any(os.environ.get(name) != value for name, value in settings.items()):  # malloc reads them at the start alone
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **settings})
     if torch_scatter is None:
         print("torch_scatter is not installed (pip install --no-build-isolation torch-scatter): one peer less")
     done: list[Result] = []
@@ -343,6 +362,7 @@ def main() -> None:
         "processor": platform.processor() or platform.machine(),
         "instruction_set": torch.backends.cpu.get_cpu_capability(),
         "torch": torch.__version__,
+        "allocator": settings,
         "torch_scatter": getattr(torch_scatter, "__version__", None),
     }
     cases = [result.as_json() for result in done]

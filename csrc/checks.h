@@ -27,22 +27,30 @@ inline void check_rows(const char* name, const at::Tensor& rows, const at::Tenso
   TORCH_CHECK_VALUE(rows.device() == region.device(), name, " is on ", rows.device(), " but region on ", region.device());
 }
 
+// One of a plan's two tensors, of `size` entries.
+inline void check_plan_tensor(const char* name, const at::Tensor& entries, at::ScalarType type, int64_t size,
+                              const at::Tensor& region) {
+  TORCH_CHECK_VALUE(entries.scalar_type() == type && entries.dim() == 1 && entries.is_contiguous() &&
+                        entries.size(0) == size && entries.device() == region.device(),
+                    "the plan's ", name, " must be ", type, " [", size, "], contiguous, on ", region.device(), " as region, got ",
+                    entries.scalar_type(), " ", entries.sizes(), " of strides ", entries.strides(), " on ", entries.device());
+}
+
+inline void check_plan_sizes(const at::Tensor& region, int64_t num_regions, const std::optional<at::Tensor>& order,
+                             const std::optional<at::Tensor>& offsets) {
+  TORCH_CHECK_VALUE(order.has_value() == offsets.has_value(), "a plan has both order and offsets");
+  if (!order) return;
+  check_plan_tensor("order", *order, at::kInt, region.size(0), region);
+  check_plan_tensor("offsets", *offsets, at::kLong, num_regions + 1, region);
+}
+
 inline void check_pooling(const at::Tensor& feature, const at::Tensor& region, int64_t num_regions,
                           const std::optional<at::Tensor>& order, const std::optional<at::Tensor>& offsets) {
   check_region(region, num_regions);
   check_rows("feature", feature, region);
   TORCH_CHECK_VALUE(feature.size(0) == region.size(0), "feature has ", feature.size(0), " rows but region ", region.size(0),
                     " ids");
-  TORCH_CHECK_VALUE(order.has_value() == offsets.has_value(), "a plan has both order and offsets");
-  if (!order) return;
-  TORCH_CHECK_VALUE(order->scalar_type() == at::kInt && order->dim() == 1 && order->is_contiguous() &&
-                        order->size(0) == region.size(0) && order->device() == region.device(),
-                    "the plan's order must be int32 [", region.size(0), "] beside region, got ", order->scalar_type(), " ",
-                    order->sizes(), " on ", order->device());
-  TORCH_CHECK_VALUE(offsets->scalar_type() == at::kLong && offsets->dim() == 1 && offsets->is_contiguous() &&
-                        offsets->size(0) == num_regions + 1 && offsets->device() == region.device(),
-                    "the plan's offsets must be int64 [", num_regions + 1, "] beside region, got ", offsets->scalar_type(),
-                    " ", offsets->sizes(), " on ", offsets->device());
+  check_plan_sizes(region, num_regions, order, offsets);
 }
 
 // `table` holds one row per region, which is handed to the region's points.
@@ -65,8 +73,9 @@ inline void check_point(const at::Tensor& point, const at::Tensor& grad) {
 }
 
 inline std::string bad_id_message(int64_t position, int64_t id, int64_t num_regions) {
-  return "region[" + std::to_string(position) + "] is " + std::to_string(id) + ", expected below num_regions = " +
-         std::to_string(num_regions);
+  const std::string range = num_regions > 0 ? " or 0 to " + std::to_string(num_regions - 1) : "";
+  return "region[" + std::to_string(position) + "] is " + std::to_string(id) + ", expected -1 (no region)" + range +
+         ", as num_regions is " + std::to_string(num_regions);
 }
 
 }  // namespace pc_ssl

@@ -41,7 +41,7 @@ PC_SSL_INLINE int64_t for_each_row(const GatherJob<Id>& job, int64_t begin, int6
     const Id next = job.region[i + kAhead < end ? i + kAhead : i];
     fetch(next < 0 || next >= job.num_regions ? 0 : static_cast<int64_t>(next));
     const Id region = job.region[i];
-    if (region >= job.num_regions) {
+    if (out_of_range(region, job.num_regions)) {
       bad = i;
       break;
     }

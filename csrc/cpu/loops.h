@@ -86,7 +86,7 @@ struct GatherJob {
   bool stream;             // write past the caches; rows and out must then be multiples of 64 bytes
 };
 
-// Each returns the first position in [begin, end) whose id is R or more, where it stops, or -1.
+// Each returns the first position in [begin, end) whose id is out of range, where it stops, or -1.
 template <typename Id>
 struct GatherLoops {
   int64_t (*copy)(const GatherJob<Id>&, int64_t begin, int64_t end);

@@ -12,7 +12,7 @@
 #include "checks.h"
 #include "cpu/choice.h"
 #include "cpu/loops.h"
-#include "cpu/output.h"
+#include "cpu/plan_check.h"
 #include "cpu/pooling.h"
 #include "cpu/sorting.h"
 
@@ -67,7 +67,7 @@ Sorted sort_points(const Tensor& region, int64_t num_regions, const Threads& thr
     sorted.first = offsets_of_ascending(id, region.numel(), num_regions, offsets);
     if (sorted.first >= 0) return;
     sorted.first = 0;
-    sorted.order = empty_output(region.sizes(), region.options().dtype(at::kInt));
+    sorted.order = at::empty(region.sizes(), region.options().dtype(at::kInt));
     int32_t* order = sorted.order.mutable_data_ptr<int32_t>();
     const int64_t bad = sort_by_region(id, region.numel(), num_regions, order, offsets, threads);
     if (bad >= 0) throw_bad_id(id, bad, num_regions);
@@ -89,6 +89,17 @@ std::tuple<Tensor, Tensor> region_plan(const Tensor& region, int64_t num_regions
   return {sorted.order, sorted.offsets};
 }
 
+// The caller's plan, of sizes that are checked already.
+Sorted checked_plan(const Tensor& region, int64_t num_regions, const Tensor& order, const Tensor& offsets) {
+  AT_DISPATCH_INDEX_TYPES(region.scalar_type(), "region", [&] {
+    const PlanToCheck<index_t> plan{order.const_data_ptr<int32_t>(), offsets.const_data_ptr<int64_t>(),
+                                    region.const_data_ptr<index_t>(), region.stride(0), region.size(0), num_regions};
+    const std::string fault = fault_of_plan(plan);
+    TORCH_CHECK_VALUE(fault.empty(), fault);
+  });
+  return {order, offsets};
+}
+
 // Rows may lie apart, but the channels of a row must be adjacent.
 Tensor with_adjacent_channels(const Tensor& feature) {
   return feature.size(1) < 2 || feature.stride(1) == 1 ? feature : feature.contiguous();
@@ -99,7 +110,8 @@ Sorted pool_points(const Tensor& feature, const Tensor& region, int64_t num_regi
                    const Tensor& point) {
   const Tensor input = with_adjacent_channels(feature);
   const Threads threads = threads_for(input.numel());
-  Sorted sorted = order ? Sorted{*order, *offsets} : sort_points(region.contiguous(), num_regions, threads);
+  Sorted sorted = order ? checked_plan(region, num_regions, *order, *offsets)
+                              : sort_points(region.contiguous(), num_regions, threads);
   const int64_t* begin = sorted.offsets.const_data_ptr<int64_t>();
   with_element(feature.scalar_type(), [&](auto* element) {
     using T = std::remove_pointer_t<decltype(element)>;
@@ -116,7 +128,7 @@ Sorted pool_points(const Tensor& feature, const Tensor& region, int64_t num_regi
 std::tuple<Tensor, Tensor> region_sum(const Tensor& feature, const Tensor& region, int64_t num_regions, bool mean,
                                       const optional<Tensor>& order, const optional<Tensor>& offsets) {
   check_pooling(feature, region, num_regions, order, offsets);
-  const Tensor pooled = empty_output({num_regions, feature.size(1)}, feature.options());
+  const Tensor pooled = at::empty({num_regions, feature.size(1)}, feature.options());
   const Sorted sorted = pool_points(feature, region, num_regions, mean ? Reduction::kMean : Reduction::kSum, order, offsets,
                                     pooled, Tensor());
   const Tensor counts = at::empty({num_regions}, region.options().dtype(at::kLong));
@@ -131,8 +143,8 @@ std::tuple<Tensor, Tensor> region_extremum(const Tensor& feature, const Tensor& 
                                            const optional<Tensor>& offsets) {
   check_pooling(feature, region, num_regions, order, offsets);
   const int64_t channels = feature.size(1);
-  const Tensor pooled = empty_output({num_regions, channels}, feature.options());
-  const Tensor point = empty_output({with_point ? num_regions : 0, channels}, region.options().dtype(at::kInt));
+  const Tensor pooled = at::empty({num_regions, channels}, feature.options());
+  const Tensor point = at::empty({with_point ? num_regions : 0, channels}, region.options().dtype(at::kInt));
   pool_points(feature, region, num_regions, largest ? Reduction::kMax : Reduction::kMin, order, offsets, pooled,
               with_point ? point : Tensor());
   return {pooled, point};
@@ -156,10 +168,11 @@ void gather_rows(const Tensor& table, const Tensor& region, const int64_t* count
 }
 
 Tensor region_gather(const Tensor& region_feature, const Tensor& region, const optional<Tensor>& counts,
-                     const optional<Tensor>&, const optional<Tensor>&) {
+                     const optional<Tensor>& order, const optional<Tensor>& offsets) {
   check_table("region_feature", region_feature, region);
+  check_plan_sizes(region, region_feature.size(0), order, offsets);
   if (counts) check_counts(*counts, region_feature);
-  const Tensor out = empty_output({region.size(0), region_feature.size(1)}, region_feature.options());
+  const Tensor out = at::empty({region.size(0), region_feature.size(1)}, region_feature.options());
   Tensor table = region_feature.contiguous();
   const at::ScalarType type = table.scalar_type();
   const bool half = type == at::kHalf || type == at::kBFloat16;
@@ -183,7 +196,7 @@ Tensor region_gather(const Tensor& region_feature, const Tensor& region, const o
 Tensor region_extremum_grad(const Tensor& grad, const Tensor& point, const Tensor& region) {
   check_table("grad", grad, region);
   check_point(point, grad);
-  const Tensor out = empty_output({region.size(0), grad.size(1)}, grad.options());
+  const Tensor out = at::empty({region.size(0), grad.size(1)}, grad.options());
   const Tensor points = point.contiguous();
   const int width = grad.element_size() == 2 ? 0 : grad.element_size() == 4 ? 1 : 2;
   gather_rows(grad.contiguous(), region, nullptr, points.const_data_ptr<int32_t>(), out,

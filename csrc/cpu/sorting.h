@@ -20,24 +20,25 @@ struct Threads {
 // Part `index` of `parts` of [0, size).
 inline int64_t part_begin(int64_t size, int64_t parts, int64_t index) { return size / parts * index + std::min(size % parts, index); }
 
-// Ids that ascend already, as of a cloud stored region by region: fills offsets [R + 1] and returns the number of ids below
-// 0, which then come first; or returns -1 where they do not ascend.
+// Ids that ascend already, as of a cloud stored region by region: fills offsets [R + 1] and returns the number of ids -1,
+// which then come first; or returns -1 where they do not ascend or one is out of range. Offsets are written up to an id only
+// after that id is checked: it says how far they are written.
 template <typename Id>
 int64_t offsets_of_ascending(const Id* region, int64_t size, int64_t num_regions, int64_t* offsets) {
-  if (size > 0 && region[size - 1] >= num_regions) return -1;
+  if (size > 0 && out_of_range(region[size - 1], num_regions)) return -1;  // saves most bad clouds the pass below
   int64_t outside = 0;
-  while (outside < size && region[outside] < 0) ++outside;
+  while (outside < size && region[outside] == -1) ++outside;
   int64_t next = 0;  // the region whose begin is to be written next
   for (int64_t i = outside; i < size; ++i) {
     const int64_t r = region[i];
-    if (r < next - 1) return -1;
+    if (r < next - 1 || out_of_range(r, num_regions)) return -1;
     for (; next <= r; ++next) offsets[next] = i - outside;
   }
   for (; next <= num_regions; ++next) offsets[next] = size - outside;
   return outside;
 }
 
-// Fills order [N] (points of no region last) and offsets [R + 1]. Returns -1, or the first position whose id is R or more;
+// Fills order [N] (points of no region last) and offsets [R + 1]. Returns -1, or the first position whose id is out of range;
 // then order and offsets mean nothing.
 template <typename Id>
 int64_t sort_by_region(const Id* region, int64_t size, int64_t num_regions, int32_t* order, int64_t* offsets,
@@ -53,7 +54,7 @@ int64_t sort_by_region(const Id* region, int64_t size, int64_t num_regions, int3
     int32_t* count = next.data() + part * buckets;
     const int64_t end = part_begin(size, parts, part + 1);
     for (int64_t i = part_begin(size, parts, part); i < end; ++i) {
-      if (region[i] >= num_regions) {
+      if (out_of_range(region[i], num_regions)) {
         bad[part] = i;
         return;
       }

@@ -1,6 +1,8 @@
 // Numbers as the kernels hold them, and packs of them that move in one instruction.
 #pragma once
 
+#include <cassert>  // once, and before cuda_runtime.h: the stand-in for it on the host has an assert of its own
+
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
@@ -113,6 +115,8 @@ struct Ids {
   __device__ int64_t at(int64_t i) const {
     return wide ? __ldg(static_cast<const int64_t*>(data) + i) : __ldg(static_cast<const int32_t*>(data) + i);
   }
+  // Neither -1, for no region, nor one of 0 .. num_regions - 1.
+  __device__ bool out_of_range(int64_t i, int64_t num_regions) const { return at(i) < -1 || at(i) >= num_regions; }
 };
 
 }  // namespace pc_ssl::cuda

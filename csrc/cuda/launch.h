@@ -36,7 +36,7 @@ struct RowsView {
 
 constexpr unsigned kNoBadId = 0xffffffffu;
 
-// `first_bad` is where the device writes the position of the first id that is num_regions or more, or kNoBadId.
+// `first_bad` is where the device writes the position of the first id that is neither -1 nor below num_regions, or kNoBadId.
 std::size_t plan_workspace(int64_t num_points);
 cudaError_t build_plan(IdsView ids, int64_t num_regions, int32_t* order, int64_t* offsets, unsigned* first_bad,
                        void* workspace, cudaStream_t stream);

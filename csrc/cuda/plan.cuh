@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(kPlanThreads) count_kernel(const SortPass pass
   for (int item = 0; item < kItems; ++item) {
     const int64_t i = first + item * kPlanThreads;
     if (i >= pass.size) break;
-    if (!pass.keys_in && pass.ids.at(i) >= pass.num_regions) atomicMin(pass.first_bad, static_cast<unsigned>(i));
+    if (!pass.keys_in && pass.ids.out_of_range(i, pass.num_regions)) atomicMin(pass.first_bad, static_cast<unsigned>(i));
     atomicAdd(&count[pass.digit(pass.key(i))], 1);
   }
   __syncthreads();

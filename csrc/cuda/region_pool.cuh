@@ -5,7 +5,6 @@
 // output element and every partial result has one writer, and what it adds comes in a fixed order.
 #pragma once
 
-#include <cassert>
 #include <cstdint>
 
 #include "cuda/elements.cuh"
@@ -173,7 +172,7 @@ __device__ Reduction<T, V> reduce_rows(const PoolArgs<T>& args, int64_t begin, i
     Pack<T, V> in[kRowsInFlight];
 #pragma unroll
     for (int u = 0; u < kRowsInFlight; ++u)
-      if (k + u * step < end) row[u] = __ldg(args.plan.order + k + u * step);
+      if (k + u * step < end) row[u] = row_of(args.plan, k + u * step);
 #pragma unroll
     for (int u = 0; u < kRowsInFlight; ++u)
       if (k + u * step < end) in[u] = load_streaming<V>(args.feature + row[u] * args.stride + channel);
@@ -197,6 +196,7 @@ __global__ void __launch_bounds__(kThreads) pool_kernel(const PoolArgs<T> args) 
     if (region >= args.plan.num_regions || channel >= args.channels) return;
     const int64_t begin = args.plan.offsets[region];
     const int64_t end = args.plan.offsets[region + 1];
+    check_segment(args.plan, begin, end);
     if (end - begin > kShort) return;
     reduce_rows<Reduction, T, V>(args, begin, end, 1, channel).store_pooled(args, region, channel, end - begin);
     return;
@@ -224,6 +224,7 @@ __global__ void __launch_bounds__(kCombineWarps * kWarp) combine_kernel(const Po
   const int64_t region = block_per_region ? blockIdx.x : last_region_before(args.plan, (blockIdx.x + int64_t(1)) * kChunk);
   const int64_t begin = args.plan.offsets[region];
   const int64_t points = args.plan.offsets[region + 1] - begin;
+  check_segment(args.plan, begin, begin + points);
   const int64_t chunks = num_chunks(points);
   if (points <= kShort || chunks == 1 || (!block_per_region && begin / kChunk != blockIdx.x)) return;
 
@@ -294,7 +295,7 @@ __global__ void __launch_bounds__(kThreads) gather_kernel(const GatherArgs<T> ar
   for (int u = 0; u < kRowsInFlight; ++u) {
     const int64_t i = first + u * rows;
     const int64_t wide_id = i < args.ids.size ? args.ids.at(i) : -1;
-    assert(wide_id < args.num_regions && "region id out of range: the plan is of other ids");
+    assert(wide_id >= -1 && wide_id < args.num_regions && "region id out of range: the plan is of other ids");
     id[u] = wide_id < 0 ? -1 : static_cast<int32_t>(wide_id);
   }
 #pragma unroll

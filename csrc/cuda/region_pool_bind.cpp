@@ -90,8 +90,9 @@ std::tuple<Tensor, Tensor> region_extremum_cuda(const Tensor& feature, const Ten
 }
 
 Tensor region_gather_cuda(const Tensor& region_feature, const Tensor& region, const optional<Tensor>& counts,
-                          const optional<Tensor>& order, const optional<Tensor>&) {
+                          const optional<Tensor>& order, const optional<Tensor>& offsets) {
   check_table("region_feature", region_feature, region);
+  check_plan_sizes(region, region_feature.size(0), order, offsets);
   if (counts) check_counts(*counts, region_feature);
   const c10::cuda::CUDAGuard guard(region.device());
   const int64_t num_regions = region_feature.size(0);

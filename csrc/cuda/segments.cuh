@@ -34,6 +34,17 @@ struct Segment {
   bool whole;  // of its region
 };
 
+// A plan may be the caller's own: nothing of it is followed before it is known to stay inside the tensors.
+__device__ inline void check_segment(const Plan& plan, int64_t begin, int64_t end) {
+  assert(begin >= 0 && begin <= end && end <= plan.num_points && "the plan's offsets do not ascend from 0 to N");
+}
+
+__device__ inline int32_t row_of(const Plan& plan, int64_t k) {
+  const int32_t row = __ldg(plan.order + k);
+  assert(row >= 0 && row < plan.num_points && "the plan's order holds a row that is not one of 0 .. N - 1");
+  return row;
+}
+
 __host__ __device__ inline int64_t chunk_slots(const Plan& plan) { return plan.num_points / kShort; }
 
 __device__ inline int64_t chunk_length(int64_t points) {
@@ -66,8 +77,10 @@ __device__ inline Segment chunk_of_slot(const Plan& plan, int64_t slot) {
   const int64_t region = last_region_before(plan, (slot + 1) * kShort);
   const int64_t begin = plan.offsets[region];
   const int64_t points = plan.offsets[region + 1] - begin;
+  check_segment(plan, begin, begin + points);
   const int64_t length = chunk_length(points);
   const int64_t chunk = slot - begin / kShort;
+  assert(chunk >= 0 && "the plan's offsets do not begin with 0");
   if (points <= kShort || chunk * length >= points) return {region, 0, 0, false};
   return {region, begin + chunk * length, begin + min((chunk + 1) * length, points), points <= length};
 }

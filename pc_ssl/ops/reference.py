@@ -11,7 +11,7 @@ def region_pool_reference(feature: Tensor, region: Tensor, num_regions: int, red
 
     Args:
         feature: [N, C] floating point.
-        region: [N] int32 or int64; ids below 0 are left out.
+        region: [N] int32 or int64; points with the id -1 are left out.
         num_regions: R.
         reduce: "mean", "sum", "max" or "min".
 
@@ -25,7 +25,7 @@ def region_pool_reference(feature: Tensor, region: Tensor, num_regions: int, red
 
 
 def region_gather_reference(region_feature: Tensor, region: Tensor) -> Tensor:
-    """The twin of `pc_ssl.ops.region_gather`: [R, C] -> [N, C], 0 where the id is below 0."""
+    """The twin of `pc_ssl.ops.region_gather`: [R, C] -> [N, C], 0 where the id is -1."""
     padded = torch.cat([region_feature, region_feature.new_zeros(1, region_feature.shape[1])])
     row = torch.where(region < 0, len(region_feature), region)
     return padded[row.long()]
