@@ -9,7 +9,7 @@ SPCONV ?= cpu
 STAMP := $(VENV)/.installed-$(SPCONV)
 WORKERS ?= 2
 
-.PHONY: setup demo demo-bev test test-slow bench lint format clean
+.PHONY: setup demo demo-bev test test-asan test-slow bench lint format clean
 
 setup: $(STAMP)
 
@@ -29,6 +29,10 @@ demo-bev: setup
 # One thread for each worker: several on the same core wait for each other more than they work.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
+
+# The ops' tests on kernels compiled with the address and undefined-behaviour sanitizers.
+test-asan: setup
+	$(BIN)/python csrc/testing/sanitized.py
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

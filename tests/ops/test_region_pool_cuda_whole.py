@@ -1,7 +1,7 @@
 """Longer proofs on the CUDA kernels' source, each in a process of its own.
 
-The ops' tests from Python down to the threads, the host run under sanitizers, and that the host run notices a missing
-barrier.
+The ops' tests from Python down to the threads, and that the host run notices a missing barrier. `make test-asan` runs
+them under sanitizers.
 """
 
 import os
@@ -66,26 +66,6 @@ def binding(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("tests", OWN_TESTS)
 def test_the_ops_own_tests_pass_through_the_binding(binding, tests):
     done = run([sys.executable, "-c", RUN_WITH_BINDING, str(binding), *PYTEST, *tests])
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def sanitizer(name: str) -> str:
-    path = subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip()
-    if not Path(path).is_absolute():
-        pytest.skip(f"g++ has no {name}")
-    return path
-
-
-@pytest.mark.parametrize("tests", sorted(set(HOST_TESTS.values())))
-def test_nothing_outside_the_tensors_is_touched(tests):
-    """Address sanitizer: tensors and workspaces are the host's own allocations here."""
-    done = run(
-        [sys.executable, "-m", "pytest", *PYTEST, tests, "-k", "not 17000000 and not schedules"],  # the long ones
-        CXXFLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=all -Wno-error",
-        LD_PRELOAD=f"{sanitizer('libasan.so')} {sanitizer('libstdc++.so')}",
-        ASAN_OPTIONS="detect_leaks=0",  # Python's own
-        PYTHONMALLOC="malloc",
-    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
