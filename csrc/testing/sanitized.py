@@ -1,4 +1,4 @@
-"""Runs tests/ops on kernels compiled with the address and undefined-behaviour sanitizers (g++, Linux): `make test-asan`.
+"""Runs tests/ops on kernels with the address and undefined-behaviour sanitizers (g++, Linux): `make test-asan`.
 
 Both the CPU op and, through their stand-in for CUDA's headers, the CUDA kernels. A finding ends the run. Objects are
 kept in build/asan and compiled again when a source changes. Arguments are handed to pytest.
@@ -60,7 +60,7 @@ def library(name: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--instructions", choices=["default", "avx2", "avx512"], help="of the CPU op; the best if absent")
+    parser.add_argument("--instructions", choices=["default", "avx2", "avx512"], help="of the CPU op")
     options, of_pytest = parser.parse_known_args(arguments)
     extension = build()
     environment = {
