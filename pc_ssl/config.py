@@ -13,6 +13,7 @@
     train = dict(type=TrainOptions, steps=1000, batch_size=8, learning_rate=1e-3)
     region = "dbscan"             # of a method: whose regions it reads
     label_rule = "calico"         # of a task: which scenes `--labels 0.05` takes (`data/fractions.py`)
+    transforms = [dict(type=ObjectPaste)]                            # changes of the training scenes, in order
 
 A dictionary with `type` stands for an object: the class and its arguments, nested as deep as needed. The constructors'
 signatures are the schema: an argument that a class does not have, lacks, or has of another type is an error that names
@@ -45,7 +46,7 @@ from pc_ssl.errors import UsageError, UserError
 from pc_ssl.recipes import find_config
 
 KINDS = ("method", "task")  # what is trained: a pretraining method or a downstream task
-TOP_LEVEL = (*KINDS, "train", "region", "label_rule")
+TOP_LEVEL = (*KINDS, "train", "region", "label_rule", "transforms")
 _Known = Mapping[str, tuple[Any, str]]  # fact -> its value, and where that is from
 
 
@@ -76,6 +77,15 @@ class RunConfig:
     def label_rule(self) -> FractionRule:
         """Which scenes a labelled fraction takes; SLidR's rule where the config names none."""
         return FractionRule(self.values.get("label_rule", FractionRule.SLIDR.value))
+
+    @property
+    def transforms(self) -> tuple[Any, ...]:
+        """The changes of the training scenes (`pc_ssl.protocols.SceneTransform`), instantiated.
+
+        Raises:
+            UserError: a class cannot be imported, or does not accept its arguments.
+        """
+        return tuple(_build(self.path, "transforms", self.values.get("transforms", []), {}))
 
     @property
     def hash(self) -> str:
@@ -134,7 +144,10 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise UserError(f"{path}: needs `train` and either `method` or `task`; it has {', '.join(values) or 'nothing'}")
     for name, value in values.items():
         _check_plain(path, name, value)
-        if name not in ("region", "label_rule") and not (isinstance(value, dict) and "type" in value):
+        if name == "transforms" and not isinstance(value, (list, tuple)):
+            raise UserError(f"{path}: transforms is {value!r}, expected a list of dictionaries with `type`")
+        objects = value if name == "transforms" else [] if name in ("region", "label_rule") else [value]
+        if not all(isinstance(item, dict) and "type" in item for item in objects):
             raise UserError(f"{path}: {name} is {value!r}, expected a dictionary with `type`")
     rules = [rule.value for rule in FractionRule]
     if values.get("label_rule", rules[0]) not in rules or ("label_rule" in values and "task" not in values):

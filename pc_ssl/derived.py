@@ -2,7 +2,7 @@
 
 A constructor marks them in its signature:
 
-    def __init__(self, backbone: LidarBackbone, num_classes: NumClasses = 17) -> None
+    def __init__(self, backbone: Backbone, num_classes: NumClasses = 17) -> None
 
 and stays an ordinary constructor. `RunConfig.build` fills such an argument where the config leaves it out, and refuses
 a value that contradicts what it follows from.

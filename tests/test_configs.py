@@ -13,6 +13,7 @@ from pc_ssl.data.facts import facts_of, facts_of_data_set
 from pc_ssl.data.sampler import StepBatches
 from pc_ssl.derived import Facts
 from pc_ssl.engine.options import TrainOptions
+from pc_ssl.models.networks import grids_of
 from pc_ssl.taxonomies import KITTI, SCANNET
 
 ROOT = Path(__file__).parents[1] / "configs"
@@ -74,7 +75,7 @@ def test_small_config_takes_two_steps(
     torch.manual_seed(0)
     module = config.build(config.kind, facts_of(cache))
     rows = cache.indices("train")
-    scenes = CacheScenes(cache, rows, config.region, module.views)
+    scenes = CacheScenes(cache, rows, config.region, module.views, config.transforms, grids_of(module))
     trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(trained.values(), lr=1e-3)
     losses = []

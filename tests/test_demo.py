@@ -9,13 +9,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 from pc_ssl.config import load_config
 from pc_ssl.data.cache import Cache
+from pc_ssl.engine.batches import evaluation_batches
 from pc_ssl.engine.downstream import load_task
 from pc_ssl.engine.jobs import Job
 from pc_ssl.evaluation.run_result import RunResult
-from pc_ssl.structures import PointBatch
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = "dict(type=TrainOptions, steps=2, batch_size=1, learning_rate=1e-3, num_workers=0, log_every=1)"
@@ -173,13 +174,12 @@ def test_results_equal_those_of_the_devkit(
     official = NuScenes("v1.0-mini", str(folder / "nuscenes"), verbose=False)
     predictions = tmp_path / "lidarseg" / "val"
     predictions.mkdir(parents=True)
-    for index in cache.indices("sim_val"):
-        frame = cache[index]
+    for frame, batch in evaluation_batches(task, cache, cache.indices("sim_val"), torch.device("cpu")):
         key = official.get("sample", frame.token)["data"]["LIDAR_TOP"]
         sweep = np.fromfile(official.get_sample_data_path(key), np.float32).reshape(-1, 5)
         kept = (np.abs(sweep[:, :2]) >= 1).any(axis=1)  # preparation leaves out returns from the recording vehicle
         predicted = np.ones(len(sweep), np.uint8)
-        predicted[kept] = task.predict(PointBatch.pack([frame["points"]])).numpy()
+        predicted[kept] = task.predict(batch)[0].numpy()
         predicted.tofile(predictions / f"{key}_lidarseg.bin")
     scenes = cache.manifest.splits["sim_val"]
     monkeypatch.setattr(utils, "create_splits_scenes", lambda verbose: {"val": scenes})

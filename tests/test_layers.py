@@ -11,11 +11,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors", "version"},
-    {"files", "progress", "taxonomies", "derived"},
+    {"files", "progress", "pretrained", "taxonomies", "derived"},
     {"structures"},
     {"geometry"},
     {"ops"},
-    {"losses", "models", "data", "views"},
+    {"losses", "models", "data", "views", "protocols"},
     {"methods", "heads"},
     {"evaluation"},
     {"config", "recipes"},
@@ -27,7 +27,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 DATA_PREP_MAY_IMPORT = {
     *("errors", "files", "progress", "structures", "geometry", "data.cache", "data.fields", "data.label_maps"),
     "taxonomies",
-    *("models.clip", "models.pretrained"),  # frozen networks that label images
+    *("models.clip", "pretrained"),  # frozen networks that label images
 }
 
 NOT_INSTALLED = {"rerun": "rerun-sdk"}  # optional: what brings a module, where it is not there to be asked

@@ -24,8 +24,9 @@ task = dict(
     backbone=dict(type=BevEncoder, lidar=_pillars),
     head=dict(type=CenterPointHead),  # published: six groups, rotated NMS at 0.2
     # published: objects pasted (throughout; published: not in the last quarter)
-    views=dict(type=SensorViews, augmentation=_augmentation, boxes=True, paste=dict(type=ObjectPaste)),
+    views=dict(type=SensorViews, augmentation=_augmentation, boxes=True),
     class_balanced=True,  # prototype
 )
 train = _detection
 label_rule = "calico"
+transforms = [dict(type=ObjectPaste)]

@@ -24,8 +24,9 @@ task = dict(
     backbone=dict(type=BevEncoder, lidar=_second),
     head=dict(type=TransFusionHead),  # published: 200 queries, one decoder layer
     # published: objects pasted (throughout; published: not in the last quarter)
-    views=dict(type=SensorViews, augmentation=_augmentation, boxes=True, paste=dict(type=ObjectPaste)),
+    views=dict(type=SensorViews, augmentation=_augmentation, boxes=True),
     class_balanced=True,  # prototype
 )
 train = _detection
 label_rule = "calico"
+transforms = [dict(type=ObjectPaste)]

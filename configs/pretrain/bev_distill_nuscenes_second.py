@@ -27,7 +27,6 @@ method = dict(
         sensors=dict(type=SensorViews, augmentation=_augmentation, images=_images),
         inside=4096,  # ours: most points of regions, as the published masks hold all cells of objects
         outside=0,
-        time_column=4,
     ),
 )
 train = _pretraining  # as RAD, to compare with

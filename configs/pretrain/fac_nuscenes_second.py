@@ -17,9 +17,7 @@ with read_base():
 method = dict(
     type=ForegroundAwareContrast,
     backbone=dict(type=SECOND, grid=_grid),
-    views=dict(
-        type=ForegroundViews, augmentation=_augmentation, foreground=1024, background=1024, time_column=4
-    ),  # ours
+    views=dict(type=ForegroundViews, augmentation=_augmentation, foreground=1024, background=1024),  # ours
     hidden_channels=256,  # ours
     embedding_channels=128,  # prototype
     temperature=0.1,  # prototype

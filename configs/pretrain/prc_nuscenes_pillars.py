@@ -23,7 +23,6 @@ method = dict(
         augmentation=_augmentation,
         inside=1024,  # published
         outside=1024,  # published
-        time_column=4,
     ),
     hidden_channels=256,  # ours: the paper's projector is not known
     embedding_channels=64,  # prototype

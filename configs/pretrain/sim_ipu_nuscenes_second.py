@@ -39,7 +39,6 @@ method = dict(
             sensors=dict(type=SensorViews, augmentation=_wide, images=_images),
             inside=1024,  # as RAD
             outside=1024,
-            time_column=4,
         ),
         augmentation=_wide,
     ),

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pc_ssl.errors import UserError
-from pc_ssl.models.pretrained import check_folder, load_model
+from pc_ssl.pretrained import check_folder, load_model
 
 if TYPE_CHECKING:
     from torch import Tensor

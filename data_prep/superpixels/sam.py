@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pc_ssl.models.pretrained import check_folder, load_model
+from pc_ssl.pretrained import check_folder, load_model
 
 if TYPE_CHECKING:
     from torch import Tensor

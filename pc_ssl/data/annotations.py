@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pc_ssl.errors import UserError
+from pc_ssl.protocols import SceneTransform
 from pc_ssl.structures import IGNORE, Scene
 
 Annotations = Mapping[str, Tensor]  # scene -> [n] int64 rows of its points
@@ -78,7 +79,7 @@ def _rows(path: Path, scene: Any, rows: Any) -> Tensor:
 
 @dataclass(frozen=True)
 class DrawnAnnotations:
-    """So many labelled points of each room, drawn among those that have a class.
+    """Keeps `count` labelled points per room, drawn among those that have a class.
 
     Args:
         count: points of each room; where there are fewer, all of them. The benchmark has 20, 50, 100 and 200.
@@ -126,23 +127,18 @@ class ListedAnnotations:
 
 
 @dataclass(frozen=True)
-class AnnotatedViews:
-    """Views of scenes whose points have no label but for a few.
+class FewLabels(SceneTransform):
+    """Takes the label of all points but a few.
 
     Args:
-        views: draws the view, with labels.
         annotations: which points keep their class; all others become `ignore`.
     """
 
-    views: Any
+    reads: ClassVar[frozenset[str]] = frozenset({"label"})
     annotations: DrawnAnnotations | ListedAnnotations
 
-    @property
-    def reads(self) -> frozenset[str]:
-        return frozenset(self.views.reads)
-
-    def __call__(self, scene: Scene, rng: np.random.Generator) -> Any:
-        """The view of the scene with few labels.
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Scene:
+        """The scene with few labels: the same ones each time.
 
         Raises:
             UserError: the list has no such room, or the scene has no labels.
@@ -152,4 +148,4 @@ class AnnotatedViews:
         kept = self.annotations.of(scene.token, scene.label)
         label = torch.full_like(scene.label, IGNORE)
         label[kept] = scene.label[kept]
-        return self.views(Scene(**{**vars(scene), "label": label}), rng)
+        return replace(scene, label=label)

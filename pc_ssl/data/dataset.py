@@ -1,43 +1,45 @@
-"""Frames of a cache as training samples."""
+"""Frames of a cache as scenes, and as training samples: the one path by which training and evaluation read frames."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from pc_ssl.data.cache import Cache, Frame
+from pc_ssl.data.cache import MANIFEST, Cache, Frame
 from pc_ssl.data.sampler import Draw
 from pc_ssl.errors import UserError
+from pc_ssl.geometry import BevGrid
+from pc_ssl.protocols import SceneTransform, Views
 from pc_ssl.structures import Boxes3D, Camera, Scene
 
-Views = Callable[[Scene, np.random.Generator], Any]
-
-# What views may ask for beside the points: the names in their attribute `reads`, if they have one.
+# What views and transforms may ask for besides points and regions, by the names in their `reads`.
 LABEL, BOXES, CAMERAS, BEV_MAP, GROUND = "label", "boxes", "cameras", "bev_map", "ground"
-SUPERPIXEL, PSEUDO_LABEL = "superpixel/", "pseudo_label/"  # with the name of the generator behind; read with cameras
+SUPERPIXEL, PSEUDO_LABEL = "superpixel/", "pseudo_label/"  # followed by the generator's name; read with cameras
+NEIGHBOUR = "neighbour/"  # followed by how many keyframes a neighbour may be away, before or after, in the same drive
 
 
-def check_point_features(cache: Cache, index: int, expected: int) -> None:
-    """Whether the points of frame `index` bring as many features beside x, y, z as the backbone expects.
+def check_point_features(cache: Cache, expected: int) -> None:
+    """Whether the points of the cache have as many features besides x, y, z as a network expects.
 
     Raises:
         UserError: they do not.
     """
-    frame = cache[index]
-    found = frame["points"].shape[1] - 3
-    if found != expected:
+    columns = cache.columns
+    if len(columns) - 3 != expected:
         raise UserError(
-            f"{frame.path}: points have {found} features beside x, y, z, but the backbone's point_features is "
-            f"{expected}; a cache prepared with --sweeps above 1 has 2 (intensity, time lag), others have 1"
+            f"{cache.path / MANIFEST}: points have {len(columns) - 3} features besides x, y, z "
+            f"({', '.join(columns[3:]) or 'none'}), but the backbone's point_features is {expected}; columns of the "
+            f"cache: {', '.join(columns)}; a cache prepared with --sweeps above 1 also has the time lag"
         )
 
 
 class CacheScenes(Dataset):
-    """Reads a frame, only the tensors that are asked for, and draws views of it.
+    """Reads a frame, only the tensors that are asked for, changes it, and gives views of it.
 
     `dataset[draw]` depends on the frame and the draw alone; `dataset.scene(row)` is the frame as it was recorded,
     but for boxes that no sensor returned anything from.
@@ -46,42 +48,74 @@ class CacheScenes(Dataset):
         cache: where the frames are.
         indices: which frames of the cache, in the order of their rows here.
         region: name of the region generator whose regions to read; None reads none, every point then has region -1.
-        views: turns (scene, randomness) into a sample; runs in loader workers, so it can be pickled. Its attribute
-            `reads` names what it needs beside points and regions: "label", "boxes", "cameras", "bev_map", "ground",
-            "superpixel/NAME", "pseudo_label/NAME"; without the attribute it needs nothing else. Its method
-            `over(cache, indices)`, if it has one, gives the views that know these frames.
+        views: turns (scene, randomness, grids) into a sample; `reads` names what it needs besides points and regions:
+            "label", "boxes", "cameras", "bev_map", "ground", "superpixel/NAME", "pseudo_label/NAME", "neighbour/K".
+        transforms: change the scene, in this order, before the views see it; a neighbour goes through them as well.
+        grids: boxes that the networks see; the views get them.
 
     Raises:
         UserError: there are no frames, or the first frame lacks something that is to be read.
     """
 
-    def __init__(self, cache: Cache, indices: Sequence[int], region: str | None, views: Views) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        indices: Sequence[int],
+        region: str | None,
+        views: Views,
+        transforms: Sequence[SceneTransform] = (),
+        grids: Sequence[BevGrid] = (),
+    ) -> None:
         if not indices:
             raise UserError(f"{cache.path}: no frames to train on")
-        self.cache, self.indices = cache, tuple(indices)
-        self.views: Views = views.over(cache, self.indices) if hasattr(views, "over") else views
+        self.cache, self.indices, self.views, self.grids = cache, tuple(indices), views, tuple(grids)
         self.region_key = None if region is None else f"region/{region}"
-        self.reads = frozenset(getattr(views, "reads", ()))
+        self.reads = views.reads.union(*(transform.reads for transform in transforms))
+        farthest = [int(name.removeprefix(NEIGHBOUR)) for name in self.reads if name.startswith(NEIGHBOUR)]
+        self.neighbours = _neighbours(cache, self.indices, max(farthest)) if farthest else None
         options = cache.manifest.options.get("bev_map")
         self.bev_map_reach = float(options["reach"]) if isinstance(options, dict) else 0.0
         frame = cache[self.indices[0]]
         for key in self._needed(frame):
             if key not in frame:
-                raise UserError(f"{frame.path}: the frame has no {key!r}; it has {', '.join(frame.keys())}")
+                raise UserError(f"{frame.path}: the frame has no {key!r}; it has {', '.join(frame)}")
+        self.transforms = tuple(transform.over(cache, self.indices) for transform in transforms)
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, draw: Draw) -> Any:
-        return self.views(self.scene(draw.row), draw.rng())
+        rng = draw.rng()
+        return self.views(self.changed(draw.row, rng), rng, self.grids)
+
+    def changed(self, row: int, rng: np.random.Generator) -> Scene:
+        """The frame in row `row` after all transforms, with a neighbour where one is asked for.
+
+        Raises:
+            UserError: a frame's file is missing or damaged, or lacks a tensor.
+        """
+        scene = self.scene(row)
+        if self.neighbours is not None:
+            near = self.neighbours[self.indices[row]]
+            if near:
+                scene = replace(scene, neighbour=self._transformed(self._scene(int(rng.choice(np.array(near)))), rng))
+        return self._transformed(scene, rng)
 
     def scene(self, row: int) -> Scene:
-        """The frame in row `row`.
+        """The frame in row `row`, as it was recorded.
 
         Raises:
             UserError: the frame's file is missing or damaged, or lacks a tensor.
         """
-        frame = self.cache[self.indices[row]]
+        return self._scene(self.indices[row])
+
+    def _transformed(self, scene: Scene, rng: np.random.Generator) -> Scene:
+        for transform in self.transforms:
+            scene = transform(scene, rng)
+        return scene
+
+    def _scene(self, index: int) -> Scene:
+        frame = self.cache[index]
         points = frame["points"]
         region = torch.full((len(points),), -1, dtype=torch.int32)
         if self.region_key is not None:
@@ -97,13 +131,16 @@ class CacheScenes(Dataset):
             bev_map=frame["bev_map"] if BEV_MAP in self.reads else None,
             bev_map_reach=self.bev_map_reach,
             ground=frame["ground"] if GROUND in self.reads else None,
+            global_from_lidar=None if self.neighbours is None else frame["global_from_lidar"],
+            keyframe=frame.keyframe,
+            columns=self.cache.columns,
         )
 
     def _needed(self, frame: Frame) -> list[str]:
         """Tensors without which the frame cannot be read."""
         needed = [] if self.region_key is None else [self.region_key]
         needed += [key for name, key in ((LABEL, "label"), (BOXES, "box"), (BEV_MAP, "bev_map")) if name in self.reads]
-        names = _camera_names(frame)
+        names = frame.cameras
         if CAMERAS in self.reads and not names:
             needed.append("image/")
         maps = [name for name in self.reads if name.startswith((SUPERPIXEL, PSEUDO_LABEL))]
@@ -125,12 +162,22 @@ class CacheScenes(Dataset):
                 superpixel=of_image(SUPERPIXEL, name),
                 pseudo_label=of_image(PSEUDO_LABEL, name),
             )
-            for name in _camera_names(frame)
+            for name in frame.cameras
         )
 
 
-def _camera_names(frame: Frame) -> list[str]:
-    return [key.removeprefix("image/") for key in frame.keys() if key.startswith("image/")]  # noqa: SIM118
+def _neighbours(cache: Cache, indices: Sequence[int], farthest: int) -> dict[int, tuple[int, ...]]:
+    """For each frame, those of `indices` at most `farthest` keyframes away, before or after, in the same scene."""
+    scenes: dict[str, list[int]] = {}
+    for index in sorted(set(indices)):
+        scenes.setdefault(cache.frames[index].scene, []).append(index)
+    neighbours = {}
+    for rows in scenes.values():
+        rows.sort(key=lambda index: cache.frames[index].timestamp_us)
+        for place, row in enumerate(rows):
+            near = rows[max(0, place - farthest) : place] + rows[place + 1 : place + 1 + farthest]
+            neighbours[row] = tuple(near)
+    return neighbours
 
 
 def _boxes(frame: Frame) -> Boxes3D:
@@ -147,11 +194,11 @@ def _decoded(frame: Frame, key: str) -> torch.Tensor:
     """[3, H, W] uint8, red, green, blue.
 
     Raises:
-        UserError: it is no image.
+        UserError: it is not an image.
     """
     import cv2
 
     image = cv2.imdecode(frame[key].numpy(), cv2.IMREAD_COLOR)
     if image is None:
-        raise UserError(f"{frame.path}: {key} is no image that can be read; run pc-ssl verify to find all such files")
+        raise UserError(f"{frame.path}: {key} cannot be decoded as an image; run pc-ssl verify to find all such files")
     return torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from pc_ssl.data.class_balance import classes_of_boxes
 from pc_ssl.errors import UserError
 from pc_ssl.geometry import points_in_boxes
 from pc_ssl.ops import rotated_iou_bev
+from pc_ssl.protocols import SceneTransform
 from pc_ssl.structures import Boxes3D, Scene
 
 NUSCENES_COUNTS = {
@@ -35,10 +37,11 @@ class BankObject:
     boxes: Boxes3D
     frame: Frame
 
-    def points(self) -> Tensor:
-        """[n, 3 + F]: read now, with all points of the frame."""
+    def points(self) -> tuple[Tensor, Tensor]:
+        """The object's points [n, 3 + F], and whether each is one of the keyframe [n]; read now."""
         points = self.frame["points"]
-        return points[torch.from_numpy(points_in_boxes(points[:, :3].numpy(), self.boxes.box.numpy())[0])]
+        inside = torch.from_numpy(points_in_boxes(points[:, :3].numpy(), self.boxes.box.numpy())[0])
+        return points[inside], self.frame.keyframe[inside]
 
 
 class ObjectBank:
@@ -80,7 +83,7 @@ class ObjectBank:
 
 
 @dataclass(frozen=True)
-class ObjectPaste:
+class ObjectPaste(SceneTransform):
     """Fills a scene up with objects of a bank.
 
     Classes take their turn in the order of `counts`. An object is passed over if, seen from above, it overlaps a box
@@ -90,12 +93,13 @@ class ObjectPaste:
     Args:
         counts: of each class by name: objects that a scene is to have at least, where enough fit.
         min_points: objects with fewer points are not pasted.
-        bank: None until `CacheScenes` gives one made of its own frames.
+        bank: None until `CacheScenes` gives one of its own frames.
 
     Raises:
         ValueError: a count is negative.
     """
 
+    reads: ClassVar[frozenset[str]] = frozenset({"boxes"})
     counts: Mapping[str, int] = field(default_factory=lambda: dict(NUSCENES_COUNTS))
     min_points: int = 5
     bank: ObjectBank | None = None
@@ -104,13 +108,13 @@ class ObjectPaste:
         if any(count < 0 for count in self.counts.values()):
             raise ValueError(f"ObjectPaste: counts must not be negative, got {dict(self.counts)}")
 
-    def over(self, cache: Cache, indices: Sequence[int]) -> ObjectPaste:
+    def over(self, cache: Cache, rows: Sequence[int]) -> ObjectPaste:
         """The same with a bank of these frames.
 
         Raises:
             UserError: the cache does not have a class of `counts`.
         """
-        bank = ObjectBank(cache, indices)
+        bank = ObjectBank(cache, rows)
         unknown = [name for name in self.counts if name not in bank.class_names]
         if unknown:
             raise UserError(
@@ -122,12 +126,16 @@ class ObjectPaste:
         """The scene with more boxes; their points come last, and belong to no region.
 
         Raises:
+            UserError: the scene was read with images or with labels of points, which would not show the objects.
             ValueError: there is no bank, or the scene has no boxes.
         """
         if self.bank is None or scene.boxes is None:
             raise ValueError(f"{scene.token}: pasting needs a bank (CacheScenes gives it) and a scene with boxes")
+        if scene.cameras or scene.label is not None:
+            found = "images" if scene.cameras else "labels of points"
+            raise UserError(f"{scene.token}: ObjectPaste cannot be used with {found}, which would not show the objects")
         parts = [scene.boxes]
-        points: list[Tensor] = []
+        points: list[tuple[Tensor, Tensor]] = []
         for name, count in self.counts.items():
             label = self.bank.class_names.index(name)
             missing = max(count - int((scene.boxes.label == label).sum()), 0)
@@ -139,21 +147,24 @@ class ObjectPaste:
                 if bool((rotated_iou_bev(candidate.boxes.box, placed) > 0).any()):
                     continue
                 of_object = candidate.points()
-                if len(of_object) >= self.min_points:
+                if len(of_object[0]) >= self.min_points:
                     parts.append(candidate.boxes)
                     points.append(of_object)
         return _with_objects(scene, parts, points) if points else scene
 
 
-def _with_objects(scene: Scene, boxes: Sequence[Boxes3D], points: Sequence[Tensor]) -> Scene:
-    """The scene with the boxes of several parts, its own first, and the points of the others."""
+def _with_objects(scene: Scene, boxes: Sequence[Boxes3D], points: Sequence[tuple[Tensor, Tensor]]) -> Scene:
+    """The scene with the boxes of several parts, its own first, and the points and `keyframe` of the others."""
+    pasted = torch.cat([of_object for of_object, _ in points])
     added = torch.cat([part.box for part in boxes[1:]])
     free = ~torch.from_numpy(points_in_boxes(scene.points[:, :3].numpy(), added.numpy()).any(axis=0))
     attribute = [part.attribute for part in boxes if part.attribute is not None]
     return replace(
         scene,
-        points=torch.cat([scene.points[free], *points]),
-        region=torch.cat([scene.region[free], scene.region.new_full((sum(map(len, points)),), -1)]),
+        points=torch.cat([scene.points[free], pasted]),
+        region=torch.cat([scene.region[free], scene.region.new_full((len(pasted),), -1)]),
+        ground=None if scene.ground is None else torch.cat([scene.ground[free], torch.zeros(len(pasted)).bool()]),
+        keyframe=torch.cat([scene.keyframe[free], *(keyframe for _, keyframe in points)]),
         boxes=Boxes3D(
             torch.cat([part.box for part in boxes]),
             torch.cat([part.label for part in boxes]),

@@ -1,0 +1,5 @@
+"""Runs: pretraining, probing, fine-tuning, evaluation. Each is a module of its own, so that a command imports only what
+it runs: `pretrain.pretrain`, `downstream.probe`, `downstream.finetune`, `downstream.evaluate`, `train.train`.
+"""
+
+__all__ = ["batches", "downstream", "initial", "labels", "options", "pretrain", "train", "weights"]

@@ -20,17 +20,19 @@ from pc_ssl.config import RunConfig
 from pc_ssl.data.cache import MANIFEST, Cache
 from pc_ssl.data.dataset import CacheScenes, check_point_features
 from pc_ssl.data.facts import facts_of
+from pc_ssl.engine.batches import Transforms, evaluation_batches
 from pc_ssl.engine.distributed import join
 from pc_ssl.engine.initial import InitialWeights
 from pc_ssl.engine.labels import Labels
 from pc_ssl.engine.segmentation import fit_probe, head_from_texts
-from pc_ssl.engine.tasks import kind_of
+from pc_ssl.engine.tasks import task_kind
 from pc_ssl.engine.train import train
 from pc_ssl.engine.weights import load_backbone, load_head, save_weights
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.run_result import CONFIG, WEIGHTS, Result, RunResult, finished
 from pc_ssl.files import sha256_of, write_bytes
 from pc_ssl.heads.segmentation import SegmentationTask
+from pc_ssl.models.networks import grids_of
 
 
 def probe(
@@ -58,15 +60,17 @@ def probe(
         UserError: another task, wrong settings, weights or cache, or a work folder with another run's result.
     """
 
+    labels = labels or Labels()
+
     def fit(task: Any, rows: Sequence[int], device: torch.device, _: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(task, SegmentationTask):
             raise UserError(
                 f"{config.path}: task is {type(task).__name__}; a linear probe classifies points and needs a "
                 "SegmentationTask: use finetune"
             )
-        return fit_probe(task, cache, rows, seed, device)
+        return fit_probe(task, cache, rows, seed, device, labels.transforms(seed))
 
-    return _run("probe", fit, config, cache, work_dir, init or InitialWeights(), labels or Labels(), seed, device)
+    return _run("probe", fit, config, cache, work_dir, init or InitialWeights(), labels, seed, device)
 
 
 def finetune(
@@ -91,8 +95,9 @@ def finetune(
         if labels.points is not None and not isinstance(task, SegmentationTask):
             raise UserError(f"{config.path}: task is {type(task).__name__}; labelled points are for SegmentationTask")
         options = dataclasses.replace(config.build("train"), seed=seed)
-        drawn = kind_of(config, task).rows(task, cache, rows, seed)
-        scenes = CacheScenes(cache, drawn, None, labels.views(task.views, seed))
+        drawn = task_kind(config, task).rows(task, cache, rows, seed)
+        transforms = (*config.transforms, *labels.transforms(seed))
+        scenes = CacheScenes(cache, drawn, None, task.views, transforms, grids_of(task))
         train(task, scenes, options, work_dir / "train", resume=True, device=device.type, settings=settings)
         return {"steps": options.steps}
 
@@ -155,9 +160,9 @@ def build_task(config: RunConfig, cache: Cache, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         task = config.build("task", facts_of(cache))
-    kind_of(config, task).check(config, task, cache)
+    task_kind(config, task).check(config, task, cache)
     if task.backbone.point_features is not None:
-        check_point_features(cache, 0, task.backbone.point_features)
+        check_point_features(cache, task.backbone.point_features)
     return task
 
 
@@ -195,6 +200,7 @@ def evaluate_task(
     rows: Sequence[int],
     device: torch.device,
     folder: Path | None = None,
+    transforms: Transforms = (),
 ) -> Result:
     """Judge what the task predicts for the frames `rows`.
 
@@ -205,12 +211,14 @@ def evaluate_task(
         rows: of the cache.
         device: to compute on.
         folder: where further files go, such as predictions in the data set's own format; None writes none.
+        transforms: changes of the scenes that are evaluated on, such as dropped beams.
 
     Raises:
         UserError: a frame lacks what is needed, or nothing was to be found in any.
     """
     task.to(device).eval()
-    return kind_of(config, task).evaluate(task, cache, rows, device, folder)
+    batches = evaluation_batches(task, cache, rows, device, transforms)
+    return task_kind(config, task).evaluate(task, cache, batches, folder)
 
 
 def _run(

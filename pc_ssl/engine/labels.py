@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pc_ssl.data.annotations import (
-    AnnotatedViews,
     DrawnAnnotations,
+    FewLabels,
     ListedAnnotations,
     read_annotations,
     read_scene_list,
@@ -17,6 +17,7 @@ from pc_ssl.data.cache import Cache
 from pc_ssl.data.fractions import FractionRule, label_scenes
 from pc_ssl.errors import UsageError
 from pc_ssl.files import sha256_of
+from pc_ssl.protocols import SceneTransform
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,17 @@ class Labels:
         scenes = set(self.scenes(cache))
         return [row for row in cache.indices(self.train_split) if cache.frames[row].scene in scenes]
 
-    def views(self, views: Any, seed: int) -> Any:
-        """The views of a task that sees the labelled points alone; `seed` draws them where only their number is given.
+    def transforms(self, seed: int) -> tuple[SceneTransform, ...]:
+        """What leaves the scenes the labels that may be seen; `seed` draws them where only their number is given.
 
         Raises:
             UserError: the list of points cannot be read.
         """
         if self.points is None:
-            return views
+            return ()
         if isinstance(self.points, int):
-            return AnnotatedViews(views, DrawnAnnotations(self.points, seed))
-        return AnnotatedViews(views, ListedAnnotations(self.points, read_annotations(self.points)))
+            return (FewLabels(DrawnAnnotations(self.points, seed)),)
+        return (FewLabels(ListedAnnotations(self.points, read_annotations(self.points))),)
 
     def settings(self) -> dict[str, Any]:
         """What a run's outcome depends on, as JSON values; files by their checksums."""

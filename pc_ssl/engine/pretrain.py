@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from pc_ssl.config import RunConfig, load_config
 from pc_ssl.data.cache import MANIFEST, Cache
@@ -33,8 +32,10 @@ from pc_ssl.errors import UserError
 from pc_ssl.evaluation.run_result import CONFIG, WEIGHTS
 from pc_ssl.files import sha256_of, write_bytes
 from pc_ssl.models.fusion import BevEncoder
+from pc_ssl.models.networks import grids_of, networks_of
 from pc_ssl.models.voxelize import OutsideGrid
 from pc_ssl.progress import duration
+from pc_ssl.protocols import Method
 from pc_ssl.structures import PointBatch
 
 VIEWS = 2  # of a frame, which a step looks at; contrastive methods have two
@@ -44,9 +45,9 @@ REHEARSED_STEPS = 2  # beside a first one, in which memory is allocated
 
 @dataclass(frozen=True)
 class Pretraining:
-    """A config's parts, built."""
+    """A config's parts, built: `method` is an nn.Module that is a `Method`."""
 
-    method: nn.Module
+    method: Any
     scenes: CacheScenes
     options: TrainOptions
 
@@ -127,44 +128,24 @@ def build(config: RunConfig, cache: Cache, split: str) -> Pretraining:
         torch.manual_seed(options.seed)
         method = config.build("method", facts_of(cache))
     rows = cache.indices(split)
-    scenes = CacheScenes(cache, rows, config.region, method.views)
-    networks = {name: getattr(network, "point_features", None) for name, network in method.named_children()}
-    for features in {features for features in networks.values() if features is not None}:
-        check_point_features(cache, rows[0], features)
-        _check_time_column(config, method.views, 3 + features)
+    for network in networks_of(method).values():
+        if network.point_features is not None:
+            check_point_features(cache, network.point_features)
+    scenes = CacheScenes(cache, rows, config.region, method.views, config.transforms, grids_of(method))
     return Pretraining(method, scenes, options)
 
 
-def _needed(method: nn.Module) -> tuple[str, ...]:
-    """Parts of the method whose weights must be given."""
-    return getattr(method, "needs_weights", ())
-
-
-def _check_needed(config: RunConfig, method: nn.Module, init: InitialWeights) -> None:
-    """Whether the parts of the method that cannot be of use untrained are given.
+def _check_needed(config: RunConfig, method: Method, init: InitialWeights) -> None:
+    """Whether weights are given for the parts of the method that must be pretrained.
 
     Raises:
         UserError: one is not.
     """
-    missing = [name for name in _needed(method) if name not in init.files]
+    missing = [name for name in method.needs_weights if name not in init.files]
     if missing:
         raise UserError(
             f"{config.path}: {type(method).__name__} learns from a pretrained {missing[0]}: give its weights with "
             f"--init {missing[0]}=FILE, the weights.safetensors that its pretraining left"
-        )
-
-
-def _check_time_column(config: RunConfig, views: Any, columns: int) -> None:
-    """Whether the views' `time_column`, where they have one, is a feature of points with so many columns.
-
-    Raises:
-        UserError: it is not.
-    """
-    column = getattr(views, "time_column", None)
-    if column is not None and not 3 <= column < columns:
-        raise UserError(
-            f"{config.path}: method.views.time_column is {column}, but of the points' columns 0 to {columns - 1} the "
-            "first three are x, y, z; frames of one sweep have no time lag: set it to None"
         )
 
 
@@ -174,29 +155,22 @@ def network_costs(parts: Pretraining) -> dict[str, Cost]:
     Raises:
         UserError: the frame cannot be read, or the network's grid holds none of its points.
     """
-    method: Any = parts.method
     scene = parts.scenes.scene(0)
     points = PointBatch.pack([scene.points])
-    networks = {"backbone": method.backbone, **{name: getattr(method, name) for name in _needed(method)}}
+    networks = networks_of(parts.method)
     cameras = None
-    if any(_sees_images(network) for network in networks.values()):
-        batch = method.collate([parts.scenes[Draw(0, 0, 0)]])
-        cameras = getattr(batch, "first", batch).cameras
+    if any(network.uses_cameras for network in networks.values()):
+        cameras = parts.method.collate([parts.scenes[Draw(0, 0, 0)]]).cameras
 
     def look(network: Any) -> Any:
         if isinstance(network, BevEncoder):
             return network(points, cameras)
-        return network(cameras if _sees_images(network) else points)
+        return network(cameras if network.uses_cameras else points)
 
     try:
         return {name: cost_of(network, look) for name, network in networks.items()}
     except OutsideGrid as error:
         raise UserError(f"frames {scene.token}: {error}; are these the grid's units?") from error
-
-
-def _sees_images(network: nn.Module) -> bool:
-    """Whether it is a camera branch, or has one."""
-    return bool(getattr(network, "uses_cameras", not hasattr(network, "point_features")))
 
 
 def too_much(costs: Iterable[Cost], options: TrainOptions, process: Process) -> str | None:
@@ -220,7 +194,7 @@ def rehearse(parts: Pretraining, process: Process) -> str:
     options, method = parts.options, parts.method.to(process.device).train()
     step = TrainStep(method, make_optimizer(method, options), options, process)
     in_this_process = replace(options, num_workers=0)
-    batches = iter(step_loader(parts.scenes, method.collate, in_this_process, process, 0))  # type: ignore[arg-type]
+    batches = iter(step_loader(parts.scenes, method.collate, in_this_process, process, 0))
     loading, computing = [], []
     for _ in range(1 + min(REHEARSED_STEPS, options.steps - 1)):
         start = time.perf_counter()

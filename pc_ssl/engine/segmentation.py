@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pc_ssl.config import RunConfig
-from pc_ssl.data.cache import Cache, Frame
+from pc_ssl.data.cache import Cache
+from pc_ssl.engine.batches import Batches, Transforms, evaluation_batches, predicted
 from pc_ssl.engine.weights import read_tensors
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.segmentation import SegmentationMetric, SegmentationResult
 from pc_ssl.heads.linear_probe import estimate_batch_norm, fit_linear, labelled_features
 from pc_ssl.heads.segmentation import SegmentationTask
-from pc_ssl.progress import track
-from pc_ssl.structures import PointBatch
+from pc_ssl.models.voxelize import OutsideGrid
+from pc_ssl.structures import SegmentationBatch
 
 # The linear probe's data: enough points for a stable optimum, few enough to hold their features in memory.
 PROBE_POINTS_PER_FRAME = 2000
@@ -39,43 +40,51 @@ def check_classes(config: RunConfig, task: SegmentationTask, cache: Cache) -> No
         )
 
 
-@torch.no_grad()
-def evaluate_points(
-    task: SegmentationTask, cache: Cache, indices: Sequence[int], device: torch.device, _: Path | None
-) -> SegmentationResult:
-    """Predict every point of the frames `indices` and count against their labels.
+def evaluate_points(task: SegmentationTask, cache: Cache, batches: Batches, _: Path | None) -> SegmentationResult:
+    """Predict every point of the frames and count against their labels.
 
     Raises:
         UserError: a frame has no labels or no point in the backbone's grid, or none has a labelled point.
     """
     metric = SegmentationMetric(cache.class_names)
-    for index in track(indices, total=len(indices), what="evaluate"):
-        frame = cache[index]
-        metric.update(task.predict(_cloud(frame, task, device)), frame["label"], frame.scene)
+    for frame, batch in batches:
+        metric.update(predicted(task, frame, batch), batch.label, frame.scene)
     return metric.result()
 
 
 def fit_probe(
-    task: SegmentationTask, cache: Cache, rows: Sequence[int], seed: int, device: torch.device
+    task: SegmentationTask,
+    cache: Cache,
+    rows: Sequence[int],
+    seed: int,
+    device: torch.device,
+    transforms: Transforms = (),
 ) -> dict[str, Any]:
-    """Fit the task's head to the features of its frozen backbone; how that ended.
+    """Fit the task's head to the features of its frozen backbone, on scenes changed by `transforms`; how that ended.
 
     Raises:
-        UserError: a frame has no labels or no point in the backbone's grid.
+        UserError: a frame has no labels or no point in the backbone's grid, or no point has a label.
     """
     backbone = task.to(device).get_submodule("backbone").eval()
-    clouds = (_cloud(cache[row], task, device) for row in rows[:: -(-len(rows) // BATCH_NORM_FRAMES)])
-    estimate_batch_norm(backbone, clouds, device)
+    some = rows[:: -(-len(rows) // BATCH_NORM_FRAMES)]
     generator = torch.Generator().manual_seed(seed)
     per_frame = min(PROBE_POINTS_PER_FRAME, max(1, PROBE_POINTS // len(rows)))
-    features, labels = [], []
-    for row in track(rows, total=len(rows), what="features"):
-        frame = cache[row]
-        feature, label = labelled_features(
-            task.backbone, _cloud(frame, task, device), frame["label"].long(), per_frame, generator
-        )
-        features.append(feature)
-        labels.append(label)
+    features, labels, token = [], [], ""
+
+    def batches(rows: Sequence[int], what: str) -> Iterator[SegmentationBatch]:
+        nonlocal token
+        for frame, batch in evaluation_batches(task, cache, rows, device, transforms, what):
+            token = frame.token
+            yield batch
+
+    try:
+        estimate_batch_norm(backbone, (batch.points for batch in batches(some, "statistics")), device)
+        for batch in batches(rows, "features"):
+            feature, label = labelled_features(task.backbone, batch.points, batch.label.cpu(), per_frame, generator)
+            features.append(feature)
+            labels.append(label)
+    except OutsideGrid as error:
+        raise UserError(f"frame {token}: {error}") from error
     fit = fit_linear(torch.cat(features).to(device), torch.cat(labels).to(device), task.head.out_features + 1)
     task.head = fit.head
     return {
@@ -102,18 +111,3 @@ def head_from_texts(task: SegmentationTask, cache: Cache, weights: Path) -> None
     if len(text) != task.head.out_features:
         raise UserError(f"{weights}: holds texts of {len(text)} classes, but {cache.path} has {task.head.out_features}")
     task.head.load_state_dict({"weight": text @ weight, "bias": text @ bias})
-
-
-def _cloud(frame: Frame, task: SegmentationTask, device: torch.device) -> PointBatch:
-    """The frame's points.
-
-    Raises:
-        UserError: the backbone's grid holds none of them.
-    """
-    points, grid = frame["points"], task.backbone.grid
-    if grid is not None and not bool(grid.voxel_of(points[:, :3])[1].any()):
-        raise UserError(
-            f"frame {frame.token}: none of {len(points)} points lies inside the backbone's grid "
-            f"{grid.lower}..{grid.upper} (metres)"
-        )
-    return PointBatch.pack([points]).to(device)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from pc_ssl.config import RunConfig
-from pc_ssl.data.cache import MANIFEST, Cache, Frame
+from pc_ssl.data.cache import MANIFEST, Cache
 from pc_ssl.data.class_balance import class_balanced_rows, classes_of_boxes
-from pc_ssl.data.dataset import CacheScenes
+from pc_ssl.engine.batches import Batches, predicted
 from pc_ssl.engine.segmentation import check_classes, evaluate_points
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.bev_map import BevMapMetric, BevMapResult
@@ -25,11 +22,8 @@ from pc_ssl.heads.bev_map import MapTask
 from pc_ssl.heads.detection import DetectionTask
 from pc_ssl.heads.indoor_detection import IndoorDetectionTask
 from pc_ssl.heads.segmentation import SegmentationTask
-from pc_ssl.models.voxelize import OutsideGrid
-from pc_ssl.progress import track
-from pc_ssl.structures import SensorBatch
 
-NUSCENES_RESULTS = "nuscenes_results.json"  # predicted boxes as nuScenes' benchmark takes them, beside the result
+NUSCENES_RESULTS = "nuscenes_results.json"  # predicted boxes in the format of nuScenes' benchmark, next to the result
 
 
 @dataclass(frozen=True)
@@ -38,63 +32,35 @@ class TaskKind:
 
     Args:
         check: (config, task, cache): UserError if the task does not fit the cache.
-        evaluate: (task in eval mode on the device, cache, rows, device, folder for further files or None).
+        evaluate: (task in eval mode, cache, frames and their batches, folder for further files or None).
         rows: (task, cache, rows, seed): the rows to train on, drawn anew where the task asks for it.
     """
 
     check: Callable[[RunConfig, Any, Cache], None]
-    evaluate: Callable[[Any, Cache, Sequence[int], torch.device, Path | None], Result]
+    evaluate: Callable[[Any, Cache, Batches, Path | None], Result]
     rows: Callable[[Any, Cache, Sequence[int], int], Sequence[int]] = lambda task, cache, rows, seed: rows
 
 
-def kind_of(config: RunConfig, task: Any) -> TaskKind:
+def task_kind(config: RunConfig, task: Any) -> TaskKind:
     """The task's line of the table.
 
     Raises:
         UserError: it has none.
     """
-    for known, kind in TASKS.items():
+    for known, kind in TASK_KINDS.items():
         if isinstance(task, known):
             return kind
-    names = ", ".join(known.__name__ for known in TASKS)
+    names = ", ".join(known.__name__ for known in TASK_KINDS)
     raise UserError(f"{config.path}: task is {type(task).__name__}, expected one of {names}")
-
-
-def still_frames(task: Any, cache: Cache, rows: Sequence[int], device: torch.device) -> Iterator[tuple[Frame, Any]]:
-    """Each frame and its batch of one, without augmentation: the frame of the view is the LiDAR's.
-
-    Raises:
-        UserError: a frame cannot be read.
-    """
-    views = replace(task.views, train=False)
-    scenes = CacheScenes(cache, rows, None, views)
-    for number, row in enumerate(track(rows, total=len(rows), what="evaluate")):
-        sample = views(scenes.scene(number), np.random.default_rng(0))
-        yield cache[row], task.collate([sample]).to(device)
-
-
-@torch.no_grad()
-def predicted(task: Any, frame: Frame, batch: SensorBatch) -> Any:
-    """What the task predicts for a batch of one frame.
-
-    Raises:
-        UserError: the network's grid holds no point of the frame.
-    """
-    try:
-        return task.predict(batch)[0]
-    except OutsideGrid as error:
-        raise UserError(f"frame {frame.token}: {error}") from error
 
 
 def _check_boxes(config: RunConfig, task: DetectionTask, cache: Cache) -> None:
     check_nuscenes(cache, task.class_names)
 
 
-def _evaluate_boxes(
-    task: DetectionTask, cache: Cache, rows: Sequence[int], device: torch.device, folder: Path | None
-) -> DetectionResult:
+def _evaluate_boxes(task: DetectionTask, cache: Cache, batches: Batches, folder: Path | None) -> DetectionResult:
     metric = DetectionMetric(cache, task.class_names)
-    for frame, batch in still_frames(task, cache, rows, device):
+    for frame, batch in batches:
         metric.update(frame, predicted(task, frame, batch))
     result = metric.result()
     if folder is not None:
@@ -129,11 +95,9 @@ def _check_map(config: RunConfig, task: MapTask, cache: Cache) -> None:
         )
 
 
-def _evaluate_map(
-    task: MapTask, cache: Cache, rows: Sequence[int], device: torch.device, _: Path | None
-) -> BevMapResult:
+def _evaluate_map(task: MapTask, cache: Cache, batches: Batches, _: Path | None) -> BevMapResult:
     metric = BevMapMetric(task.class_names)
-    for frame, batch in still_frames(task, cache, rows, device):
+    for frame, batch in batches:
         assert batch.bev_map is not None
         metric.update(predicted(task, frame, batch), batch.bev_map.mask[0], batch.bev_map.known[0], frame.scene)
     return metric.result()
@@ -147,17 +111,15 @@ def _check_rooms(config: RunConfig, task: IndoorDetectionTask, cache: Cache) -> 
         )
 
 
-def _evaluate_rooms(
-    task: IndoorDetectionTask, cache: Cache, rows: Sequence[int], device: torch.device, _: Path | None
-) -> IndoorDetectionResult:
+def _evaluate_rooms(task: IndoorDetectionTask, cache: Cache, batches: Batches, _: Path | None) -> IndoorDetectionResult:
     metric = IndoorDetectionMetric(task.class_names)
-    for frame, batch in still_frames(task, cache, rows, device):
+    for frame, batch in batches:
         assert batch.boxes is not None
         metric.update(predicted(task, frame, batch), batch.boxes[0])
     return metric.result()
 
 
-TASKS: dict[type, TaskKind] = {
+TASK_KINDS: dict[type, TaskKind] = {
     SegmentationTask: TaskKind(check_classes, evaluate_points),
     DetectionTask: TaskKind(_check_boxes, _evaluate_boxes, _rows_of_boxes),
     MapTask: TaskKind(_check_map, _evaluate_map),

@@ -9,6 +9,8 @@ and no weight between cells of the class and others.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
@@ -74,6 +76,8 @@ class MapTask(nn.Module):
     Raises:
         ValueError: the head takes other channels than the encoder gives, or the views lack the map or images.
     """
+
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
 
     def __init__(self, backbone: BevEncoder, head: BevMapHead, views: SensorViews) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ class DetectionTask(nn.Module):
     Raises:
         ValueError: the head takes other channels than the encoder gives, or the views lack boxes or images.
     """
+
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
 
     def __init__(
         self,

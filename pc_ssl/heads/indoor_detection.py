@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from pc_ssl.derived import BoxNames
 from pc_ssl.losses.focal import sigmoid_focal
-from pc_ssl.models.features import LidarBackbone
 from pc_ssl.ops import region_pool
+from pc_ssl.protocols import Backbone
 from pc_ssl.structures import Boxes3D, PointBatch, SensorBatch
 from pc_ssl.views.sensors import SensorViews
 
@@ -83,9 +84,11 @@ class IndoorDetectionTask(nn.Module):
         ValueError: the views give no boxes, or the sizes are not rising multiples.
     """
 
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
+
     def __init__(
         self,
-        backbone: LidarBackbone,
+        backbone: Backbone,
         views: SensorViews,
         class_names: BoxNames,
         level_sizes: Sequence[float] = (0.08, 0.16, 0.32, 0.64),

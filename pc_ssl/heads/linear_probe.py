@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pc_ssl.models.features import LidarBackbone
+from pc_ssl.protocols import Backbone
 from pc_ssl.structures import IGNORE, PointBatch
 
 DECAY = 1e-4  # of the squared weights on standardised features; keeps the optimum finite where classes separate
@@ -52,7 +52,7 @@ def estimate_batch_norm(backbone: nn.Module, clouds: Iterable[PointBatch], devic
 
 @torch.no_grad()
 def labelled_features(
-    backbone: LidarBackbone, points: PointBatch, label: Tensor, max_points: int, generator: torch.Generator
+    backbone: Backbone, points: PointBatch, label: Tensor, max_points: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Features of at most `max_points` labelled points, drawn uniformly without replacement.
 

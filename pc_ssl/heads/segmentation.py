@@ -6,18 +6,16 @@ cross-entropy + Lovasz-Softmax with equal weights, points of class `ignore` left
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pc_ssl.derived import NumClasses
 from pc_ssl.losses.lovasz import lovasz_softmax
-from pc_ssl.models.features import LidarBackbone
-from pc_ssl.structures import IGNORE, PointBatch, Scene, SegmentationBatch, SegmentationSample
-
-SegmentationView = Callable[[Scene, np.random.Generator], SegmentationSample]
+from pc_ssl.protocols import Backbone, TaskViews
+from pc_ssl.structures import IGNORE, PointBatch, SegmentationBatch
 
 
 class SegmentationTask(nn.Module):
@@ -34,11 +32,12 @@ class SegmentationTask(nn.Module):
     """
 
     class_weight: Tensor | None
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
 
     def __init__(
         self,
-        backbone: LidarBackbone,
-        view: SegmentationView,
+        backbone: Backbone,
+        view: TaskViews,
         num_classes: NumClasses = 17,
         class_weight: Sequence[float] | None = None,
     ) -> None:
@@ -75,6 +74,7 @@ class SegmentationTask(nn.Module):
         return self.head(self.backbone(points).at_points(points))
 
     @torch.no_grad()
-    def predict(self, points: PointBatch) -> Tensor:
-        """[N] int64: class 1..num_classes - 1 of every point; call it in eval mode."""
-        return self.logits(points).argmax(dim=1) + 1
+    def predict(self, batch: SegmentationBatch) -> list[Tensor]:
+        """[N_b] int64 of each frame: class 1..num_classes - 1 of every point; call it in eval mode."""
+        label = self.logits(batch.points).argmax(dim=1) + 1
+        return list(label.split(batch.points.offsets.diff().tolist()))

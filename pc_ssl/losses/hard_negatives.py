@@ -21,7 +21,7 @@ def hard_negative_mixing(
     hardest: int,
     mixed: int,
     mixed_with_anchor: int,
-    generator: torch.Generator,
+    generator: torch.Generator | None,
     positive: Tensor | None = None,
 ) -> Tensor:
     """Mixed negatives of each anchor q, for `info_nce(own_negative=...)`.
@@ -35,7 +35,7 @@ def hard_negative_mixing(
         hardest: negatives to mix from (N in the paper).
         mixed: number of h for each anchor (s).
         mixed_with_anchor: number of h' for each anchor (s').
-        generator: draws pairs and coefficients; on the device of `anchor`.
+        generator: draws pairs and coefficients; on the device of `anchor`. None: torch's global one.
         positive: [N] int64, row of `negative` that is the anchor's positive and is not mixed; -1: none.
 
     Returns:

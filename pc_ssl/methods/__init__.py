@@ -1,0 +1,31 @@
+"""Pretraining methods, one file each; `METHODS` names them. A config can name a `Method` that is not in this table."""
+
+from pc_ssl.methods.bev_contrast import BEVContrast
+from pc_ssl.methods.bev_distill import BEVDistillation
+from pc_ssl.methods.clip2scene import CLIP2Scene
+from pc_ssl.methods.fac import ForegroundAwareContrast
+from pc_ssl.methods.point_contrast import PointContrast
+from pc_ssl.methods.ppkt import PPKT
+from pc_ssl.methods.prc import PointRegionContrast
+from pc_ssl.methods.rad import RegionAwareDistillation
+from pc_ssl.methods.scalr import ScaLR
+from pc_ssl.methods.seg_contrast import SegContrast
+from pc_ssl.methods.sim_ipu import JointViews, SimIPU
+from pc_ssl.methods.slidr import SLidR
+
+METHODS = {
+    "bev_contrast": BEVContrast,
+    "bev_distill": BEVDistillation,
+    "clip2scene": CLIP2Scene,
+    "fac": ForegroundAwareContrast,
+    "point_contrast": PointContrast,
+    "ppkt": PPKT,
+    "prc": PointRegionContrast,
+    "rad": RegionAwareDistillation,
+    "scalr": ScaLR,
+    "seg_contrast": SegContrast,
+    "sim_ipu": SimIPU,
+    "slidr": SLidR,
+}
+
+__all__ = ["METHODS", "JointViews", *sorted(method.__name__ for method in METHODS.values())]

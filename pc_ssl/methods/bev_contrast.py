@@ -12,7 +12,7 @@ frame, so that the mean over a cell's points needs no map to be warped back; a p
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from pc_ssl.losses import info_nce
 from pc_ssl.losses.monitors import collapse_monitors
 from pc_ssl.losses.point_region import chance_level
-from pc_ssl.models.features import LidarBackbone
 from pc_ssl.models.projector import Projector
 from pc_ssl.ops import region_pool
+from pc_ssl.protocols import Backbone
 from pc_ssl.structures import PointBatch, ScanPairBatch
 from pc_ssl.views.scan_pairs import ScanPairViews
 
@@ -41,9 +41,12 @@ class BEVContrast(nn.Module):
         ValueError: temperature is not positive.
     """
 
+    needs_weights: ClassVar[tuple[str, ...]] = ()
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
+
     def __init__(
         self,
-        backbone: LidarBackbone,
+        backbone: Backbone,
         views: ScanPairViews,
         hidden_channels: int = 256,
         embedding_channels: int = 64,
@@ -54,7 +57,7 @@ class BEVContrast(nn.Module):
             raise ValueError(f"need temperature > 0, got {temperature}")
         self.backbone = backbone
         self.projector = Projector(backbone.out_channels, hidden_channels, embedding_channels)
-        self.views = views if backbone.grid is None else replace(views, grid=backbone.grid)
+        self.views = views
         self.temperature = temperature
 
     collate = staticmethod(ScanPairBatch.pack)

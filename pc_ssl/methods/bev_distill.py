@@ -14,7 +14,7 @@ box terms need labels and are left out.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,9 @@ from torch.nn.functional import normalize
 
 from pc_ssl.losses.distillation import mean_squared_distance
 from pc_ssl.losses.monitors import collapse_monitors
-from pc_ssl.models.features import CameraBackbone, LidarBackbone
 from pc_ssl.models.frozen import FrozenParts
 from pc_ssl.ops import region_pool
+from pc_ssl.protocols import Backbone, CameraBackbone
 from pc_ssl.structures import SensorBatch
 from pc_ssl.views.drawn import DrawnViews
 
@@ -38,14 +38,14 @@ class BEVDistillation(FrozenParts):
         views: draws the view and the points, those inside the boxes that both networks see.
     """
 
-    needs_weights = ("teacher",)
+    needs_weights: ClassVar[tuple[str, ...]] = ("teacher",)
+    networks: ClassVar[tuple[str, ...]] = ("backbone", "teacher")
 
-    def __init__(self, backbone: CameraBackbone, teacher: LidarBackbone, views: DrawnViews) -> None:
+    def __init__(self, backbone: CameraBackbone, teacher: Backbone, views: DrawnViews) -> None:
         super().__init__()
         self.backbone, self.teacher = backbone, teacher
         self.adapter = nn.Linear(backbone.out_channels, teacher.out_channels)
-        grids = tuple(grid for grid in (backbone.grid, teacher.grid) if grid is not None)
-        self.views = replace(views, grids=grids)
+        self.views = views
         self.freeze("teacher")
 
     collate = staticmethod(SensorBatch.pack)

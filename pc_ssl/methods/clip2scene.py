@@ -17,6 +17,7 @@ The layer of the first loss, with the texts, classifies points without annotatio
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,8 @@ from torch.nn.functional import normalize
 from pc_ssl.losses.monitors import collapse_monitors
 from pc_ssl.losses.semantic_consistency import class_cross_entropy, semantic_consistency, spatial_temporal_consistency
 from pc_ssl.models.clip import MaskClip
-from pc_ssl.models.features import LidarBackbone, at_pixels
+from pc_ssl.models.features import at_pixels
+from pc_ssl.protocols import Backbone
 from pc_ssl.structures import CameraBatch, PixelPairs, PointBatch, SensorBatch
 from pc_ssl.views.camera import MEAN, STD
 from pc_ssl.views.sensors import SensorViews
@@ -63,10 +65,12 @@ class CLIP2Scene(nn.Module):
 
     text: Tensor
     steps_done: Tensor
+    needs_weights: ClassVar[tuple[str, ...]] = ()
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
 
     def __init__(
         self,
-        backbone: LidarBackbone,
+        backbone: Backbone,
         clip: MaskClip,
         views: SensorViews,
         cell_size: float = 0.1,

@@ -14,13 +14,15 @@ the projection, and the defaults marked so below.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from pc_ssl.losses.correspondence import Correspondence, foreground_contrast
 from pc_ssl.losses.monitors import collapse_monitors
 from pc_ssl.losses.segment_contrast import SegmentNegatives, SegmentPositives, segment_contrast
-from pc_ssl.models.features import LidarBackbone
 from pc_ssl.models.projector import Projector
+from pc_ssl.protocols import Backbone
 from pc_ssl.structures import ForegroundBatch, PointBatch
 from pc_ssl.views.foreground import ForegroundViews
 
@@ -47,9 +49,12 @@ class ForegroundAwareContrast(nn.Module):
         ValueError: temperature is not positive, a weight is negative, or an option has another name.
     """
 
+    needs_weights: ClassVar[tuple[str, ...]] = ()
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
+
     def __init__(
         self,
-        backbone: LidarBackbone,
+        backbone: Backbone,
         views: ForegroundViews,
         hidden_channels: int = 256,
         embedding_channels: int = 128,
@@ -70,7 +75,7 @@ class ForegroundAwareContrast(nn.Module):
             )
         self.backbone = backbone
         self.projector = Projector(backbone.out_channels, hidden_channels, embedding_channels)
-        self.views = views.within(backbone.grid)
+        self.views = views
         self.temperature, self.alpha, self.beta = temperature, alpha, beta
         self.negatives, self.positives = SegmentNegatives(negatives), SegmentPositives(positives)
         self.correspondence = Correspondence(correspondence)

@@ -12,8 +12,8 @@ room; a last layer that is left behind after pretraining.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from pc_ssl.losses import info_nce
 from pc_ssl.losses.hardest_contrastive import hardest_contrastive
 from pc_ssl.losses.monitors import collapse_monitors
 from pc_ssl.losses.point_region import chance_level
-from pc_ssl.models.features import LidarBackbone
+from pc_ssl.protocols import Backbone
 from pc_ssl.structures import PairBatch, PointBatch
 from pc_ssl.views.lidar import PairViews
 
@@ -51,9 +51,12 @@ class PointContrast(nn.Module):
         ValueError: temperature is not positive, or loss has another name.
     """
 
+    needs_weights: ClassVar[tuple[str, ...]] = ()
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
+
     def __init__(
         self,
-        backbone: LidarBackbone,
+        backbone: Backbone,
         views: PairViews,
         embedding_channels: int = 32,
         loss: str = PointLoss.POINT_INFO_NCE,
@@ -66,7 +69,7 @@ class PointContrast(nn.Module):
             raise ValueError(f"need temperature > 0, got {temperature}")
         self.backbone = backbone
         self.last = nn.Linear(backbone.out_channels, embedding_channels)
-        self.views = views if backbone.grid is None else replace(views, grid=backbone.grid)
+        self.views = views
         self.loss, self.temperature = PointLoss(loss), temperature
         self.positive_margin, self.negative_margin = positive_margin, negative_margin
 

@@ -12,6 +12,8 @@ driving scenes as SLidR (Sautier et al., CVPR 2022) runs it.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -19,7 +21,8 @@ from torch.nn.functional import normalize
 from pc_ssl.losses.info_nce import info_nce
 from pc_ssl.losses.monitors import collapse_monitors
 from pc_ssl.losses.point_region import chance_level
-from pc_ssl.models.features import LidarBackbone, PixelNetwork, at_pixels
+from pc_ssl.models.features import at_pixels
+from pc_ssl.protocols import Backbone, PixelNetwork
 from pc_ssl.structures import PixelPairs, SensorBatch
 from pc_ssl.views.sensors import SensorViews
 
@@ -38,9 +41,12 @@ class PPKT(nn.Module):
         ValueError: the views give no pairs, or a number is not positive.
     """
 
+    needs_weights: ClassVar[tuple[str, ...]] = ()
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
+
     def __init__(
         self,
-        backbone: LidarBackbone,
+        backbone: Backbone,
         image: PixelNetwork,
         views: SensorViews,
         num_pairs: int = 4096,

@@ -13,7 +13,7 @@ that of the authors' prototype.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,8 @@ from pc_ssl.losses.point_region import (
     point_level_region_contrast,
     region_aware_point_contrast,
 )
-from pc_ssl.models.features import LidarBackbone
 from pc_ssl.models.projector import Projector
+from pc_ssl.protocols import Backbone
 from pc_ssl.structures import PairBatch, PointBatch
 from pc_ssl.views.lidar import PairViews
 
@@ -47,9 +47,12 @@ class PointRegionContrast(nn.Module):
         ValueError: temperature is not positive, alpha is not in 0..1, or negatives has another name.
     """
 
+    needs_weights: ClassVar[tuple[str, ...]] = ()
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
+
     def __init__(
         self,
-        backbone: LidarBackbone,
+        backbone: Backbone,
         views: PairViews,
         hidden_channels: int = 256,
         embedding_channels: int = 64,
@@ -62,7 +65,7 @@ class PointRegionContrast(nn.Module):
             raise ValueError(f"need temperature > 0 and alpha in 0..1, got {temperature} and {alpha}")
         self.backbone = backbone
         self.projector = Projector(backbone.out_channels, hidden_channels, embedding_channels)
-        self.views = views if backbone.grid is None else replace(views, grid=backbone.grid)
+        self.views = views
         self.temperature, self.alpha, self.negatives = temperature, alpha, Negatives(negatives)
 
     collate = staticmethod(PairBatch.pack)

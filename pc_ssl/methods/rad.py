@@ -13,8 +13,8 @@ and in which space student and teacher are compared (`TeacherSpace`).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +23,9 @@ from torch.nn.functional import normalize
 from pc_ssl.losses.distillation import region_aware_distillation, region_weight
 from pc_ssl.losses.monitors import collapse_monitors
 from pc_ssl.losses.point_region import chance_level
-from pc_ssl.models.features import CameraBackbone, LidarBackbone
 from pc_ssl.models.frozen import FrozenParts
 from pc_ssl.models.projector import Projector
+from pc_ssl.protocols import Backbone, CameraBackbone
 from pc_ssl.structures import SensorBatch
 from pc_ssl.views.drawn import DrawnViews
 
@@ -65,12 +65,13 @@ class RegionAwareDistillation(FrozenParts):
         ValueError: temperature is not positive, or a name is not known.
     """
 
-    needs_weights = ("teacher",)
+    needs_weights: ClassVar[tuple[str, ...]] = ("teacher",)
+    networks: ClassVar[tuple[str, ...]] = ("backbone", "teacher")
 
     def __init__(
         self,
         backbone: CameraBackbone,
-        teacher: LidarBackbone,
+        teacher: Backbone,
         views: DrawnViews,
         hidden_channels: int = 256,
         embedding_channels: int = 64,
@@ -88,8 +89,7 @@ class RegionAwareDistillation(FrozenParts):
         channels = embedding_channels if learned else teacher.out_channels
         self.projector = Projector(backbone.out_channels, hidden_channels, channels)
         self.teacher_projector = nn.Linear(teacher.out_channels, channels) if learned else nn.Identity()
-        grids = tuple(grid for grid in (backbone.grid, teacher.grid) if grid is not None)
-        self.views = replace(views, grids=grids)
+        self.views = views
         self.freeze("teacher")
 
     collate = staticmethod(SensorBatch.pack)

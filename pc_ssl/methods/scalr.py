@@ -10,14 +10,17 @@ Puy et al., "Three Pillars improving Vision Foundation Model Distillation for Li
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from pc_ssl.losses.distillation import mean_distance
 from pc_ssl.losses.monitors import collapse_monitors
-from pc_ssl.models.features import LidarBackbone, PixelNetwork, at_pixels
+from pc_ssl.models.features import at_pixels
 from pc_ssl.models.frozen import FrozenParts
+from pc_ssl.protocols import Backbone, PixelNetwork
 from pc_ssl.structures import SensorBatch
 from pc_ssl.views.sensors import SensorViews
 
@@ -34,7 +37,10 @@ class ScaLR(FrozenParts):
         ValueError: the views give no pairs.
     """
 
-    def __init__(self, backbone: LidarBackbone, image: PixelNetwork, views: SensorViews) -> None:
+    needs_weights: ClassVar[tuple[str, ...]] = ()
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
+
+    def __init__(self, backbone: Backbone, image: PixelNetwork, views: SensorViews) -> None:
         super().__init__()
         if not views.pairs:
             raise ValueError("ScaLR: needs views with pairs")

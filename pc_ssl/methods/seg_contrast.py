@@ -12,9 +12,8 @@ a queue of segments, InfoNCE at 0.1. Ours: the segments of the same batch are ne
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +21,9 @@ from torch import Tensor, nn
 from pc_ssl.losses import MemoryQueue, MomentumTeacher, info_nce
 from pc_ssl.losses.monitors import collapse_monitors
 from pc_ssl.losses.point_region import chance_level
-from pc_ssl.models.features import LidarBackbone
 from pc_ssl.models.projector import Projector
 from pc_ssl.ops import region_pool, region_softmax
+from pc_ssl.protocols import Backbone
 from pc_ssl.structures import PairBatch
 from pc_ssl.views.lidar import PairViews
 
@@ -72,9 +71,12 @@ class SegContrast(nn.Module):
         ValueError: temperature is not positive, momentum not in 0..1, or pooling has another name.
     """
 
+    needs_weights: ClassVar[tuple[str, ...]] = ()
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
+
     def __init__(
         self,
-        backbone: LidarBackbone,
+        backbone: Backbone,
         views: PairViews,
         pooling: str = SegmentPooling.MAX,
         hidden_channels: int = 256,
@@ -91,8 +93,7 @@ class SegContrast(nn.Module):
         self.teacher_backbone = MomentumTeacher(cast(nn.Module, backbone), momentum)
         self.teacher_head = MomentumTeacher(self.head, momentum)
         self.queue = MemoryQueue(queue_size, embedding_channels)
-        views = replace(views, outside=0)
-        self.views = views if backbone.grid is None else replace(views, grid=backbone.grid)
+        self.views = views
         self.temperature = temperature
 
     collate = staticmethod(PairBatch.pack)

@@ -13,18 +13,21 @@ left out: all drawn points of the batch are negatives.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pc_ssl.geometry import BevGrid
 from pc_ssl.losses.info_nce import info_nce
 from pc_ssl.losses.monitors import collapse_monitors
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.models.fusion import BevEncoder
 from pc_ssl.models.projector import Projector
-from pc_ssl.structures import PointBatch, Scene, SensorBatch, SensorSample
+from pc_ssl.structures import CameraBatch, PointBatch, Scene, SensorBatch, SensorSample
 from pc_ssl.views.drawn import DrawnViews
 from pc_ssl.views.lidar import Augmentation, move_points
 
@@ -45,12 +48,16 @@ class JointBatch:
     second: PointBatch
 
     @classmethod
-    def pack(cls, samples: list[JointSample]) -> JointBatch:
+    def pack(cls, samples: Sequence[JointSample]) -> JointBatch:
         return cls(SensorBatch.pack([s.first for s in samples]), PointBatch.pack([s.second for s in samples]))
 
     @property
     def tokens(self) -> tuple[str, ...]:
         return self.first.tokens
+
+    @property
+    def cameras(self) -> CameraBatch | None:
+        return self.first.cameras
 
     def to(self, device: torch.device | str) -> JointBatch:
         return JointBatch(self.first.to(device), self.second.to(device))
@@ -70,12 +77,11 @@ class JointViews:
 
     @property
     def reads(self) -> frozenset[str]:
-        """What `CacheScenes` is to read."""
         return self.first.reads
 
-    def __call__(self, scene: Scene, rng: np.random.Generator) -> JointSample:
+    def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> JointSample:
         """Drawn points that leave the box of the second view read zeros there."""
-        return JointSample(self.first(scene, rng), move_points(scene.points, self.augmentation.draw(rng)))
+        return JointSample(self.first(scene, rng, grids), move_points(scene.points, self.augmentation.draw(rng)))
 
 
 class SimIPU(nn.Module):
@@ -91,6 +97,9 @@ class SimIPU(nn.Module):
     Raises:
         ValueError: a branch is missing, or temperature is not positive.
     """
+
+    needs_weights: ClassVar[tuple[str, ...]] = ()
+    networks: ClassVar[tuple[str, ...]] = ("backbone.lidar", "backbone.camera")
 
     def __init__(
         self,
@@ -108,8 +117,7 @@ class SimIPU(nn.Module):
             backbone.fuser.requires_grad_(False)
         self.lidar_projector = Projector(backbone.lidar.out_channels, hidden_channels, embedding_channels)
         self.camera_projector = Projector(backbone.camera.out_channels, hidden_channels, embedding_channels)
-        grids = tuple(grid for grid in (backbone.camera.grid, backbone.lidar.grid) if grid is not None)
-        self.views = replace(views, first=replace(views.first, grids=grids))
+        self.views = views
 
     collate = staticmethod(JointBatch.pack)
 

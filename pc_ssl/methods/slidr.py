@@ -13,6 +13,8 @@ Sautier et al., "Image-to-Lidar Self-Supervised Distillation for Autonomous Driv
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
@@ -20,8 +22,8 @@ from torch.nn.functional import interpolate, normalize
 from pc_ssl.losses.info_nce import info_nce
 from pc_ssl.losses.monitors import collapse_monitors
 from pc_ssl.losses.point_region import chance_level
-from pc_ssl.models.features import LidarBackbone, PixelNetwork
 from pc_ssl.ops import region_pool
+from pc_ssl.protocols import Backbone, PixelNetwork
 from pc_ssl.structures import SensorBatch
 from pc_ssl.views.sensors import SensorViews
 
@@ -39,9 +41,10 @@ class SLidR(nn.Module):
         ValueError: the views give no pairs or no superpixels, or temperature is not positive.
     """
 
-    def __init__(
-        self, backbone: LidarBackbone, image: PixelNetwork, views: SensorViews, temperature: float = 0.07
-    ) -> None:
+    needs_weights: ClassVar[tuple[str, ...]] = ()
+    networks: ClassVar[tuple[str, ...]] = ("backbone",)
+
+    def __init__(self, backbone: Backbone, image: PixelNetwork, views: SensorViews, temperature: float = 0.07) -> None:
         super().__init__()
         if not views.pairs or views.superpixel is None or temperature <= 0:
             raise ValueError(f"SLidR: needs views with pairs and superpixels, and temperature > 0, got {temperature}")

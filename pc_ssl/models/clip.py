@@ -20,8 +20,8 @@ from torch.nn.functional import normalize
 
 from pc_ssl.derived import LabelNames
 from pc_ssl.errors import UserError
-from pc_ssl.models.pretrained import check_folder, load_model
 from pc_ssl.models.prompts import TEMPLATES
+from pc_ssl.pretrained import check_folder, load_model
 
 # Of the images that CLIP was trained on; red, green, blue in 0..1.
 MEAN = (0.48145466, 0.4578275, 0.40821073)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch.nn.functional import grid_sample
 
 from pc_ssl.geometry import BevGrid
 from pc_ssl.ops import region_gather
-from pc_ssl.structures import CameraBatch, PixelPairs, PointBatch
+from pc_ssl.structures import PixelPairs, PointBatch
 
 
 @dataclass(frozen=True)
@@ -85,37 +84,6 @@ class PointFeatures:
         if len(self.feature) != len(points.points):
             raise ValueError(f"PointFeatures: {len(self.feature)} features for {len(points.points)} points")
         return self.feature if rows is None else region_gather(self.feature, rows)
-
-
-class LidarBackbone(Protocol):
-    """An nn.Module that gives features of `out_channels` channels to packed point clouds.
-
-    `grid` is the box beyond which it sees nothing; None where there is no such box. `point_features` is the number of
-    features that points bring beside x, y, z.
-    """
-
-    out_channels: int
-    point_features: int
-    grid: BevGrid | None
-
-    def __call__(self, points: PointBatch) -> BevFeatures | PointFeatures: ...
-
-
-class PixelNetwork(Protocol):
-    """An nn.Module that gives images maps of features, [n, 3, H, W] -> [n, out_channels, h, w], of the same extent."""
-
-    out_channels: int
-
-    def __call__(self, image: Tensor) -> Tensor: ...
-
-
-class CameraBackbone(Protocol):
-    """An nn.Module that turns the images of a frame into a map of the ground plane, over the box of `grid`."""
-
-    out_channels: int
-    grid: BevGrid
-
-    def __call__(self, cameras: CameraBatch) -> BevFeatures: ...
 
 
 def at_pixels(feature: Tensor, image_size: Sequence[int], pairs: PixelPairs) -> Tensor:

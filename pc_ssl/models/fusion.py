@@ -12,7 +12,8 @@ from torch.nn.functional import interpolate
 
 from pc_ssl.derived import CameraChannels, FusedChannels, LidarChannels
 from pc_ssl.geometry import BevGrid
-from pc_ssl.models.features import BevFeatures, CameraBackbone, LidarBackbone
+from pc_ssl.models.features import BevFeatures
+from pc_ssl.protocols import Backbone, CameraBackbone
 from pc_ssl.structures import CameraBatch, PointBatch
 
 
@@ -58,7 +59,7 @@ class BevEncoder(nn.Module):
 
     def __init__(
         self,
-        lidar: LidarBackbone | None = None,
+        lidar: Backbone | None = None,
         camera: CameraBackbone | None = None,
         fuser: ConvFuser | None = None,
     ) -> None:

@@ -60,14 +60,14 @@ def draw_activation(run: Path, cache: Cache, token: str, anchor: tuple[float, fl
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         before: Any = config.build("method", facts_of(cache)).get_submodule("backbone")
-    if not hasattr(before, "point_features"):
+    if before.point_features is None or before.uses_cameras:
         raise UserError(f"{config.path}: its backbone takes no points")
     after = copy.deepcopy(before)
     load_backbone(run / WEIGHTS, after)
     index = next((number for number, entry in enumerate(cache.frames) if entry.token == token), None)
     if index is None:
         raise UserError(f"{cache.path}: no frame {token!r}")
-    check_point_features(cache, index, before.point_features)
+    check_point_features(cache, before.point_features)
     points = cache[index]["points"]
     row = nearest_point(points, anchor)
     views = two_views(points, seed)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pc_ssl.data.cache import Cache
-from pc_ssl.engine.tasks import predicted, still_frames
+from pc_ssl.engine.batches import evaluation_batches, predicted
 from pc_ssl.evaluation.bev_map import BevMapResult
 from pc_ssl.evaluation.detection_result import ERRORS, DetectionResult
 from pc_ssl.evaluation.indoor_detection import THRESHOLDS as OVERLAPS
@@ -148,7 +148,7 @@ def _map(task: MapTask, cache: Cache, row: int) -> list[str]:
 
 
 def _predicted(task: Any, cache: Cache, row: int) -> tuple[SensorBatch, Any]:
-    ((frame, batch),) = still_frames(task.eval(), cache, [row], torch.device("cpu"))
+    ((frame, batch),) = evaluation_batches(task.eval(), cache, [row], torch.device("cpu"))
     return batch, predicted(task, frame, batch)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pc_ssl.data.cache import Cache, Frame
+from pc_ssl.engine.batches import evaluation_batches, predicted
 from pc_ssl.evaluation.run_result import RunResult
 from pc_ssl.heads.segmentation import SegmentationTask
 from pc_ssl.report import html
@@ -114,9 +115,9 @@ def predictions(cache: Cache, index: int, networks: Mapping[str, SegmentationTas
     """
     frame = cache[index]
     panels: dict[str, NDArray] = {"labels": frame["label"].numpy()}
-    points = PointBatch.pack([frame["points"]])
     for title, task in networks.items():
-        panels[title] = task.eval().predict(points).numpy()
+        ((_, batch),) = evaluation_batches(task.eval(), cache, [index], torch.device("cpu"))
+        panels[title] = predicted(task, frame, batch).numpy()
     picture = png(classes_from_above(_xyz(frame), panels, cache.class_names))
     return [
         html.heading("Predictions"),

@@ -46,6 +46,11 @@ class ForegroundBatch:
                 f"{list(self.pairs.region.shape)} must be of one shape"
             )
 
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """B names of frames."""
+        return self.pairs.tokens
+
     @classmethod
     def pack(cls, samples: Sequence[ForegroundSample]) -> ForegroundBatch:
         """Pack samples into one batch."""

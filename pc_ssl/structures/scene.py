@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from pc_ssl.structures.boxes import Boxes3D
@@ -19,6 +20,9 @@ class Scene:
         points: [N, 3 + F] float32: x, y, z in metres in the LiDAR frame (room frame indoors), then features.
         region: [N] int32: region of each point in 0..num_regions - 1; -1 means none.
         num_regions: number of regions R.
+        keyframe: [N] bool, whether each point belongs to the keyframe rather than to an earlier sweep that was merged
+            into it; None stands for all of them.
+        columns: names of the 3 + F columns of `points`, "x", "y", "z" first; empty: not known.
         label: [N] uint8 class of each point, 0 means ignore; None: not there, or not asked for.
         boxes: in the LiDAR frame; None: not there, or not asked for.
         cameras: those of the frame; empty where there are none, or none were asked for.
@@ -26,6 +30,8 @@ class Scene:
             lowest x; None: not there, or not asked for.
         bev_map_reach: `bev_map` covers -reach..reach along x and y, metres.
         ground: [N] bool, whether each point lies on the ground; None: not asked for.
+        global_from_lidar: [4, 4] float64 pose of the LiDAR; None: not asked for.
+        neighbour: another keyframe of the same drive; None: there is none, or none was asked for.
 
     Raises:
         ValueError: lengths disagree.
@@ -41,8 +47,17 @@ class Scene:
     bev_map: Tensor | None = None
     bev_map_reach: float = 0.0
     ground: Tensor | None = None
+    global_from_lidar: Tensor | None = None
+    neighbour: Scene | None = None
+    keyframe: Tensor = field(default=None)  # type: ignore[assignment]
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, value in (("region", self.region), ("label", self.label), ("ground", self.ground)):
+        if self.keyframe is None:
+            object.__setattr__(self, "keyframe", torch.ones(len(self.points), dtype=torch.bool))
+        of_points = {"region": self.region, "label": self.label, "ground": self.ground, "keyframe": self.keyframe}
+        for name, value in of_points.items():
             if value is not None and value.shape != (len(self.points),):
                 raise ValueError(f"{self.token}: {name} must be [{len(self.points)}], got {tuple(value.shape)}")
+        if self.columns and len(self.columns) != self.points.shape[1]:
+            raise ValueError(f"{self.token}: {self.points.shape[1]} columns of points are named {self.columns}")

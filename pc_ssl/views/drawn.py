@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from pc_ssl.geometry import BevGrid
 from pc_ssl.structures import Scene, SensorSample
-from pc_ssl.views.lidar import draw_rows
+from pc_ssl.views.lidar import draw_rows, inside_all
 from pc_ssl.views.sensors import SensorViews
 
 
@@ -21,9 +22,6 @@ class DrawnViews:
         sensors: draws the view; it reads images.
         inside: points to draw inside regions; where there are fewer, all of them.
         outside: points to draw outside regions.
-        grids: only points inside all of these boxes are drawn; methods set them to what their networks see.
-        time_column: column of `points` with the time lag, where the scene holds several sweeps: only points of lag 0
-            are drawn, as earlier sweeps belong to no region.
 
     Raises:
         ValueError: a number is out of range, or `sensors` reads no images.
@@ -32,8 +30,6 @@ class DrawnViews:
     sensors: SensorViews
     inside: int = 1024
     outside: int = 1024
-    grids: tuple[BevGrid, ...] = ()
-    time_column: int | None = None
 
     def __post_init__(self) -> None:
         if self.inside < 0 or self.outside < 0 or self.inside + self.outside == 0:
@@ -43,17 +39,12 @@ class DrawnViews:
 
     @property
     def reads(self) -> frozenset[str]:
-        """What `CacheScenes` is to read."""
         return self.sensors.reads
 
-    def __call__(self, scene: Scene, rng: np.random.Generator) -> SensorSample:
-        """The view; those of `drawn` that lie inside regions come first."""
+    def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> SensorSample:
+        """The view, and points of the keyframe inside all of `grids`; the drawn points inside regions come first."""
         sample = self.sensors(scene, rng)
-        drawable = torch.ones(len(sample.points), dtype=torch.bool)
-        if self.time_column is not None:
-            drawable = sample.points[:, self.time_column] == 0
-        for grid in self.grids:
-            drawable = drawable & grid.voxel_of(sample.points[:, :3])[1]
+        drawable = scene.keyframe & inside_all(sample.points, grids)
         inside = draw_rows(drawable & (sample.region >= 0), self.inside, rng)
         outside = draw_rows(drawable & (sample.region < 0), self.outside, rng)
         return replace(sample, drawn=torch.cat([inside, outside]))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
@@ -45,9 +46,6 @@ class ForegroundViews:
         plane_thickness: standard deviation across the plane, metres.
         plane_area: area of a rectangle of the same standard deviations along the plane, square metres.
         keep: share of the scene's points that each view keeps, drawn independently.
-        grid: only points inside this box in both views are drawn; methods set it to the box that the backbone sees.
-        time_column: column of `points` with the time lag, where the scene holds several sweeps: only points of lag 0
-            are drawn.
 
     Raises:
         ValueError: a number is out of range.
@@ -60,9 +58,7 @@ class ForegroundViews:
     plane_thickness: float = 0.05
     plane_area: float = 4.0
     keep: float = 1.0
-    grid: BevGrid | None = None
-    time_column: int | None = None
-    reads: ClassVar[tuple[str, ...]] = ("ground",)
+    reads: ClassVar[frozenset[str]] = frozenset({"ground"})
 
     def __post_init__(self) -> None:
         Anchors(self.anchors)
@@ -73,13 +69,13 @@ class ForegroundViews:
                 "negative"
             )
 
-    def __call__(self, scene: Scene, rng: np.random.Generator) -> ForegroundSample:
-        """Draw the views; the foreground points come first.
+    def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> ForegroundSample:
+        """Draw the views, and points inside all of `grids` in both; the foreground points come first.
 
         Raises:
             ValueError: the scene was read without its ground.
         """
-        sample, drawable = self._pairs().two_views(scene, rng)
+        sample, drawable = self._pairs().two_views(scene, rng, grids)
         if self.anchors == Anchors.RANDOM:
             anchors = draw_rows(drawable, self.foreground, rng)
             others = drawable.clone()
@@ -111,9 +107,5 @@ class ForegroundViews:
         ground = region_pool(scene.ground[:, None].double(), region, count)[:, 0] > GROUND_SHARE
         return (region >= 0) & ~(plane | ground)[region.clamp(min=0)]
 
-    def within(self, grid: BevGrid | None) -> ForegroundViews:
-        """The same, drawing only inside the box; None leaves it as it is."""
-        return self if grid is None else replace(self, grid=grid)
-
     def _pairs(self) -> PairViews:
-        return PairViews(self.augmentation, self.foreground, self.background, self.keep, self.grid, self.time_column)
+        return PairViews(self.augmentation, self.foreground, self.background, self.keep)

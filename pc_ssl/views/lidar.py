@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -62,13 +62,17 @@ class SingleView:
     """One augmented view with the class of each point, for training with labels.
 
     Args:
-        augmentation: drawn anew for each sample.
+        augmentation: drawn anew for each sample; None leaves the points where they are.
     """
 
-    augmentation: Augmentation
-    reads: ClassVar[tuple[str, ...]] = ("label",)
+    augmentation: Augmentation | None
+    reads: ClassVar[frozenset[str]] = frozenset({"label"})
 
-    def __call__(self, scene: Scene, rng: np.random.Generator) -> SegmentationSample:
+    def still(self) -> SingleView:
+        """The view without augmentation."""
+        return replace(self, augmentation=None)
+
+    def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> SegmentationSample:
         """A view that holds every point of the scene, in the scene's order.
 
         Raises:
@@ -76,7 +80,8 @@ class SingleView:
         """
         if scene.label is None:
             raise ValueError(f"{scene.token}: the scene has no labels")
-        return SegmentationSample(scene.token, move_points(scene.points, self.augmentation.draw(rng)), scene.label)
+        points = scene.points if self.augmentation is None else move_points(scene.points, self.augmentation.draw(rng))
+        return SegmentationSample(scene.token, points, scene.label)
 
 
 @dataclass(frozen=True)
@@ -91,9 +96,6 @@ class PairViews:
         inside: points to draw inside regions.
         outside: points to draw outside regions.
         keep: share of the scene's points that each view keeps, drawn independently; 1 keeps all, as CALICO does.
-        grid: only points inside this box in both views are drawn; methods set it to the box that the backbone sees.
-        time_column: column of `points` with the time lag, where the scene holds several sweeps: only points of lag 0
-            are drawn, as earlier sweeps belong to no region.
 
     Raises:
         ValueError: a number is out of range.
@@ -103,8 +105,7 @@ class PairViews:
     inside: int = 1024
     outside: int = 1024
     keep: float = 1.0
-    grid: BevGrid | None = None
-    time_column: int | None = None
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         if self.inside < 0 or self.outside < 0 or self.inside + self.outside == 0:
@@ -112,23 +113,26 @@ class PairViews:
         if not 0 < self.keep <= 1:
             raise ValueError(f"PairViews: keep must be in (0, 1], got {self.keep}")
 
-    def __call__(self, scene: Scene, rng: np.random.Generator) -> PairSample:
+    def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> PairSample:
         """Draw the views.
 
         Args:
             scene: N points.
             rng: all randomness.
+            grids: only points inside all of these boxes, in both views, are drawn.
 
         Returns:
-            Two views of at most N points each, in the scene's order, and up to inside + outside points in both; those
-            inside regions come first.
+            Two views of at most N points each, in the scene's order, and up to inside + outside points of the keyframe
+            in both (earlier sweeps belong to no region); those inside regions come first.
         """
-        views, drawable = self.two_views(scene, rng)
+        views, drawable = self.two_views(scene, rng, grids)
         inside = draw_rows(drawable & (scene.region >= 0), self.inside, rng)
         outside = draw_rows(drawable & (scene.region < 0), self.outside, rng)
         return views(torch.cat([inside, outside]))
 
-    def two_views(self, scene: Scene, rng: np.random.Generator) -> tuple[Callable[[Tensor], PairSample], Tensor]:
+    def two_views(
+        self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()
+    ) -> tuple[Callable[[Tensor], PairSample], Tensor]:
         """The two views before points are drawn from them.
 
         Returns:
@@ -136,15 +140,11 @@ class PairViews:
             drawn.
         """
         views, rows = [], []
-        drawable = torch.ones(len(scene.points), dtype=torch.bool)
-        if self.time_column is not None:
-            drawable = scene.points[:, self.time_column] == 0
+        drawable = scene.keyframe
         for _ in range(2):
             moved = move_points(scene.points, self.augmentation.draw(rng))
             kept = torch.from_numpy(rng.random(len(moved)) < self.keep)
-            drawable = drawable & kept
-            if self.grid is not None:
-                drawable = drawable & self.grid.voxel_of(moved[:, :3])[1]
+            drawable = drawable & kept & inside_all(moved, grids)
             views.append(moved[kept])
             rows.append(kept.long().cumsum(0) - 1)
 
@@ -160,6 +160,14 @@ class PairViews:
             )
 
         return sample, drawable
+
+
+def inside_all(points: Tensor, grids: Sequence[BevGrid]) -> Tensor:
+    """[N] bool: whether points [N, 3 + F], in the frame of the view, lie inside all of the boxes."""
+    inside = torch.ones(len(points), dtype=torch.bool)
+    for grid in grids:
+        inside = inside & grid.voxel_of(points[:, :3])[1]
+    return inside
 
 
 def draw_rows(candidates: Tensor, count: int, rng: np.random.Generator) -> Tensor:

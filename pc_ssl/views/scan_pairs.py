@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pc_ssl.data.cache import Cache
 from pc_ssl.geometry import BevGrid, apply
 from pc_ssl.structures import ScanPairSample, Scene
-from pc_ssl.views.lidar import Augmentation, draw_rows, move_points
+from pc_ssl.views.lidar import Augmentation, draw_rows, inside_all, move_points
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,6 @@ class ScanPairViews:
         cell_size: side of a cell, metres.
         cells: cells to draw; where both scans fill fewer, all of them.
         farthest: neighbours are at most so many keyframes away, before or after.
-        grid: points outside this box, in their own view, fill no cell; methods set it to what the backbone sees.
-        cache: None until `CacheScenes` gives its own.
-        neighbours: token -> row of the keyframe in the cache, and the rows of its neighbours; given by `CacheScenes`.
 
     Raises:
         ValueError: a number is out of range.
@@ -39,9 +35,6 @@ class ScanPairViews:
     cell_size: float = 0.6
     cells: int = 4096
     farthest: int = 1
-    grid: BevGrid | None = None
-    cache: Cache | None = None
-    neighbours: Mapping[str, tuple[int, tuple[int, ...]]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.cell_size <= 0 or self.cells < 1 or self.farthest < 1:
@@ -49,51 +42,31 @@ class ScanPairViews:
                 f"ScanPairViews: cell_size {self.cell_size}, cells {self.cells}, farthest {self.farthest}: out of range"
             )
 
-    def over(self, cache: Cache, indices: Sequence[int]) -> ScanPairViews:
-        """The same, pairing each of these frames with others of them."""
-        scenes: dict[str, list[int]] = {}
-        for index in sorted(indices):
-            scenes.setdefault(cache.frames[index].scene, []).append(index)
-        neighbours = {}
-        for rows in scenes.values():
-            rows.sort(key=lambda index: cache.frames[index].timestamp_us)
-            for place, row in enumerate(rows):
-                near = rows[max(0, place - self.farthest) : place] + rows[place + 1 : place + 1 + self.farthest]
-                neighbours[cache.frames[row].token] = (row, tuple(near))
-        return replace(self, cache=cache, neighbours=neighbours)
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset({f"neighbour/{self.farthest}"})
 
-    def __call__(self, scene: Scene, rng: np.random.Generator) -> ScanPairSample:
-        """Draw the views. A keyframe without a neighbour is paired with itself, and no cell is drawn.
+    def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> ScanPairSample:
+        """Draw the views; points outside one of `grids`, in their own view, fill no cell.
+
+        A keyframe without a neighbour is paired with itself, and no cell is drawn.
 
         Raises:
-            UserError: the neighbour's file is missing or damaged.
-            ValueError: the scene is of no frame that `over` was given.
+            ValueError: the scene or its neighbour was read without its pose.
         """
-        if self.cache is None or scene.token not in self.neighbours:
-            raise ValueError(f"{scene.token}: not among the frames whose neighbours are known")
-        row, near = self.neighbours[scene.token]
-        other = scene.points
-        first_from_second = np.eye(4)
-        if near:
-            number = int(rng.choice(np.array(near)))
-            other = self.cache[number]["points"]
-            first_from_second = np.linalg.solve(self._global_from_lidar(row), self._global_from_lidar(number))
-        registered = torch.from_numpy(apply(first_from_second, other[:, :3].numpy()))
-        scans = [(scene.points, scene.points[:, :3]), (other, registered)]
+        other = scene if scene.neighbour is None else scene.neighbour
+        if scene.global_from_lidar is None or other.global_from_lidar is None:
+            raise ValueError(f"{scene.token}: the scene was read without global_from_lidar")
+        first_from_second = np.linalg.solve(scene.global_from_lidar.numpy(), other.global_from_lidar.numpy())
+        registered = torch.from_numpy(apply(first_from_second, other.points[:, :3].numpy()))
         views, places = [], []
-        for points, xyz in scans:
+        for points, xyz in ((scene.points, scene.points[:, :3]), (other.points, registered)):
             moved = move_points(points, self.augmentation.draw(rng))
-            inside = torch.ones(len(moved), dtype=torch.bool)
-            if self.grid is not None:
-                inside = self.grid.voxel_of(moved[:, :3])[1]
             views.append(moved)
-            places.append(_keys(xyz, self.cell_size, inside))
-        first_cell, second_cell, count = _shared(places[0], places[1], self.cells if near else 0, rng)
+            places.append(_keys(xyz, self.cell_size, inside_all(moved, grids)))
+        most = 0 if scene.neighbour is None else self.cells
+        first_cell, second_cell, count = _shared(places[0], places[1], most, rng)
         return ScanPairSample(scene.token, views[0], views[1], first_cell, second_cell, count)
-
-    def _global_from_lidar(self, row: int) -> np.ndarray:
-        assert self.cache is not None
-        return self.cache[row]["global_from_lidar"].numpy()
 
 
 NOWHERE = -1

@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pc_ssl.data.cache import Cache
-from pc_ssl.data.object_bank import ObjectPaste
 from pc_ssl.errors import UserError
+from pc_ssl.geometry import BevGrid
 from pc_ssl.structures import BevMap, Camera, CameraViews, PixelPairs, Scene, SensorSample
 from pc_ssl.views.camera import ImageAugmentation, move_pixels
 from pc_ssl.views.lidar import Augmentation, move_points
@@ -32,11 +31,9 @@ class SensorViews:
         pairs: whether to give the point-pixel pairs.
         superpixel: name of the superpixel generator to read.
         pseudo_label: name of the generator of pseudo labels to read.
-        paste: objects to put into the scene first, while `train` is set; `CacheScenes` gives it its bank.
 
     Raises:
-        ValueError: something of the images is asked for without images, or objects are to be pasted where there are no
-            boxes, or images or labels of points, which would not show them.
+        ValueError: something of the images is asked for without images.
     """
 
     augmentation: Augmentation | None = None
@@ -48,25 +45,17 @@ class SensorViews:
     pairs: bool = False
     superpixel: str | None = None
     pseudo_label: str | None = None
-    paste: ObjectPaste | None = None
 
     def __post_init__(self) -> None:
         if self.images is None and (self.pairs or self.superpixel or self.pseudo_label):
             raise ValueError("SensorViews: pairs, superpixel and pseudo_label need `images`")
-        if self.paste is not None and (not self.boxes or self.label or self.images is not None):
-            raise ValueError("SensorViews: paste needs boxes, and goes neither with images nor with labels of points")
 
-    def over(self, cache: Cache, indices: Sequence[int]) -> SensorViews:
-        """The same, pasting objects of these frames of the cache.
-
-        Raises:
-            UserError: a frame cannot be read, or the cache lacks a class to paste.
-        """
-        return self if self.paste is None or not self.train else replace(self, paste=self.paste.over(cache, indices))
+    def still(self) -> SensorViews:
+        """The view without augmentation."""
+        return replace(self, train=False)
 
     @property
     def reads(self) -> frozenset[str]:
-        """What `CacheScenes` is to read."""
         wanted = {
             "label": self.label,
             "boxes": self.boxes,
@@ -77,14 +66,12 @@ class SensorViews:
         }
         return frozenset(name for name, asked in wanted.items() if asked)
 
-    def __call__(self, scene: Scene, rng: np.random.Generator) -> SensorSample:
-        """One view of the scene, whose points keep their order (but for those that pasted objects replace).
+    def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> SensorSample:
+        """One view of the scene, whose points keep their order.
 
         Raises:
             UserError: images are asked for, and the frame has none.
         """
-        if self.train and self.paste is not None:
-            scene = self.paste(scene, rng)
         view_from_lidar = np.eye(4)
         if self.train and self.augmentation is not None:
             view_from_lidar = self.augmentation.draw(rng)

@@ -5,15 +5,14 @@ import pytest
 import torch
 
 from pc_ssl.data.annotations import (
-    AnnotatedViews,
     DrawnAnnotations,
+    FewLabels,
     ListedAnnotations,
     read_annotations,
     read_scene_list,
 )
 from pc_ssl.errors import UserError
 from pc_ssl.structures import Scene
-from pc_ssl.views.lidar import Augmentation, SingleView
 
 
 def scene(points: int = 30) -> Scene:
@@ -22,14 +21,14 @@ def scene(points: int = 30) -> Scene:
 
 
 def test_only_drawn_points_keep_their_class() -> None:
-    view = AnnotatedViews(SingleView(Augmentation()), DrawnAnnotations(5))
-    sample = view(scene(), np.random.default_rng(0))
+    few = FewLabels(DrawnAnnotations(5))
+    sample = few(scene(), np.random.default_rng(0))
     assert (sample.label != 0).sum() == 5
     kept = sample.label != 0
     assert torch.equal(sample.label[kept], scene().label[kept])
-    again = view(scene(), np.random.default_rng(1))
+    again = few(scene(), np.random.default_rng(1))
     assert torch.equal(sample.label, again.label)  # drawn once, not anew with each view
-    other = AnnotatedViews(SingleView(Augmentation()), DrawnAnnotations(5, seed=1))(scene(), np.random.default_rng(0))
+    other = FewLabels(DrawnAnnotations(5, seed=1))(scene(), np.random.default_rng(0))
     assert not torch.equal(sample.label, other.label)
 
 
@@ -44,7 +43,7 @@ def test_official_lists_are_read(tmp_path: Path, kind: str) -> None:
     value = {"tensor": torch.from_numpy(rows), "array": rows, "list": rows.tolist()}[kind]
     torch.save({"scene0000_00": value}, tmp_path / "points3")
     listed = ListedAnnotations(tmp_path / "points3", read_annotations(tmp_path / "points3"))
-    sample = AnnotatedViews(SingleView(Augmentation()), listed)(scene(), np.random.default_rng(0))
+    sample = FewLabels(listed)(scene(), np.random.default_rng(0))
     assert (sample.label != 0).nonzero()[:, 0].tolist() == [2, 3, 7]
 
 

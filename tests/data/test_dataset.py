@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,6 +13,8 @@ from pc_ssl.data.cache import Cache, Frame, Manifest, encode_frame, write_frame,
 from pc_ssl.data.dataset import CacheScenes, check_point_features
 from pc_ssl.data.sampler import Draw, StepBatches
 from pc_ssl.errors import UserError
+from pc_ssl.geometry import BevGrid
+from pc_ssl.protocols import SceneTransform
 from pc_ssl.structures import Scene
 
 
@@ -43,9 +45,9 @@ class Jitter:
     """Tokens and one noisy coordinate of each point."""
 
     scale: float = 1.0
-    reads: tuple[str, ...] = ()
+    reads: frozenset[str] = frozenset()
 
-    def __call__(self, scene: Scene, rng: np.random.Generator) -> tuple[str, Tensor]:
+    def __call__(self, scene: Scene, rng: np.random.Generator, grids: object = ()) -> tuple[str, Tensor]:
         noise = torch.from_numpy(rng.normal(size=len(scene.points)))
         return scene.token, scene.points[:, 0] + self.scale * noise
 
@@ -55,7 +57,7 @@ def as_lists(samples: Sequence[tuple[str, Tensor]]) -> list[tuple[str, list[floa
 
 
 def test_a_scene_holds_what_the_cache_holds(tmp_path: Path) -> None:
-    dataset = CacheScenes(make_cache(tmp_path, label=True), [2, 5], "dbscan", Jitter(reads=("label",)))
+    dataset = CacheScenes(make_cache(tmp_path, label=True), [2, 5], "dbscan", Jitter(reads=frozenset({"label"})))
     scene, expected = dataset.scene(1), frame_tensors(5, label=True)
     assert (len(dataset), scene.token, scene.num_regions) == (2, "frame5", 3)
     np.testing.assert_array_equal(scene.points.numpy(), expected["points"])
@@ -81,7 +83,7 @@ def test_only_the_needed_tensors_are_read(tmp_path: Path) -> None:
 
     with patch.object(Frame, "__getitem__", recording):
         dataset.scene(0)
-    assert sorted(read) == ["points", "region/dbscan"]
+    assert set(read) == {"points", "region/dbscan"}
 
 
 def test_a_sample_depends_on_its_draw_alone(tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_regions_that_the_cache_lacks_are_named(tmp_path: Path) -> None:
 
 def test_labels_that_the_cache_lacks_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no 'label'"):
-        CacheScenes(make_cache(tmp_path), [0], "dbscan", Jitter(reads=("label",)))
+        CacheScenes(make_cache(tmp_path), [0], "dbscan", Jitter(reads=frozenset({"label"})))
 
 
 def test_no_frames_are_refused(tmp_path: Path) -> None:
@@ -121,9 +123,9 @@ def test_no_frames_are_refused(tmp_path: Path) -> None:
 
 def test_points_with_other_features_than_the_backbone_expects_are_refused(tmp_path: Path) -> None:
     cache = make_cache(tmp_path)
-    check_point_features(cache, 3, 1)
-    with pytest.raises(UserError, match=r"frame3\.safetensors: points have 1 features .* point_features is 2"):
-        check_point_features(cache, 3, 2)
+    check_point_features(cache, 1)
+    with pytest.raises(UserError, match=r"manifest\.json: .* 1 features .*point_features is 2.*: x, y, z, intensity"):
+        check_point_features(cache, 2)
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class AskBoxes:
 
     reads: frozenset[str] = frozenset({"boxes"})
 
-    def __call__(self, scene: Scene, rng: np.random.Generator) -> Scene:
+    def __call__(self, scene: Scene, rng: np.random.Generator, grids: object = ()) -> Scene:
         return scene
 
 
@@ -155,3 +157,79 @@ def test_boxes_without_returns_are_left_out_where_they_are_counted(tmp_path: Pat
     assert boxes.label.tolist() == ([0, 2] if counted else [0, 1, 2])
     assert boxes.attribute is not None
     assert boxes.attribute.tolist() == ([5, 7] if counted else [5, 6, 7])
+
+
+@dataclass(frozen=True)
+class Shift(SceneTransform):
+    """Moves the points along x by a random number of metres and a fixed one."""
+
+    metres: float
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Scene:
+        points = scene.points.clone()
+        points[:, 0] += self.metres + float(rng.integers(2))
+        return replace(scene, points=points)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Gives the scene as it is, and the boxes that came with it."""
+
+    reads: frozenset[str] = frozenset()
+
+    def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> tuple:
+        return scene, tuple(grids)
+
+
+def test_transforms_change_the_scene_in_their_order_before_the_views(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Double(SceneTransform):
+        def __call__(self, scene: Scene, rng: np.random.Generator) -> Scene:
+            return replace(scene, points=scene.points * 2)
+
+    cache = make_cache(tmp_path)
+    dataset = CacheScenes(cache, range(8), None, Whole(), (Shift(10.0), Double()))
+    scene, _ = dataset[Draw(3, 1, 2)]
+    moved = scene.points[:, 0] / 2 - cache[3]["points"][:, 0]
+    assert float(moved[0]) == pytest.approx(10.0, abs=1e-5) or float(moved[0]) == pytest.approx(11.0, abs=1e-5)
+    assert torch.equal(dataset[Draw(3, 1, 2)][0].points, scene.points)
+    assert torch.equal(dataset.scene(3).points, cache[3]["points"])
+
+
+def test_what_transforms_ask_for_is_read(tmp_path: Path) -> None:
+    class Labels(Shift):
+        reads = frozenset({"label"})
+
+    with_labels = CacheScenes(make_cache(tmp_path, label=True), [0], None, Whole(), (Labels(0.0),))
+    assert with_labels[Draw(0, 0, 0)][0].label is not None
+    with pytest.raises(UserError, match="no 'label'"):
+        CacheScenes(make_cache(tmp_path / "none"), [0], None, Whole(), (Labels(0.0),))
+
+
+def test_views_get_the_grids_of_the_networks(tmp_path: Path) -> None:
+    grid = BevGrid((-8, -8, -3), (8, 8, 3), (1, 1, 1))
+    assert CacheScenes(make_cache(tmp_path), [0], None, Whole(), grids=[grid])[Draw(0, 0, 0)][1] == (grid,)
+
+
+def test_a_neighbour_is_one_of_the_given_frames_and_goes_through_the_transforms(tmp_path: Path) -> None:
+    cache = make_cache(tmp_path)
+    dataset = CacheScenes(cache, [5, 0, 2, 3], None, Whole(frozenset({"neighbour/1"})), (Shift(100.0),))
+    seen = {}
+    for row, token in enumerate(["frame5", "frame0", "frame2", "frame3"]):
+        scenes = [dataset[Draw(row, seed, 0)][0] for seed in range(12)]
+        seen[token] = {scene.neighbour.token for scene in scenes}
+        assert all(float(scene.neighbour.points[:, 0].min()) > 90 for scene in scenes)
+    assert seen == {"frame0": {"frame2"}, "frame2": {"frame0", "frame3"}, "frame3": {"frame2", "frame5"},
+                    "frame5": {"frame3"}}  # fmt: skip
+
+
+def test_points_of_earlier_sweeps_are_not_of_the_keyframe(tmp_path: Path) -> None:
+    tensors = frame_tensors(0, label=False)
+    lag = np.array([0, 0, 0, 0.05, 0.05, 0.1], np.float32)
+    tensors["points"] = np.column_stack([tensors["points"], lag])
+    entry = write_frame(tmp_path, "scene", "frame", 0, encode_frame(tensors))
+    classes = {"label": ["ignore"], "box": []}
+    write_manifest(tmp_path, Manifest("toy", "v1", {"sweeps": 3}, classes, {"train": ["scene"]}, [entry]))
+    scene = CacheScenes(Cache(tmp_path), [0], None, Whole()).scene(0)
+    assert scene.keyframe.tolist() == [True, True, True, False, False, False]
+    assert scene.columns == ("x", "y", "z", "intensity", "time")

@@ -30,7 +30,7 @@ def footprint(box: torch.Tensor) -> Polygon:
 
 
 def scenes(cache: Cache, rows: list[int], paste: ObjectPaste | None = ELEVEN, **arguments) -> CacheScenes:
-    return CacheScenes(cache, rows, None, SensorViews(boxes=True, paste=paste, **arguments))
+    return CacheScenes(cache, rows, None, SensorViews(boxes=True, **arguments), () if paste is None else (paste,))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -87,14 +87,11 @@ def test_rows_that_are_drawn_twice_are_one_in_the_bank(street_cache: Cache) -> N
     assert ObjectBank(street_cache, [1, 1, 4]).size(0) == 12
 
 
-def test_full_scenes_and_views_that_do_not_train_stay_as_they_are(street_cache: Cache) -> None:
+def test_full_scenes_stay_as_they_are(street_cache: Cache) -> None:
     plain = scenes(street_cache, [0, 1], paste=None)[Draw(0, 0, 0)]
-    for dataset in (
-        scenes(street_cache, [0, 1], paste=ObjectPaste({"car": 6})),
-        scenes(street_cache, [0, 1], train=False),
-    ):
-        assert torch.equal(dataset[Draw(0, 0, 0)].points, plain.points)
-        assert len(dataset[Draw(0, 0, 0)].boxes) == 6
+    dataset = scenes(street_cache, [0, 1], paste=ObjectPaste({"car": 6}))
+    assert torch.equal(dataset[Draw(0, 0, 0)].points, plain.points)
+    assert len(dataset[Draw(0, 0, 0)].boxes) == 6
 
 
 def test_objects_with_few_points_are_not_pasted(street_cache: Cache) -> None:
@@ -132,7 +129,8 @@ def test_what_cannot_be_pasted_is_refused(street_cache: Cache) -> None:
         scenes(street_cache, [0], paste=ObjectPaste({"tram": 2}))
     with pytest.raises(ValueError, match="negative"):
         ObjectPaste({"car": -1})
-    with pytest.raises(ValueError, match="neither with images"):
-        SensorViews(None, ImageAugmentation(40, 24, (0.5, 0.5)), boxes=True, paste=ELEVEN)
+    for found, asked in (("images", {"images": ImageAugmentation(40, 24, (0.5, 0.5))}), ("labels", {"label": True})):
+        with pytest.raises(UserError, match=f"street-00-0: ObjectPaste .*{found}"):
+            scenes(street_cache, [0], **asked)[Draw(0, 0, 0)]
     with pytest.raises(ValueError, match="needs a bank"):
         ELEVEN(scenes(street_cache, [0], paste=None).scene(0), np.random.default_rng(0))

@@ -6,11 +6,10 @@ import torch
 
 from pc_ssl.config import load_config
 from pc_ssl.data.cache import Cache
-from pc_ssl.engine.downstream import finetune
+from pc_ssl.engine.downstream import finetune, probe
 from pc_ssl.engine.labels import Labels
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.structures import Scene
-from pc_ssl.views.lidar import Augmentation, SingleView
 
 CONFIG = Path(__file__).parents[2] / "configs" / "smoke" / "segmentation.py"
 
@@ -27,11 +26,10 @@ def test_a_list_names_the_labelled_scenes(street_cache: Cache, tmp_path: Path) -
 
 def test_only_the_named_points_are_labelled(tmp_path: Path) -> None:
     torch.save({"a": [1, 4]}, tmp_path / "points")
-    views = Labels(points=tmp_path / "points").views(SingleView(Augmentation()), seed=0)
+    (few,) = Labels(points=tmp_path / "points").transforms(seed=0)
     scene = Scene("a", torch.rand(6, 4), torch.full((6,), -1), 0, torch.full((6,), 3, dtype=torch.uint8))
-    sample = views(scene, np.random.default_rng(0))
-    assert sample.label.tolist() == [0, 3, 0, 0, 3, 0]
-    assert Labels().views(views, seed=0) is views
+    assert few(scene, np.random.default_rng(0)).label.tolist() == [0, 3, 0, 0, 3, 0]
+    assert Labels().transforms(seed=0) == ()
 
 
 def test_settings_tell_other_labels_apart(tmp_path: Path) -> None:
@@ -51,3 +49,8 @@ def test_finetuning_with_few_points_is_a_run_of_its_own(street_cache: Cache, tmp
     assert run.result.num_frames == 4
     with pytest.raises(UserError, match="label_points was 3, now 4"):
         finetune(config, street_cache, tmp_path / "run", labels=Labels(points=4), device="cpu")
+
+
+def test_a_probe_with_few_points_sees_no_others(street_cache: Cache, tmp_path: Path) -> None:
+    run = probe(load_config(CONFIG), street_cache, tmp_path / "run", labels=Labels(points=3), device="cpu")
+    assert run.fit["points"] == 3 * run.num_train_frames

@@ -126,19 +126,6 @@ def test_a_method_that_needs_weights_of_a_part_gets_them_or_is_refused(
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-@pytest.mark.parametrize("column", [4, 2])
-def test_a_time_lag_that_points_do_not_have_is_refused_at_the_start(
-    street_cache: Cache, tmp_path: Path, dry_run: bool, column: int
-) -> None:
-    with pytest.raises(UserError, match=rf"prc_second\.py: method\.views\.time_column is {column}, but .* 0 to 3"):
-        pretrain(
-            SMOKE, street_cache.path, tmp_path / "new",
-            overrides=[f"method.views.time_column={column}"], dry_run=dry_run, device="cpu",
-        )  # fmt: skip
-    assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize("dry_run", [True, False])
 def test_frames_without_a_point_in_the_grid_are_named(street_cache: Cache, tmp_path: Path, dry_run: bool) -> None:
     far = ["method.backbone.grid.lower=(948.8,-51.2,-5.0)", "method.backbone.grid.upper=(1051.2,51.2,3.0)"]
     with pytest.raises(UserError, match=r"frames street-0\d-\d: none of \d+ points lies inside the grid \(948\.8"):

@@ -16,7 +16,7 @@ from pc_ssl.data.cache import Cache, Manifest, write_manifest
 from pc_ssl.engine.downstream import build_task, evaluate, evaluate_task, finetune, probe
 from pc_ssl.engine.initial import InitialWeights
 from pc_ssl.engine.labels import Labels
-from pc_ssl.engine.tasks import NUSCENES_RESULTS, TASKS, TaskKind
+from pc_ssl.engine.tasks import NUSCENES_RESULTS, TASK_KINDS, TaskKind
 from pc_ssl.engine.weights import read_tensors, save_weights
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.bev_map import THRESHOLDS, BevMapResult
@@ -128,7 +128,7 @@ def test_a_map_predicted_as_recorded_is_perfect(cache: Cache, tmp_path: Path, mo
 
 def test_classes_are_balanced_where_the_task_asks_for_it(cache: Cache, tmp_path: Path) -> None:
     task = build_task(config(tmp_path, BOXES), cache, seed=0)
-    kind: TaskKind = TASKS[type(task)]
+    kind: TaskKind = TASK_KINDS[type(task)]
     rows = [2, 3]
     drawn = kind.rows(task, cache, rows, 0)
     assert set(drawn) <= set(rows)

@@ -19,6 +19,9 @@ GRID = BevGrid((-25.6, -25.6, -3.0), (25.6, 25.6, 5.0), (0.8, 0.8, 1.0))
 class ToyCamera(nn.Module):
     """A map that is a learned pattern, scaled by what the images show: enough to be fitted."""
 
+    uses_cameras = True
+    point_features = None
+
     def __init__(self, grid: BevGrid = GRID, channels: int = 8) -> None:
         super().__init__()
         self.grid, self.out_channels = grid, channels

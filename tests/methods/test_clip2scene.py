@@ -10,6 +10,7 @@ from pc_ssl.data.sampler import Draw
 from pc_ssl.methods.clip2scene import CLIP2Scene, _released_cells
 from pc_ssl.models.clip import MaskClip
 from pc_ssl.models.lidar import SparseUNet
+from pc_ssl.models.networks import grids_of
 from pc_ssl.structures import SensorBatch
 from pc_ssl.views.camera import ImageAugmentation
 from pc_ssl.views.lidar import Augmentation
@@ -30,7 +31,7 @@ def method(folder: Path, **options: object) -> CLIP2Scene:
 
 
 def batch(cache: Cache, clip2scene: CLIP2Scene, frames: int = 3) -> SensorBatch:
-    dataset = CacheScenes(cache, range(frames), None, clip2scene.views)
+    dataset = CacheScenes(cache, range(frames), None, clip2scene.views, grids=grids_of(clip2scene))
     return clip2scene.collate([dataset[Draw(row, 0, 0)] for row in range(frames)])
 
 

@@ -17,6 +17,7 @@ from pc_ssl.methods.fac import ForegroundAwareContrast
 from pc_ssl.methods.point_contrast import PointContrast
 from pc_ssl.methods.seg_contrast import SegContrast
 from pc_ssl.models.lidar import SECOND, SparseUNet
+from pc_ssl.models.networks import grids_of
 from pc_ssl.views.foreground import ForegroundViews
 from pc_ssl.views.lidar import Augmentation, PairViews
 from pc_ssl.views.scan_pairs import ScanPairViews
@@ -64,7 +65,7 @@ ALL = [fac, point, hardest, seg, attention, bev]
 
 def batch(cache: Cache, method: nn.Module, region: str | None = "dbscan", frames: int = 2) -> Any:
     views: Any = method.views
-    dataset = CacheScenes(cache, range(frames), region, views)
+    dataset = CacheScenes(cache, range(frames), region, views, grids=grids_of(method))
     return method.collate([dataset[Draw(row, 0, 0)] for row in range(frames)])  # type: ignore[operator]
 
 
@@ -120,8 +121,8 @@ def test_a_batch_without_regions_trains_on(street_cache: Cache, make: Callable[.
 
 @pytest.mark.parametrize("make", ALL)
 def test_points_are_drawn_in_the_box_that_the_backbone_sees(make: Callable[..., nn.Module]) -> None:
-    assert make(second()).views.grid == GRID  # type: ignore[union-attr]
-    assert make(unet()).views.grid is None  # type: ignore[union-attr]
+    assert grids_of(make(second())) == (GRID,)
+    assert grids_of(make(unet())) == ()
 
 
 @pytest.mark.parametrize(

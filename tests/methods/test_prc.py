@@ -12,6 +12,7 @@ from pc_ssl.data.sampler import Draw
 from pc_ssl.geometry import BevGrid
 from pc_ssl.methods.prc import PointRegionContrast
 from pc_ssl.models.lidar import SECOND, SparseUNet
+from pc_ssl.models.networks import grids_of
 from pc_ssl.structures import PairBatch
 from pc_ssl.views.lidar import Augmentation, PairViews
 
@@ -32,7 +33,7 @@ def method(backbone: nn.Module, **options: object) -> PointRegionContrast:
 
 
 def batch(cache: Cache, prc: PointRegionContrast, frames: int = 4) -> PairBatch:
-    dataset = CacheScenes(cache, range(frames), "dbscan", prc.views)
+    dataset = CacheScenes(cache, range(frames), "dbscan", prc.views, grids=grids_of(prc))
     return prc.collate([dataset[Draw(row, 0, 0)] for row in range(frames)])
 
 
@@ -93,8 +94,9 @@ def test_points_of_one_frame_are_told_apart_from_those_of_another(street_cache: 
 
 def test_a_batch_without_points_to_contrast_gives_a_zero_with_zero_gradients(street_cache: Cache) -> None:
     far = BevGrid((100.0, 100.0, -3.0), (101.0, 101.0, 5.0), (0.5, 0.5, 1.0))
-    prc = PointRegionContrast(unet(), PairViews(Augmentation(), grid=far), hidden_channels=32, embedding_channels=16)
-    terms = prc(batch(street_cache, prc))
+    prc = PointRegionContrast(unet(), PairViews(Augmentation()), hidden_channels=32, embedding_channels=16)
+    dataset = CacheScenes(street_cache, range(2), "dbscan", prc.views, grids=[far])
+    terms = prc(prc.collate([dataset[Draw(row, 0, 0)] for row in range(2)]))
     terms["loss"].backward()
     gradients = [p.grad for p in prc.parameters()]
     assert float(terms["loss"]) == 0
@@ -115,7 +117,7 @@ def test_settings_out_of_range_are_refused(wrong: dict) -> None:
 
 
 def test_views_do_not_depend_on_the_worker(street_cache: Cache) -> None:
-    dataset = CacheScenes(street_cache, range(2), "dbscan", method(second()).views)
+    dataset = CacheScenes(street_cache, range(2), "dbscan", method(second()).views, grids=grids_of(method(second())))
     first, again = dataset[Draw(1, 5, 2)], dataset[Draw(1, 5, 2)]
     assert torch.equal(first.first, again.first)
     assert not torch.equal(first.first, dataset[Draw(1, 5, 3)].first)
@@ -123,5 +125,5 @@ def test_views_do_not_depend_on_the_worker(street_cache: Cache) -> None:
 
 
 def test_points_are_drawn_in_the_box_that_the_backbone_sees() -> None:
-    assert method(second()).views.grid == GRID
+    assert grids_of(method(second())) == (GRID,)
     assert method(unet()).views.grid is None

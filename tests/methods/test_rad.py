@@ -7,12 +7,13 @@ from pc_ssl.data.dataset import CacheScenes
 from pc_ssl.data.sampler import Draw
 from pc_ssl.methods.bev_distill import BEVDistillation
 from pc_ssl.methods.rad import RegionAwareDistillation
+from pc_ssl.models.networks import grids_of
 from pc_ssl.structures import SensorBatch
 from pc_ssl.views.drawn import DrawnViews
 
 
 def batch(cache: Cache, method: nn.Module, frames: int = 3, region: str | None = "dbscan") -> SensorBatch:
-    dataset = CacheScenes(cache, range(frames), region, method.views)
+    dataset = CacheScenes(cache, range(frames), region, method.views, grids=grids_of(method))
     return method.collate([dataset[Draw(row, 0, 0)] for row in range(frames)])
 
 

@@ -21,6 +21,7 @@ from pc_ssl.methods.fac import ForegroundAwareContrast
 from pc_ssl.methods.point_contrast import PointContrast
 from pc_ssl.methods.seg_contrast import SegContrast
 from pc_ssl.models.lidar import SparseUNet
+from pc_ssl.models.networks import grids_of
 from pc_ssl.views.foreground import ForegroundViews
 from pc_ssl.views.lidar import Augmentation, PairViews
 from pc_ssl.views.scan_pairs import ScanPairViews
@@ -61,7 +62,7 @@ def backbone(kind: str, cache: Cache) -> nn.Module:
 
 
 def five_steps(method: Any, cache: Cache, region: str | None, steps: int = 5) -> None:
-    scenes = CacheScenes(cache, range(len(cache)), region, method.views)
+    scenes = CacheScenes(cache, range(len(cache)), region, method.views, grids=grids_of(method))
     batch = method.collate([scenes[Draw(row, 0, 0)] for row in range(len(cache))])
     optimizer = torch.optim.AdamW([p for p in method.parameters() if p.requires_grad], lr=3e-3)
     losses = []
@@ -83,7 +84,7 @@ def halves(cache: Cache, folder: Path) -> Cache:
         tensors = {name: frame[name].numpy()[part::2] if name in names[:2] else frame[name].numpy() for name in names}
         entries.append(write_frame(folder, "halves", f"half-{part}", part, encode_frame(tensors)))
     classes = {"label": ["ignore"], "box": []}
-    write_manifest(folder, Manifest("halves", "test", {}, classes, {"train": ["halves"]}, entries))
+    write_manifest(folder, Manifest("halves", "test", {}, classes, {"train": ["halves"]}, entries, cache.columns))
     return Cache(folder)
 
 

@@ -7,6 +7,7 @@ from pc_ssl.data.dataset import CacheScenes
 from pc_ssl.data.sampler import Draw
 from pc_ssl.methods.sim_ipu import JointBatch, JointViews, SimIPU
 from pc_ssl.models.fusion import BevEncoder, ConvFuser
+from pc_ssl.models.networks import grids_of
 from pc_ssl.views.drawn import DrawnViews
 from pc_ssl.views.lidar import Augmentation
 
@@ -19,7 +20,7 @@ def method(toy_camera: nn.Module, second: nn.Module, drawn_views: DrawnViews) ->
 
 
 def batch(cache: Cache, method: SimIPU, frames: int) -> JointBatch:
-    dataset = CacheScenes(cache, range(frames), "dbscan", method.views)
+    dataset = CacheScenes(cache, range(frames), "dbscan", method.views, grids=grids_of(method))
     return method.collate([dataset[Draw(row, 0, 0)] for row in range(frames)])
 
 

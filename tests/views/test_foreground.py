@@ -8,7 +8,7 @@ from pc_ssl.data.sampler import Draw
 from pc_ssl.geometry import BevGrid
 from pc_ssl.structures import ForegroundBatch, Scene
 from pc_ssl.views.foreground import ForegroundViews
-from pc_ssl.views.lidar import Augmentation
+from pc_ssl.views.lidar import Augmentation, PairViews
 
 STILL = Augmentation(rotation=0.0, scale=(1.0, 1.0), flip=0.0, shift=0.0)
 
@@ -67,7 +67,7 @@ def test_the_cache_gives_the_ground_and_the_batch_keeps_it(street_cache: Cache) 
     assert torch.equal(dataset[Draw(1, 0, 0)].pairs.first, samples[1].pairs.first)
     with pytest.raises(ValueError, match="without its ground"):
         ForegroundViews(STILL)(
-            CacheScenes(street_cache, [0], "dbscan", lambda s, r: s).scene(0), np.random.default_rng()
+            CacheScenes(street_cache, [0], "dbscan", PairViews(Augmentation())).scene(0), np.random.default_rng()
         )
     with pytest.raises(ValueError, match="one shape"):
         ForegroundBatch(batch.pairs, batch.foreground[1:])
@@ -75,7 +75,7 @@ def test_the_cache_gives_the_ground_and_the_batch_keeps_it(street_cache: Cache) 
 
 def test_points_outside_the_box_are_not_drawn() -> None:
     grid = BevGrid((2.0, 2.0, -1.0), (4.0, 4.0, 3.0), (0.5, 0.5, 0.5))
-    pairs = ForegroundViews(STILL).within(grid)(made_scene(), np.random.default_rng(0)).pairs
+    pairs = ForegroundViews(STILL)(made_scene(), np.random.default_rng(0), [grid]).pairs
     xyz = pairs.first[pairs.first_row]
     assert bool(((xyz[:, :2] >= 2) & (xyz[:, :2] < 4)).all())
 

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_every_point_of_a_region_is_as_likely_to_be_drawn() -> None:
 
 def test_points_beyond_the_grid_in_either_view_are_not_drawn() -> None:
     grid = BevGrid((-8, -8, -3), (8, 8, 3), (1, 1, 1))
-    sample = PairViews(Augmentation(), grid=grid)(scene(), np.random.default_rng(0))
+    sample = PairViews(Augmentation())(scene(), np.random.default_rng(0), [grid])
     assert len(sample.region) > 0
     assert bool(grid.voxel_of(sample.first[sample.first_row, :3])[1].all())
     assert bool(grid.voxel_of(sample.second[sample.second_row, :3])[1].all())
@@ -127,11 +128,10 @@ def test_points_beyond_the_grid_in_either_view_are_not_drawn() -> None:
 
 def test_points_of_earlier_sweeps_are_not_drawn() -> None:
     recorded = scene()
-    lag = (torch.arange(400) >= 300).float() * 0.05
-    merged = Scene("frame", torch.cat([recorded.points, lag[:, None]], 1), recorded.region, recorded.num_regions)
-    sample = PairViews(STILL, time_column=4)(merged, np.random.default_rng(0))
+    merged = replace(recorded, keyframe=torch.arange(400) < 300)
+    sample = PairViews(STILL)(merged, np.random.default_rng(0))
     assert len(sample.region) == 300
-    assert sample.first[sample.first_row, 4].max() == 0
+    assert sample.first[sample.first_row, 3].max() == 299  # the fourth column is the row in the scene
 
 
 def test_one_seed_gives_one_pair() -> None:

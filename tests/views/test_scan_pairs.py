@@ -56,15 +56,13 @@ def test_points_of_a_cell_lie_within_it(drive: Cache) -> None:
 
 def test_both_neighbours_are_drawn_and_no_frame_beyond(drive: Cache) -> None:
     dataset = CacheScenes(drive, range(4), None, ScanPairViews(STILL))
-    neighbours = dataset.views.neighbours  # type: ignore[attr-defined]
-    assert neighbours == {"one-0": (0, (1,)), "one-1": (1, (0, 2)), "one-2": (2, (1,)), "alone-3": (3, ())}
+    assert dataset.neighbours == {0: (1,), 1: (0, 2), 2: (1,), 3: ()}
     seen = {float(dataset[Draw(1, number, 0)].second[0, 0]) for number in range(12)}
     assert len(seen) == 2
 
 
 def test_frames_that_are_not_trained_on_are_no_neighbours(drive: Cache) -> None:
-    views = ScanPairViews(STILL, farthest=2).over(drive, [0, 2])
-    assert views.neighbours == {"one-0": (0, (2,)), "one-2": (2, (0,))}
+    assert CacheScenes(drive, [0, 2], None, ScanPairViews(STILL, farthest=2)).neighbours == {0: (2,), 2: (0,)}
 
 
 def test_a_single_keyframe_draws_no_cell(drive: Cache) -> None:
@@ -75,7 +73,7 @@ def test_a_single_keyframe_draws_no_cell(drive: Cache) -> None:
 
 def test_cells_are_drawn_in_the_box_and_no_more_than_asked_for(drive: Cache) -> None:
     grid = BevGrid((0.0, 0.0, -5.0), (10.0, 10.0, 5.0), (0.5, 0.5, 1.0))
-    sample = CacheScenes(drive, range(4), None, ScanPairViews(STILL, cells=7, grid=grid))[Draw(0, 0, 0)]
+    sample = CacheScenes(drive, range(4), None, ScanPairViews(STILL, cells=7), grids=[grid])[Draw(0, 0, 0)]
     assert sample.num_cells == 7
     assert bool((sample.first[sample.first_cell >= 0, :2] >= 0).all())
 

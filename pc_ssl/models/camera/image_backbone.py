@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pc_ssl.errors import UserError
 from pc_ssl.models.frozen import FrozenParts
-from pc_ssl.models.pretrained import WEIGHTS
+from pc_ssl.pretrained import WEIGHTS
 
 PROBE_SIZE = (224, 224)  # pixels of the image without values that tells which parameters maps depend on
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -110,6 +111,8 @@ class LiftSplat(nn.Module):
     """
 
     depth: Tensor
+    uses_cameras: ClassVar[bool] = True
+    point_features: ClassVar[None] = None
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ Clouds", CoRL 2019): every point counts, and there is no limit of points or pill
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,8 @@ class PointPillars(nn.Module):
         ValueError: neck_channels and neck_layers differ in length, level is no stage, or the grid does not divide by
             the strides.
     """
+
+    uses_cameras: ClassVar[bool] = False
 
     def __init__(
         self,

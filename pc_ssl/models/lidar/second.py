@@ -8,6 +8,7 @@ strides at the stride of the first. The default widths are those common in nuSce
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import nn
 
@@ -35,6 +36,8 @@ class SECOND(nn.Module):
     Raises:
         ValueError: channels and blocks differ in length, or the grid does not divide by the strides.
     """
+
+    uses_cameras: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -8,6 +8,7 @@ two 3 x 3 x 3 convolutions here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import nn
 
@@ -38,6 +39,9 @@ class SparseUNet(nn.Module):
         ValueError: the four sequences differ in length.
     """
 
+    uses_cameras: ClassVar[bool] = False
+    grid: ClassVar[None] = None  # it gives every point a feature, wherever that is
+
     def __init__(
         self,
         voxel_size: Triple = (0.1, 0.1, 0.1),
@@ -53,7 +57,7 @@ class SparseUNet(nn.Module):
         if len(set(lengths)) != 1:
             raise ValueError(f"SparseUNet: channels and blocks must have one entry a level, got {lengths} entries")
         levels = lengths[0]
-        self.grid, self.point_features = None, point_features
+        self.point_features = point_features
         self.voxel_size = voxel_size
         self.total_stride = 2**levels
         self.out_channels = decoder_channels[-1]

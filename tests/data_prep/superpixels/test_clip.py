@@ -11,8 +11,8 @@ from data_prep.superpixels import image_generator
 from data_prep.superpixels.clip import ClipPseudoLabels
 from pc_ssl.errors import UserError
 from pc_ssl.models.clip import dense_features
-from pc_ssl.models.pretrained import load_model
 from pc_ssl.models.prompts import TEMPLATES
+from pc_ssl.pretrained import load_model
 
 CLASSES = ("ignore", "car", "traffic_cone", "vegetation")
 
