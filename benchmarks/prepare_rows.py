@@ -20,6 +20,7 @@ from sklearn.cluster import DBSCAN
 from spconv.pytorch.utils import PointToVoxel
 
 from data_prep.nuscenes import LIDAR, NuScenesReader
+from data_prep.nuscenes_source import MOUNT
 from data_prep.projection import Occlusion, PinholeCamera, pairs_of_cameras
 from data_prep.regions import GROUNDS
 from data_prep.regions.grid_dbscan import dbscan
@@ -58,7 +59,7 @@ class Cloud:
     @property
     def above_ground(self) -> NDArray[np.float32]:
         """[n, 3]: what clusters are cut from."""
-        return np.ascontiguousarray(self.xyz[~GROUNDS["strips"](self.xyz)])
+        return np.ascontiguousarray(self.xyz[~GROUNDS["strips"](self.xyz, MOUNT)])
 
 
 def dbscan_rows(cloud: Cloud) -> Iterator[tuple[str, Candidates]]:
@@ -90,7 +91,7 @@ def ground_rows(cloud: Cloud) -> Iterator[tuple[str, Candidates]]:
     yield (
         f"ground, {len(xyz)} points",
         {
-            OURS: lambda: GROUNDS["strips"](xyz),
+            OURS: lambda: GROUNDS["strips"](xyz, MOUNT),
             "pypatchworkpp": lambda: patchwork.estimateGround(double),
             "Open3D RANSAC 200 trials": lambda: peer_cloud.segment_plane(0.25, 3, 200),
             "Open3D RANSAC 1000 trials": lambda: peer_cloud.segment_plane(0.25, 3, 1000),
@@ -98,7 +99,7 @@ def ground_rows(cloud: Cloud) -> Iterator[tuple[str, Candidates]]:
     )
     yield (
         f"ground by RANSAC, 200 trials, {len(xyz)} points",
-        {OURS: lambda: GROUNDS["ransac"](xyz), "Open3D RANSAC": lambda: peer_cloud.segment_plane(0.25, 3, 200)},
+        {OURS: lambda: GROUNDS["ransac"](xyz, MOUNT), "Open3D RANSAC": lambda: peer_cloud.segment_plane(0.25, 3, 200)},
     )
 
 

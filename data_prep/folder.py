@@ -78,9 +78,6 @@ class FolderReader:
     def columns(self) -> tuple[str, ...]:
         return (*XYZ, *(name for name in self._columns if name not in (*XYZ, SKIPPED)))
 
-    def sensor_height(self) -> None:
-        return None
-
     def splits(self) -> dict[str, list[str]]:
         path = self.root / SPLITS
         if not path.is_file():

@@ -9,7 +9,7 @@ Its frames come from shuffled drives, so that each is a scene of its own. Format
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from data_prep.folder_source import CameraFile, FolderSource
 from data_prep.poses import pinhole, rigid
 from data_prep.reader import FrameName, RawFrame, of_split
+from data_prep.regions import SensorMount
 from pc_ssl.data.cache import IGNORE
 from pc_ssl.errors import UserError
 from pc_ssl.files import read_bytes
@@ -28,9 +29,9 @@ from pc_ssl.taxonomies import KITTI
 BOX_CLASSES = list(KITTI.box_classes)
 REGION_WITHOUT_BOXES = "DontCare"
 COLUMNS = ("x", "y", "z", "intensity")
-SENSOR_HEIGHT = 1.73  # metres; the laser scanner above the ground: Geiger et al., "Vision meets Robotics", IJRR 2013
 PARTS = ("training", "testing")
 CAMERA = "image_2"  # the left colour camera
+MOUNT = SensorMount(height=1.73, forward="x")  # Geiger et al., "Vision meets Robotics", IJRR 2013
 FIELDS = 15  # of a line in label_2
 
 
@@ -52,11 +53,11 @@ class KittiSource:
         image = self.part / CAMERA / f"{self.number}.png"
         camera = CameraFile(CAMERA, image, intrinsic, camera_from_rectified @ rectified_from_lidar)
         file = self.part / "velodyne" / f"{self.number}.bin"
-        raw = FolderSource(file, COLUMNS, 1.0, np.eye(4), (camera,)).read()
+        raw = replace(FolderSource(file, COLUMNS, 1.0, np.eye(4), (camera,)).read(), mount=MOUNT)
         if not (self.part / "label_2").is_dir():
             return raw
         box, box_class = read_boxes(self.part / "label_2" / f"{self.number}.txt", invert(rectified_from_lidar))
-        return RawFrame(**{**vars(raw), "box": box, "box_class": box_class})
+        return replace(raw, box=box, box_class=box_class)
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,6 @@ class KittiReader:
 
     def columns(self) -> tuple[str, ...]:
         return COLUMNS
-
-    def sensor_height(self) -> float:
-        return SENSOR_HEIGHT
 
     def splits(self) -> dict[str, list[str]]:
         lists = sorted((self.root / "ImageSets").glob("*.txt"))

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from data_prep.nuscenes_tables import NuScenesTables
 
 LIDAR = "LIDAR_TOP"
-SENSOR_HEIGHT = 1.84  # metres; LIDAR_TOP above the ground, its translation in calibrated_sensor.json
 MAX_SWEEPS = 10  # half a second at 20 Hz: the devkit's and the detection task's limit
 MAX_STEP_S = 1.5  # between annotations of one object that tell its velocity; the devkit's limit
 Record = dict[str, Any]
@@ -75,9 +74,6 @@ class NuScenesReader:
 
     def columns(self) -> tuple[str, ...]:
         return (*XYZ, "intensity", TIME) if self.sweeps > 1 else (*XYZ, "intensity")
-
-    def sensor_height(self) -> float:
-        return SENSOR_HEIGHT
 
     def splits(self) -> dict[str, list[str]]:
         """The devkit's splits, SLidR's two parts of "train", and those of <version>/splits.json."""

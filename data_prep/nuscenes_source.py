@@ -18,6 +18,7 @@ from data_prep.images import check_jpeg
 from data_prep.nuscenes_map import GRID, MAP_LAYERS
 from data_prep.projection import PinholeCamera
 from data_prep.reader import RawFrame
+from data_prep.regions import SensorMount
 from data_prep.sweeps import is_return, merge, read_sweep
 from pc_ssl.errors import UserError
 from pc_ssl.files import inside, read_bytes
@@ -25,6 +26,7 @@ from pc_ssl.geometry import invert, yaw_of
 
 Integer = TypeVar("Integer", bound=np.integer)
 
+MOUNT = SensorMount(height=1.841, forward="y")  # LIDAR_TOP: calibrated_sensor.json
 INSTANCES = 1000  # a panoptic label is 1000 * category index + instance
 NPY_HEADER = 1024  # bytes, more than the header of an .npy file with one dimension takes
 
@@ -104,6 +106,7 @@ class NuScenesSource:
             box_points=_column(annotations, "points", np.int32),
             bev_map=self._bev_map(),
             merges_sweeps=self.with_lag,
+            mount=MOUNT,
         )
 
     def _labels(

@@ -12,7 +12,7 @@ import numpy as np
 
 from data_prep.projection import Occlusion, PinholeCamera, pairs_of_cameras
 from data_prep.reader import Reader
-from data_prep.regions import GENERATORS, GROUNDS, Ground, RegionGenerator
+from data_prep.regions import GENERATORS, GROUNDS, Ground, RegionGenerator, SensorMount
 from data_prep.superpixels import FROM_FOLDER, SUPERPIXELS, ImageGenerator, image_generator, is_image_generator
 from pc_ssl.errors import UsageError, UserError
 
@@ -31,9 +31,9 @@ class Recipe:
     def compile(self) -> None:
         """Run the kernels once, so that workers find them compiled on the disk instead of compiling each for itself."""
         xyz = np.zeros((100, 3), np.float32)  # enough for ground to be looked for
-        ground = self.ground(xyz)
+        ground = self.ground(xyz, SensorMount())
         for region_generator in self.regions.values():
-            region_generator(xyz, ~ground)
+            region_generator(xyz, ~ground, xyz[:, 2])
         pairs_of_cameras({"": PinholeCamera(64, 48, np.eye(3), np.eye(4))}, xyz, self.occlusion)
         for generator in self.images.values():
             if generator in SUPERPIXELS.values():  # those from a folder have no file for this image

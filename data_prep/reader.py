@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.projection import PinholeCamera
+from data_prep.regions.mount import SensorMount
 from pc_ssl.errors import UserError
 from pc_ssl.files import read_json
 
@@ -48,6 +49,7 @@ class RawFrame:
             set does not say.
         bev_map: [K, rows, columns] bool, the data set's map classes seen from above, LiDAR frame; row 0 has the lowest
             y, column 0 the lowest x; None without a map.
+        mount: how the LiDAR is mounted, for ground segmentation.
         region: [N] int32 of each way to cut regions that the data set itself brings, by its name; 0..R - 1, -1 none.
         merges_sweeps: whether earlier sweeps were asked for; the frame then says which points are the key sweep's.
     """
@@ -66,6 +68,7 @@ class RawFrame:
     box_attribute: NDArray[np.uint8] | None = None
     box_points: NDArray[np.int32] | None = None
     bev_map: NDArray[np.bool_] | None = None
+    mount: SensorMount = field(default_factory=SensorMount)
     region: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
     merges_sweeps: bool = False
 
@@ -95,10 +98,6 @@ class Reader(Protocol):
 
     def columns(self) -> tuple[str, ...]:
         """Names of the columns of `RawFrame.points`, in order: x y z first, then intensity, time, red, normal_x, ..."""
-        ...
-
-    def sensor_height(self) -> float | None:
-        """Metres of the points' origin above the ground; None: not known, to be estimated from each frame."""
         ...
 
     def splits(self) -> dict[str, list[str]]:

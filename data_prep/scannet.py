@@ -61,9 +61,6 @@ class ScanNetReader:
     def columns(self) -> tuple[str, ...]:
         return COLUMNS
 
-    def sensor_height(self) -> None:
-        return None
-
     def splits(self) -> dict[str, list[str]]:
         """The lists `scannetv2_NAME.txt` in the root, which come with ScanNet's code in Tasks/Benchmark."""
         splits = {}

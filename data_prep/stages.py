@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from data_prep.images import decode_image
 from data_prep.projection import Occlusion, pairs_of_cameras
 from data_prep.reader import RawFrame
-from data_prep.regions import Ground, RegionGenerator
+from data_prep.regions import Ground, RegionGenerator, height_above_ground
 from data_prep.superpixels import ImageGenerator
 from pc_ssl.data.fields import FIELDS
 
@@ -31,7 +31,7 @@ def frame_tensors(
     xyz = np.ascontiguousarray(raw.points[:, :3])
     tensors: dict[str, NDArray] = {
         "points": raw.points,
-        "ground": ground(xyz),
+        "ground": ground(xyz, raw.mount),
         "ego_pose": raw.ego_pose,
         "global_from_lidar": raw.global_from_lidar,
     }
@@ -63,11 +63,14 @@ def region_tensors(
     xyz: NDArray[np.float32], ground: NDArray[np.bool_], key_points: int, regions: Mapping[str, RegionGenerator]
 ) -> dict[str, NDArray]:
     """Regions of one cloud [N, 3]; the first `key_points` rows are the key sweep."""
-    tensors = {}
+    tensors: dict[str, NDArray] = {}
+    if not regions:
+        return tensors
+    height = height_above_ground(xyz, ground)
     for name, generator in regions.items():
         rows = len(xyz) if generator.over_sweeps else key_points
         region = np.full(len(xyz), -1, np.int32)
-        region[:rows] = generator(xyz[:rows], ground[:rows])
+        region[:rows] = generator(xyz[:rows], ground[:rows], height[:rows])
         tensors[f"region/{name}"] = region
     return tensors
 

@@ -1,4 +1,4 @@
-"""Region generators: each is a frozen dataclass of its parameters and a function (xyz, ground) -> region.
+"""Region generators: each is a frozen dataclass of its parameters and a function (xyz, ground, height) -> region.
 
 A new way to cut regions is one file here and one line in GENERATORS.
 """
@@ -14,9 +14,11 @@ from data_prep.regions.dbscan import DbscanRegions
 from data_prep.regions.graph import GraphRegions
 from data_prep.regions.ground import StripPlaneGround
 from data_prep.regions.ground_floor import FloorGround
+from data_prep.regions.ground_height import height_above_ground
 from data_prep.regions.ground_patchwork import PatchworkGround
 from data_prep.regions.ground_ransac import RansacGround
 from data_prep.regions.hdbscan import HdbscanRegions
+from data_prep.regions.mount import SensorMount
 from data_prep.regions.random_boxes import RandomBoxRegions
 from data_prep.regions.range_adaptive import RangeAdaptiveRegions
 from data_prep.regions.size_filter import SizeFilter
@@ -28,8 +30,8 @@ class Ground(Protocol):
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def __call__(self, xyz: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """xyz [N, 3] metres, LiDAR frame, z up -> [N] bool, True for ground."""
+    def __call__(self, xyz: NDArray[np.float32], mount: SensorMount) -> NDArray[np.bool_]:
+        """xyz [N, 3] metres, LiDAR frame, z up; mount: how the LiDAR is mounted -> [N] bool, True for ground."""
         ...
 
 
@@ -42,8 +44,19 @@ class RegionGenerator(Protocol):
     over_sweeps: ClassVar[bool]
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""
+    def __call__(
+        self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
+    ) -> NDArray[np.int32]:
+        """Cut one cloud.
+
+        Args:
+            xyz: [N, 3] metres, LiDAR frame, z up, finite.
+            ground: [N].
+            height: [N] metres above the ground around each point, so that it does not matter how high the sensor is.
+
+        Returns:
+            [N] int32: region 0..R - 1 of each point, -1 for none.
+        """
         ...
 
 
@@ -64,4 +77,4 @@ GENERATORS: dict[str, RegionGenerator] = {
     "random_boxes": RandomBoxRegions(),  # to compare with
 }
 
-__all__ = ["GENERATORS", "GROUNDS", "Ground", "RegionGenerator"]
+__all__ = ["GENERATORS", "GROUNDS", "Ground", "RegionGenerator", "SensorMount", "height_above_ground"]

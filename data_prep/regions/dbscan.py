@@ -32,12 +32,14 @@ class DbscanRegions:
     dimensions: int
     keep: SizeFilter | None
 
-    def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""
+    def __call__(
+        self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
+    ) -> NDArray[np.int32]:
+        """Regions [N] of one cloud, as `RegionGenerator` says."""
         above = np.flatnonzero(~ground)
         cluster = dbscan(xyz[above, : self.dimensions], self.eps, self.min_points)
         if self.keep is not None:
-            kept = self.keep(xyz[above], cluster)
+            kept = self.keep(xyz[above], cluster, height[above])
             number = np.append(np.where(kept, np.cumsum(kept) - 1, -1), -1).astype(np.int32)  # last entry: for noise
             cluster = number[cluster]
         region = np.full(len(xyz), -1, np.int32)

@@ -45,8 +45,10 @@ class GraphRegions:
     normal_neighbours: int = 15
     max_edge: float = 1.0
 
-    def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""
+    def __call__(
+        self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
+    ) -> NDArray[np.int32]:
+        """Regions [N] of one cloud, as `RegionGenerator` says."""
         above = np.flatnonzero(~ground)
         points = xyz[above].astype(np.float64)
         distance, row = nearest(points, max(self.neighbours, self.normal_neighbours))

@@ -15,14 +15,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from data_prep.regions.mount import SensorMount
+
 
 @dataclass(frozen=True)
 class StripPlaneGround:
-    """Fit one plane per strip of x; a point is ground if it lies under the plane or at most `thickness` above it.
+    """Fit one plane per strip; a point is ground if it is under the plane or at most `thickness` above it.
 
     Args:
-        sensor_height: metres of the LiDAR above the ground (nuScenes LIDAR_TOP: 1.84).
-        strip_width: metres along x.
+        strip_width: metres across the driving direction; a strip runs along it, as in the prototype on nuScenes.
         reach: metres; strips begin at -reach and go on while they begin below reach.
         below: metres below the expected ground from which seeds are taken; lower points are reflections.
         lowest: so many lowest points of a strip tell its height; a strip with fewer points has no ground.
@@ -31,7 +32,6 @@ class StripPlaneGround:
         iterations: number of plane fits.
     """
 
-    sensor_height: float = 1.841
     strip_width: float = 10.0
     reach: float = 54.0
     below: float = 0.5
@@ -40,15 +40,16 @@ class StripPlaneGround:
     thickness: float = 0.2
     iterations: int = 5
 
-    def __call__(self, xyz: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """xyz [N, 3] metres, LiDAR frame, z up -> [N] bool, True for ground."""
+    def __call__(self, xyz: NDArray[np.float32], mount: SensorMount) -> NDArray[np.bool_]:
+        """Ground [N] of one cloud, as `Ground` says."""
         strips = int(np.ceil(2 * self.reach / self.strip_width))
         strip, seed = _seeds(
             xyz,
+            0 if mount.forward == "y" else 1,
             strips,
             self.reach,
             self.strip_width,
-            -self.sensor_height - self.below,
+            -mount.height_in(xyz) - self.below,
             self.lowest,
             self.seed_thickness,
         )
@@ -66,17 +67,17 @@ class StripPlaneGround:
 
 @njit(cache=True, nogil=True)
 def _seeds(
-    xyz: NDArray, strips: int, reach: float, width: float, floor: float, lowest: int, thickness: float
+    xyz: NDArray, axis: int, strips: int, reach: float, width: float, floor: float, lowest: int, thickness: float
 ) -> tuple[NDArray, NDArray]:
-    """strip [N] int32 of each point, -1 for none; seed [N] bool: low enough for the first plane of its strip."""
+    """strip [N] int32 of each point, by coordinate `axis`, -1: none; seed [N] bool: low enough for its first plane."""
     n = len(xyz)
     strip = np.full(n, -1, np.int32)
     size = np.zeros(strips, np.int64)
     low = np.full((strips, lowest), np.inf)  # the lowest heights of each strip, ascending
     for i in range(n):
-        x = xyz[i, 0] + reach
-        if 0 <= x < strips * width:
-            s = min(int(x / width), strips - 1)
+        across = xyz[i, axis] + reach
+        if 0 <= across < strips * width:
+            s = min(int(across / width), strips - 1)
             strip[i] = s
             size[s] += 1
             z = xyz[i, 2]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.regions.ground_ransac import RansacGround
+from data_prep.regions.mount import SensorMount
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,10 @@ class FloorGround:
     reach: float = 0.2
     thickness: float = 0.05
 
-    def __call__(self, xyz: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def __call__(self, xyz: NDArray[np.float32], mount: SensorMount) -> NDArray[np.bool_]:
         """xyz [N, 3] metres, z up -> [N] bool, True for the floor; none if nothing there is level."""
         ground = np.zeros(len(xyz), bool)
         if len(xyz):
             low = np.flatnonzero(np.abs(xyz[:, 2] - np.percentile(xyz[:, 2], self.share)) <= self.reach)
-            ground[low] = RansacGround(self.thickness)(np.ascontiguousarray(xyz[low]))
+            ground[low] = RansacGround(self.thickness)(np.ascontiguousarray(xyz[low]), mount)
         return ground

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.regions.mount import SensorMount
+
 
 @dataclass(frozen=True)
 class PatchworkGround:
@@ -23,22 +25,20 @@ class PatchworkGround:
     were prepared before it. The removal of reflections from below the ground, which needs intensities, is off.
 
     Args:
-        sensor_height: metres of the LiDAR above the ground (nuScenes LIDAR_TOP: 1.84).
         min_range, max_range: metres; what is nearer or farther is not ground.
     """
 
-    sensor_height: float = 1.841
     min_range: float = 2.7
     max_range: float = 80.0
 
-    def __call__(self, xyz: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def __call__(self, xyz: NDArray[np.float32], mount: SensorMount) -> NDArray[np.bool_]:
         """xyz [N, 3] metres, LiDAR frame, z up -> [N] bool, True for ground."""
         from pypatchworkpp import Parameters, patchworkpp
 
         parameters = Parameters()
         parameters.verbose = False
         parameters.enable_RNR = False
-        parameters.sensor_height = self.sensor_height
+        parameters.sensor_height = mount.height_in(xyz)
         parameters.min_range, parameters.max_range = self.min_range, self.max_range
         ground = np.zeros(len(xyz), bool)
         if len(xyz):

@@ -12,6 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from data_prep.regions.mount import SensorMount
+
 SCORED = 2048  # points that trials are judged on, drawn once: enough to tell shares that differ by 2 %
 
 
@@ -31,7 +33,7 @@ class RansacGround:
     max_slope: float = 20.0
     seed: int = 0
 
-    def __call__(self, xyz: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def __call__(self, xyz: NDArray[np.float32], mount: SensorMount) -> NDArray[np.bool_]:
         """xyz [N, 3] metres, z up -> [N] bool, True for ground; none with fewer than 3 points or no level plane."""
         if len(xyz) < 3:
             return np.zeros(len(xyz), bool)

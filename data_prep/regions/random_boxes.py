@@ -36,8 +36,10 @@ class RandomBoxRegions:
     min_points: int = 5
     seed: int = 0
 
-    def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""
+    def __call__(
+        self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
+    ) -> NDArray[np.int32]:
+        """Regions [N] of one cloud, as `RegionGenerator` says."""
         rng = np.random.default_rng([self.seed, zlib.crc32(np.ascontiguousarray(xyz, "<f4").tobytes())])
         centre = rng.uniform(-self.reach, self.reach, (self.boxes, 2))
         half = rng.uniform(self.min_side, self.max_side, (self.boxes, 2)) / 2

@@ -59,8 +59,10 @@ class RangeAdaptiveRegions:
     fragment_reach: float = 2.0
     min_points: int = 5
 
-    def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""
+    def __call__(
+        self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
+    ) -> NDArray[np.int32]:
+        """Regions [N] of one cloud, as `RegionGenerator` says."""
         region = np.full(len(xyz), -1, np.int32)
         steps = angular_steps(xyz)
         if steps is None:

@@ -20,23 +20,27 @@ class SizeFilter:
     Args:
         min_reach: metres; dropped if no point has |x|, or no point has |y|, of at least this: returns from the vehicle
             that records (and, as in the prototype, whatever stands exactly ahead, behind or beside it).
-        min_top, max_top: metres in the LiDAR frame; dropped if the highest point is lower or higher: kerbs and
-            leftovers of the ground (less than 0.25 m above it), or buildings and trees.
+        min_top, max_top: metres above the local ground; dropped if the highest point is lower or higher: kerbs and
+            leftovers of the ground, or buildings and trees. The prototype's 3 m are in the frame of a LiDAR 1.84 m
+            above the street.
         min_side_ratio: dropped if the shorter side of the smallest enclosing rectangle is less than this part of the
             longer one: walls and fences.
         min_area, max_area: square metres of the convex hull seen from above.
     """
 
     min_reach: float = 1.5
-    min_top: float = -1.84 + 0.25
-    max_top: float = 3.0
+    min_top: float = 0.25
+    max_top: float = 4.84
     min_side_ratio: float = 0.1
     min_area: float = 0.25
     max_area: float = 20.0
 
-    def __call__(self, xyz: NDArray[np.float32], cluster: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """xyz [N, 3] metres, LiDAR frame; cluster [N] int32 (-1 none) -> [K] bool, True for clusters to keep."""
-        reach_x, reach_y, top, area, short, long = _shapes(xyz.astype(np.float64), *_members(cluster)).T
+    def __call__(
+        self, xyz: NDArray[np.float32], cluster: NDArray[np.int32], height: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
+        """xyz [N, 3] metres; cluster [N] (-1 none); height [N] metres above the ground -> [K] bool: which to keep."""
+        above_ground = np.column_stack([xyz[:, :2], height]).astype(np.float64)
+        reach_x, reach_y, top, area, short, long = _shapes(above_ground, *_members(cluster)).T
         thin = (long == 0) | (short < self.min_side_ratio * long)
         near = (reach_x < self.min_reach) | (reach_y < self.min_reach)
         return (

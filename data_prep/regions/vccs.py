@@ -45,8 +45,10 @@ class VccsRegions:
     iterations: int = 5
     min_points: int = 5
 
-    def __call__(self, xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.int32]:
-        """xyz [N, 3] metres, LiDAR frame; ground [N] -> [N] int32: region 0..R - 1 of each point, -1 for none."""
+    def __call__(
+        self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
+    ) -> NDArray[np.int32]:
+        """Regions [N] of one cloud, as `RegionGenerator` says."""
         above = np.flatnonzero(~ground)
         voxel_xyz, voxel_of_point = thinned(xyz[above], self.voxel_size)
         region = np.full(len(xyz), -1, np.int32)

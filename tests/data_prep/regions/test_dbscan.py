@@ -22,7 +22,7 @@ def cloud() -> tuple[np.ndarray, np.ndarray]:
 
 def test_calicos_setting_keeps_the_car_alone(cloud: tuple[np.ndarray, np.ndarray]) -> None:
     xyz, ground = cloud
-    region = GENERATORS["dbscan"](xyz, ground)
+    region = GENERATORS["dbscan"](xyz, ground, xyz[:, 2] + 1.84)
     assert region.dtype == np.int32
     car = (xyz[:, 0] > 7) & (xyz[:, 1] > 7) & ~ground
     np.testing.assert_array_equal(region, np.where(car, 0, -1))
@@ -30,7 +30,7 @@ def test_calicos_setting_keeps_the_car_alone(cloud: tuple[np.ndarray, np.ndarray
 
 def test_without_a_filter_every_cluster_is_a_region(cloud: tuple[np.ndarray, np.ndarray]) -> None:
     xyz, ground = cloud
-    region = GENERATORS["dbscan3d"](xyz, ground)
+    region = GENERATORS["dbscan3d"](xyz, ground, xyz[:, 2] + 1.84)
     expected = np.full(len(xyz), -1)
     expected[~ground] = DBSCAN(eps=0.5, min_samples=5).fit_predict(xyz[~ground])
     np.testing.assert_array_equal(region, expected)
@@ -40,7 +40,7 @@ def test_without_a_filter_every_cluster_is_a_region(cloud: tuple[np.ndarray, np.
 @pytest.mark.parametrize("name", GENERATORS)
 def test_ids_are_dense_and_ground_has_none(name: str, cloud: tuple[np.ndarray, np.ndarray]) -> None:
     xyz, ground = cloud
-    region = GENERATORS[name](xyz, ground)
+    region = GENERATORS[name](xyz, ground, xyz[:, 2] + 1.84)
     assert (region[ground] == -1).all()
     assert set(region[region >= 0]) == set(range(region.max() + 1))
 
@@ -48,12 +48,12 @@ def test_ids_are_dense_and_ground_has_none(name: str, cloud: tuple[np.ndarray, n
 @pytest.mark.parametrize("name", GENERATORS)
 def test_a_cloud_of_ground_has_no_regions(name: str, cloud: tuple[np.ndarray, np.ndarray]) -> None:
     xyz, _ = cloud
-    assert (GENERATORS[name](xyz, np.ones(len(xyz), bool)) == -1).all()
-    assert GENERATORS[name](xyz[:0], np.ones(0, bool)).shape == (0,)
+    assert (GENERATORS[name](xyz, np.ones(len(xyz), bool), xyz[:, 2]) == -1).all()
+    assert GENERATORS[name](xyz[:0], np.ones(0, bool), xyz[:0, 2]).shape == (0,)
 
 
 def test_clusters_in_plan_view_ignore_height() -> None:
     pole = np.column_stack([np.zeros(50), np.zeros(50), np.arange(50)]).astype(np.float32)
     ground = np.zeros(50, bool)
-    assert (DbscanRegions(0.75, 5, 2, None)(pole, ground) == 0).all()
-    assert (DbscanRegions(0.75, 5, 3, None)(pole, ground) == -1).all()
+    assert (DbscanRegions(0.75, 5, 2, None)(pole, ground, pole[:, 2]) == 0).all()
+    assert (DbscanRegions(0.75, 5, 3, None)(pole, ground, pole[:, 2]) == -1).all()

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from data_prep.regions.ground import StripPlaneGround
+from data_prep.regions.mount import SensorMount
+
+NUSCENES = SensorMount(1.841, "y")
 
 
 def street(rng: np.random.Generator, slope_x: float = 0.0, slope_y: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -18,7 +21,7 @@ def street(rng: np.random.Generator, slope_x: float = 0.0, slope_y: float = 0.0)
 @pytest.mark.parametrize(("slope_x", "slope_y"), [(0, 0), (0, 0.008), (0, -0.008), (0.008, 0), (-0.004, 0.004)])
 def test_a_tilted_street_is_ground_and_what_stands_on_it_is_not(slope_x: float, slope_y: float) -> None:
     xyz, expected = street(np.random.default_rng(0), slope_x, slope_y)
-    np.testing.assert_array_equal(StripPlaneGround()(xyz), expected)
+    np.testing.assert_array_equal(StripPlaneGround()(xyz, NUSCENES), expected)
 
 
 def plain_numpy(xyz: np.ndarray) -> np.ndarray:
@@ -46,14 +49,14 @@ def test_planes_equal_a_plain_reading_of_the_method(seed: int) -> None:
     xyz, _ = street(rng, *rng.uniform(-0.01, 0.01, 2))
     xyz[:, 2] += rng.normal(0, 0.1, len(xyz))
     xyz = np.concatenate([xyz, rng.uniform([-60, -60, -6], [60, 60, -2.5], (50, 3)).astype(np.float32)])
-    found, expected = StripPlaneGround()(xyz), plain_numpy(xyz)
+    found, expected = StripPlaneGround()(xyz, NUSCENES), plain_numpy(xyz)
     assert (found != expected).sum() <= 2  # points within rounding of a plane
 
 
 def test_reflections_below_the_street_are_ground_but_do_not_pull_it_down() -> None:
     xyz, expected = street(np.random.default_rng(1))
     below = xyz[:200] * [1, 1, 0] - np.float32([0, 0, 4])
-    found = StripPlaneGround()(np.concatenate([xyz, below.astype(np.float32)]))
+    found = StripPlaneGround()(np.concatenate([xyz, below.astype(np.float32)]), NUSCENES)
     np.testing.assert_array_equal(found[: len(xyz)], expected)
     assert found[len(xyz) :].all()
 
@@ -61,19 +64,21 @@ def test_reflections_below_the_street_are_ground_but_do_not_pull_it_down() -> No
 def test_nothing_outside_the_strips_or_in_an_empty_strip_is_ground() -> None:
     inside, _ = street(np.random.default_rng(2))
     far = np.array([[57, 0, -1.84], [-55, 0, -1.84]], np.float32)
-    assert not StripPlaneGround()(np.concatenate([inside, far]))[-2:].any()
-    assert not StripPlaneGround()(inside[:40] * np.float32([0.01, 1, 1])).any()  # 40 points: fewer than 50 a strip
-    assert StripPlaneGround()(np.empty((0, 3), np.float32)).shape == (0,)
+    assert not StripPlaneGround()(np.concatenate([inside, far]), NUSCENES)[-2:].any()
+    assert not StripPlaneGround()(
+        inside[:40] * np.float32([0.01, 1, 1]), NUSCENES
+    ).any()  # 40 points: fewer than 50 a strip
+    assert StripPlaneGround()(np.empty((0, 3), np.float32), NUSCENES).shape == (0,)
 
 
 def test_a_strip_whose_points_all_lie_below_the_floor_has_no_ground() -> None:
-    assert not StripPlaneGround()(np.tile(np.float32([0, 0, -9]), (100, 1))).any()
+    assert not StripPlaneGround()(np.tile(np.float32([0, 0, -9]), (100, 1)), NUSCENES).any()
 
 
 def test_the_real_street(real_root: Path) -> None:
     file = next((real_root / "samples" / "LIDAR_TOP").iterdir())
     xyz = np.fromfile(file, np.float32).reshape(-1, 5)[:, :3].copy()
-    ground = StripPlaneGround()(xyz)
+    ground = StripPlaneGround()(xyz, NUSCENES)
     np.testing.assert_array_equal(ground, plain_numpy(xyz))
     near = (np.hypot(xyz[:, 0], xyz[:, 1]) < 10) & (np.abs(xyz[:, 0]) > 1.5)
     assert np.abs(xyz[near & ground, 2] + 1.84).max() < 0.6

@@ -10,6 +10,9 @@ from data_prep.regions import GROUNDS
 from data_prep.regions.ground_floor import FloorGround
 from data_prep.regions.ground_patchwork import PatchworkGround
 from data_prep.regions.ground_ransac import RansacGround
+from data_prep.regions.mount import SensorMount
+
+NUSCENES = SensorMount(1.841, "y")
 
 
 def street(seed: int = 0, slope: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +32,7 @@ def street(seed: int = 0, slope: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("name", [name for name in GROUNDS if name != "floor"])
 def test_ground_is_found_and_objects_are_not(name: str) -> None:
     xyz, expected = street()
-    ground = GROUNDS[name](xyz)
+    ground = GROUNDS[name](xyz, NUSCENES)
     near = np.hypot(xyz[:, 0], xyz[:, 1]) > 3  # Patchwork++ leaves out what is nearer
     assert (ground & expected & near).sum() > 0.95 * (expected & near).sum()
     assert (ground & ~expected).sum() < 0.03 * (~expected).sum()
@@ -38,15 +41,15 @@ def test_ground_is_found_and_objects_are_not(name: str) -> None:
 @pytest.mark.parametrize("name", GROUNDS)
 def test_ground_of_a_frame_does_not_depend_on_the_frames_before(name: str) -> None:
     xyz, _ = street(1)
-    alone = GROUNDS[name](xyz)
-    GROUNDS[name](street(2, slope=0.1)[0])
-    assert np.array_equal(GROUNDS[name](xyz), alone)
+    alone = GROUNDS[name](xyz, NUSCENES)
+    GROUNDS[name](street(2, slope=0.1)[0], NUSCENES)
+    assert np.array_equal(GROUNDS[name](xyz, NUSCENES), alone)
 
 
 @pytest.mark.parametrize("name", GROUNDS)
 @pytest.mark.parametrize("points", [0, 1, 2, 3, 60])
 def test_few_points_are_no_error(name: str, points: int) -> None:
-    ground = GROUNDS[name](np.zeros((points, 3), np.float32))
+    ground = GROUNDS[name](np.zeros((points, 3), np.float32), NUSCENES)
     assert (ground.dtype, ground.shape) == (np.bool_, (points,))
 
 
@@ -55,8 +58,8 @@ def test_ransac_finds_the_plane_itself() -> None:
     xy = rng.uniform(-30, 30, (5000, 2))
     height = np.concatenate([rng.normal(0, 0.03, 3000), rng.uniform(0.5, 3, 2000)])
     xyz = np.column_stack([xy, 0.1 * xy[:, 0] - 0.05 * xy[:, 1] - 1.8 + height]).astype(np.float32)
-    assert np.array_equal(RansacGround(thickness=0.25)(xyz), np.arange(5000) < 3000)
-    thin = RansacGround(thickness=0.05)(xyz)
+    assert np.array_equal(RansacGround(thickness=0.25)(xyz, NUSCENES), np.arange(5000) < 3000)
+    thin = RansacGround(thickness=0.05)(xyz, NUSCENES)
     expected = np.abs(height) / np.sqrt(1 + 0.1**2 + 0.05**2) <= 0.05
     assert (thin != expected).sum() < 0.01 * len(xyz)
 
@@ -65,14 +68,14 @@ def test_ransac_takes_no_wall_for_ground() -> None:
     rng = np.random.default_rng(0)
     wall = np.column_stack([rng.uniform(-20, 20, 5000), np.full(5000, 8.0), rng.uniform(-2, 10, 5000)])
     floor = np.column_stack([rng.uniform(-20, 20, (1000, 2)), np.full(1000, -1.8)])
-    ground = RansacGround()(np.concatenate([wall, floor]).astype(np.float32))
+    ground = RansacGround()(np.concatenate([wall, floor]).astype(np.float32), NUSCENES)
     assert ground[5000:].all()
     assert ground[:5000].mean() < 0.1
-    assert not RansacGround()(wall.astype(np.float32)).any()
+    assert not RansacGround()(wall.astype(np.float32), NUSCENES).any()
 
 
 def test_patchwork_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    PatchworkGround()(street()[0])
+    PatchworkGround()(street()[0], NUSCENES)
     print("still here", flush=True)
     assert capfd.readouterr().out == "still here\n"
 
@@ -80,7 +83,7 @@ def test_patchwork_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 def test_on_a_real_street_the_ways_agree(real_root: Path) -> None:
     reader = NuScenesReader(real_root, "v1.0-mini", 1)
     xyz = np.ascontiguousarray(reader.source(reader.frames(None)[0]).read().points[:, :3])
-    found = {name: ground(xyz) for name, ground in GROUNDS.items() if name != "floor"}  # that is for rooms
+    found = {name: ground(xyz, NUSCENES) for name, ground in GROUNDS.items() if name != "floor"}  # that is for rooms
     for ground in found.values():
         assert 0.5 < ground.mean() < 0.7
         for other in found.values():
@@ -95,6 +98,6 @@ def test_the_floor_of_a_room_is_found_under_a_larger_table_and_ceiling() -> None
     ceiling = np.column_stack([rng.uniform(0, 6, (9000, 2)), rng.normal(2.6, 0.005, 9000)])
     stray = np.column_stack([rng.uniform(0, 6, (20, 2)), rng.uniform(-1.5, 0, 20)])  # seen in a mirror
     xyz = np.concatenate([floor, table, ceiling, stray]).astype(np.float32)
-    ground = FloorGround()(xyz)
+    ground = FloorGround()(xyz, NUSCENES)
     assert ground[:3000].mean() > 0.999
     assert not ground[3000:18000].any()

@@ -87,16 +87,16 @@ def test_excess_of_mass_by_hand() -> None:
 
 def test_blobs_are_found_and_only_the_largest_kept() -> None:
     xyz, blob = blobs()
-    everything = HdbscanRegions()(xyz, np.zeros(len(xyz), bool))
+    everything = HdbscanRegions()(xyz, np.zeros(len(xyz), bool), xyz[:, 2])
     assert adjusted_rand_score(blob[everything >= 0], everything[everything >= 0]) == 1
-    largest = HdbscanRegions(largest=3)(xyz, np.zeros(len(xyz), bool))
+    largest = HdbscanRegions(largest=3)(xyz, np.zeros(len(xyz), bool), xyz[:, 2])
     assert sorted(set(blob[largest >= 0])) == sorted(np.argsort(-np.bincount(blob[everything >= 0]))[:3])
 
 
 def test_ground_is_left_out_and_few_or_coincident_points_are_no_cluster() -> None:
     xyz, _ = blobs()
-    assert (HdbscanRegions()(xyz, np.ones(len(xyz), bool)) == -1).all()
-    assert (HdbscanRegions()(xyz[:10], np.zeros(10, bool)) == -1).all()
+    assert (HdbscanRegions()(xyz, np.ones(len(xyz), bool), xyz[:, 2]) == -1).all()
+    assert (HdbscanRegions()(xyz[:10], np.zeros(10, bool), xyz[:, 2]) == -1).all()
     assert (hdbscan(np.zeros((50, 3)), 5, 5) == -1).all()  # one cluster of all points is none
     with pytest.raises(ValueError, match=r"must be \[N, 3\]"):
         hdbscan(np.zeros((50, 2)), 5, 5)

@@ -16,7 +16,7 @@ def _street(seed: int = 0, points: int = 4000) -> np.ndarray:
 @given(seed=st.integers(0, 100))
 def test_a_region_is_no_wider_than_a_box_and_has_enough_points(seed: int) -> None:
     xyz = _street(seed)
-    region = BOXES(xyz, np.zeros(len(xyz), bool))
+    region = BOXES(xyz, np.zeros(len(xyz), bool), xyz[:, 2])
     assert region.max() >= 5
     for number in range(region.max() + 1):
         members = xyz[region == number, :2]
@@ -27,7 +27,7 @@ def test_a_region_is_no_wider_than_a_box_and_has_enough_points(seed: int) -> Non
 def test_without_others_before_it_a_box_has_all_points_within() -> None:
     xyz = _street(points=40_000)
     one = RandomBoxRegions(boxes=1, reach=5.0, min_side=4.0, max_side=4.0, min_points=1)
-    members = one(xyz, np.zeros(len(xyz), bool)) == 0
+    members = one(xyz, np.zeros(len(xyz), bool), xyz[:, 2]) == 0
     low, high = xyz[members, :2].min(axis=0), xyz[members, :2].max(axis=0)
     between = ((xyz[:, :2] >= low) & (xyz[:, :2] <= high)).all(axis=1)
     np.testing.assert_array_equal(members, between)
@@ -36,8 +36,8 @@ def test_without_others_before_it_a_box_has_all_points_within() -> None:
 
 def test_points_and_seed_decide_the_draw() -> None:
     xyz, ground = _street(), np.zeros(4000, bool)
-    region = BOXES(xyz, ground)
-    np.testing.assert_array_equal(region, BOXES(xyz.copy(), ground))
-    assert (region != replace(BOXES, seed=1)(xyz, ground)).any()
-    moved = BOXES(xyz + np.float32(1e-3), ground)
+    region = BOXES(xyz, ground, xyz[:, 2])
+    np.testing.assert_array_equal(region, BOXES(xyz.copy(), ground, xyz[:, 2]))
+    assert (region != replace(BOXES, seed=1)(xyz, ground, xyz[:, 2])).any()
+    moved = BOXES(xyz + np.float32(1e-3), ground, xyz[:, 2])
     assert (region != moved).mean() > 0.05  # another scene, other boxes

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.metrics import adjusted_rand_score
 
 from data_prep.nuscenes import NuScenesReader
-from data_prep.regions import GENERATORS, GROUNDS
+from data_prep.regions import GENERATORS, GROUNDS, height_above_ground
 from data_prep.regions.range_adaptive import RangeAdaptiveRegions, angular_steps, cluster_by_range
 from pc_ssl.evaluation.regions import object_recall, region_purity
 from pc_ssl.geometry import points_in_boxes
@@ -89,13 +89,13 @@ def seen_wall(reach: float, width: float, height: float, at: float = 0.0) -> np.
 def test_an_object_is_one_region_at_any_range_and_two_side_by_side_are_two(reach: float) -> None:
     gap = 4.5 * AZIMUTH * reach  # more than the reach of three shots
     left, right = (seen_wall(reach, 4.0, 3.0, at=side * (2.0 + gap / 2)) for side in (-1, 1))
-    region = RangeAdaptiveRegions()(np.concatenate([left, right]), np.zeros(len(left) + len(right), bool))
+    region = RangeAdaptiveRegions()(np.concatenate([left, right]), np.zeros(len(left) + len(right), bool), np.zeros(0))
     assert np.array_equal(region, np.arange(len(left) + len(right)) >= len(left))
 
 
 def test_one_radius_in_metres_cannot_do_both() -> None:
     far = seen_wall(50.0, 4.0, 3.0)
-    region = GENERATORS["dbscan3d"](far, np.zeros(len(far), bool))
+    region = GENERATORS["dbscan3d"](far, np.zeros(len(far), bool), far[:, 2])
     assert np.bincount(region + 1)[1:].max(initial=0) < len(far)  # beams at 50 m are 1.2 m apart
 
 
@@ -119,7 +119,7 @@ def test_the_sensors_steps_are_read_off_the_cloud(shots: int, beams: int, height
 def test_a_cloud_without_steps_has_no_regions() -> None:
     for xyz in (np.zeros((0, 3)), np.zeros((50, 3)), np.array([[1.0, 2.0, 0.0]] * 9)):
         assert angular_steps(xyz) is None
-        assert (RangeAdaptiveRegions()(xyz.astype(np.float32), np.zeros(len(xyz), bool)) == -1).all()
+        assert (RangeAdaptiveRegions()(xyz.astype(np.float32), np.zeros(len(xyz), bool), xyz[:, 2]) == -1).all()
 
 
 def raised(xyz: np.ndarray, height: float) -> np.ndarray:
@@ -138,7 +138,7 @@ def test_a_fragment_joins_over_a_missing_beam_and_two_objects_do_not() -> None:
 
 def test_ground_is_left_out_and_parameters_are_checked() -> None:
     wall = seen_wall(20.0, 3.0, 3.0)
-    assert (RangeAdaptiveRegions()(wall, np.ones(len(wall), bool)) == -1).all()
+    assert (RangeAdaptiveRegions()(wall, np.ones(len(wall), bool), wall[:, 2]) == -1).all()
     assert cluster_by_range(np.zeros((7, 3)), **SETTING).tolist() == [0] * 7  # at the sensor itself
     with pytest.raises(ValueError, match="must be positive"):
         cluster_by_range(wall, **SETTING | {"min_range": 0.0})
@@ -150,12 +150,13 @@ def test_on_a_real_street_it_finds_more_objects_than_dbscan_and_mixes_them_less(
     reader = NuScenesReader(real_root, "v1.0-mini", 1)
     frame = reader.source(reader.frames(None)[0]).read()
     xyz = np.ascontiguousarray(frame.points[:, :3])
-    ground = GROUNDS["strips"](xyz)
+    ground = GROUNDS["strips"](xyz, frame.mount)
+    height = height_above_ground(xyz, ground)
     assert frame.box is not None
-    ours, calico = (GENERATORS[name](xyz, ground) for name in ("range_adaptive", "dbscan"))
+    ours, calico = (GENERATORS[name](xyz, ground, height) for name in ("range_adaptive", "dbscan"))
     inside = points_in_boxes(xyz, frame.box)
     assert object_recall(inside, ours).recall >= 0.7
-    unfiltered = dataclasses.replace(GENERATORS["dbscan"], keep=None)(xyz, ground)  # type: ignore[type-var]
+    unfiltered = dataclasses.replace(GENERATORS["dbscan"], keep=None)(xyz, ground, height)  # type: ignore[type-var]
     for other in (calico, unfiltered):
         assert object_recall(inside, ours).recall > object_recall(inside, other).recall
         assert region_purity(inside, ours).purity >= region_purity(inside, other).purity

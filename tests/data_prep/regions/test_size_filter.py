@@ -33,7 +33,7 @@ def block(x: float, y: float, length: float, width: float, top: float = 0.0) -> 
     ],
 )
 def test_what_is_kept(points: np.ndarray, kept: bool) -> None:
-    assert SizeFilter()(points, np.zeros(len(points), np.int32)).tolist() == [kept]
+    assert SizeFilter()(points, np.zeros(len(points), np.int32), points[:, 2] + 1.84).tolist() == [kept]
 
 
 def test_each_cluster_is_judged_by_itself() -> None:
@@ -42,12 +42,12 @@ def test_each_cluster_is_judged_by_itself() -> None:
     order = np.random.default_rng(0).permutation(len(cloud))
     noise = np.full(len(cloud), -1, np.int32)
     shuffled = np.concatenate([cloud[order], cloud]), np.concatenate([cluster[order], noise])
-    assert SizeFilter()(*shuffled).tolist() == [False, True, True]
+    assert SizeFilter()(*shuffled, shuffled[0][:, 2] + 1.84).tolist() == [False, True, True]
 
 
 def test_no_clusters() -> None:
-    assert SizeFilter()(np.zeros((4, 3), np.float32), np.full(4, -1, np.int32)).shape == (0,)
-    assert SizeFilter()(np.zeros((0, 3), np.float32), np.zeros(0, np.int32)).shape == (0,)
+    assert SizeFilter()(np.zeros((4, 3), np.float32), np.full(4, -1, np.int32), np.zeros(4)).shape == (0,)
+    assert SizeFilter()(np.zeros((0, 3), np.float32), np.zeros(0, np.int32), np.zeros(0)).shape == (0,)
 
 
 @settings(deadline=None, max_examples=100)

@@ -190,7 +190,7 @@ def test_a_bent_sheet_is_cut_where_it_is_concave_rather_than_convex() -> None:
 def test_the_normals_of_a_cloud_cut_a_corner() -> None:
     xyz, wall = corner(np.random.default_rng(0))
     far = np.abs(xyz[:, :2]).sum(axis=1) > 0.4  # at the corner itself normals mix
-    region = GraphRegions()(xyz, np.zeros(len(xyz), bool))
+    region = GraphRegions()(xyz, np.zeros(len(xyz), bool), xyz[:, 2])
     largest = [np.bincount(region[(wall == side) & far & (region >= 0)]).argmax() for side in (0, 1)]
     assert largest[0] != largest[1]
     for side in (0, 1):
@@ -200,7 +200,7 @@ def test_the_normals_of_a_cloud_cut_a_corner() -> None:
 
 def test_supervoxels_cut_a_corner_and_have_about_the_size_of_a_seed() -> None:
     xyz, wall = corner(np.random.default_rng(0))
-    region = VccsRegions(voxel_size=0.03, seed_resolution=0.8)(xyz, np.zeros(len(xyz), bool))
+    region = VccsRegions(voxel_size=0.03, seed_resolution=0.8)(xyz, np.zeros(len(xyz), bool), xyz[:, 2])
     assert (region >= 0).all()
     right = sum(np.bincount(wall[region == r]).max() for r in range(region.max() + 1))
     assert right > 0.97 * len(xyz)
@@ -213,7 +213,7 @@ def test_a_supervoxel_does_not_jump_a_gap() -> None:
     rng = np.random.default_rng(0)
     xyz = rng.uniform(0, 0.4, (200, 3)).astype(np.float32)
     xyz[100:, 0] += 1.0  # within one cell of the seeds' grid of 2 m, but two blobs
-    region = VccsRegions(seed_resolution=2.0, neighbours=6)(xyz, np.zeros(200, bool))
+    region = VccsRegions(seed_resolution=2.0, neighbours=6)(xyz, np.zeros(200, bool), xyz[:, 2])
     assert np.array_equal(region, np.arange(200) >= 100)
 
 
@@ -222,7 +222,7 @@ def test_small_supervoxels_and_ground_are_no_regions(regions: VccsRegions | Grap
     rng = np.random.default_rng(0)
     xyz = np.concatenate([rng.uniform(0, 0.5, (40, 3)), rng.uniform(8, 8.5, (4, 3))]).astype(np.float32)
     ground = np.arange(44) < 5
-    region = regions(xyz, ground)
+    region = regions(xyz, ground, xyz[:, 2])
     assert (region[ground] == -1).all()
     assert (region[5:40] >= 0).all()
     assert (region[40:] == -1).all()
