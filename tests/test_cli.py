@@ -170,6 +170,23 @@ def test_probe_finetune_evaluate_and_report(run: Run, cache: Path, weights: Path
 
 
 @pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [([], "add --resume"), (["--resume"], "the same command goes on")],
+)
+def test_ctrl_c_says_what_to_do(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], advice: str
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pc_ssl.engine.pretrain.pretrain", interrupted)
+    outcome = run("pretrain", PRC, "--cache", tmp_path, "--work-dir", tmp_path / "new", *arguments)
+    assert outcome.code == 130
+    assert advice in outcome.error
+    assert len(outcome.error.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--set", "method.alpa=1"], "unknown name|has no argument 'alpa'.*alpha"),

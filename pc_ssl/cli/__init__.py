@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from pc_ssl.cli import evaluate, prepare, simulate, train  # noqa: F401  (each adds its commands)
 from pc_ssl.cli.app import app
 from pc_ssl.errors import UserError
 
 __all__ = ["app", "main"]
+
+INTERRUPTED = 130  # the exit code that typer gives Ctrl-C
 
 
 def main() -> None:
@@ -18,6 +21,17 @@ def main() -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as error:
+        if error.code == INTERRUPTED:
+            print(_after_interrupt(sys.argv[1:]), file=sys.stderr)
+        raise
+
+
+def _after_interrupt(arguments: Sequence[str]) -> str:
+    """What to do after Ctrl-C, by the command."""
+    command = arguments[0] if arguments else ""
+    if command == "pretrain" and "--resume" not in arguments:
+        return "stopped; add --resume to the same command to go on from the last checkpoint"
+    if command in ("pretrain", "finetune", "prepare", "compare"):
+        return "stopped; the same command goes on from what is finished"
+    return "stopped; no result was written: run the same command again"

@@ -28,6 +28,7 @@ from pc_ssl.engine.segmentation import fit_probe, head_from_texts
 from pc_ssl.engine.tasks import task_kind
 from pc_ssl.engine.train import train
 from pc_ssl.engine.weights import load_backbone, load_head, save_weights
+from pc_ssl.engine.work_folder import work_folder
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.run_result import CONFIG, WEIGHTS, Result, RunResult, finished
 from pc_ssl.files import sha256_of, write_bytes
@@ -131,7 +132,7 @@ def evaluate(
         return before
     rows = cache.indices(split)
     task = (load_annotation_free if annotation_free else load_task)(config, cache, weights)
-    with join(device) as process:
+    with join(device) as process, work_folder(work_dir, "evaluate", process):
         start = time.monotonic()
         result = evaluate_task(config, task, cache, rows, process.device, work_dir if process.is_first else None)
         run = RunResult(
@@ -241,7 +242,7 @@ def _run(
     task = build_task(config, cache, seed)
     backbone = task.get_submodule("backbone")
     reports = init.load(backbone, backbone)
-    with join(device) as process:
+    with join(device) as process, work_folder(work_dir, command, process):
         if process.is_first:
             for report in reports:
                 print(f"{command} {report}")

@@ -28,6 +28,7 @@ from pc_ssl.engine.options import TrainOptions
 from pc_ssl.engine.step import NonFinite, TrainStep
 from pc_ssl.engine.train import describe, make_optimizer, train
 from pc_ssl.engine.weights import save_weights
+from pc_ssl.engine.work_folder import work_folder
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.run_result import CONFIG, WEIGHTS
 from pc_ssl.files import sha256_of, write_bytes
@@ -102,7 +103,7 @@ def pretrain(
     if init.files:
         settings["init"] = init.checksums()
     _check_needed(config, parts.method, init)
-    with join(device) as process:
+    with join(device) as process, work_folder(work_dir, "pretrain", process):
         if process.is_first:
             for report in reports:
                 print(f"init             {report}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -129,16 +131,18 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         UserError: the file is missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, _metadata(file)  # noqa: SIM118
 
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error})") from error
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of `write_tensors` in a safetensors file, without its tensors.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    with _opened(path) as file:
+        return _metadata(file)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -154,6 +158,23 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
     }
     write_bytes(path, save(copies, metadata={METADATA: json.dumps(metadata, sort_keys=True)}))
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(f"{path}: not a whole safetensors file ({error})") from error
+
+
+def _metadata(file: Any) -> dict[str, str]:
+    return json.loads((file.metadata() or {}).get(METADATA, "{}"))
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
