@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,6 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from pc_ssl.errors import UserError
 
 MIN_DEPTH = 1.0  # metres in front of the camera; nearer points are dropped, as in SLidR and in nuScenes' devkit
 BORDER = 1.0  # pixels; nuScenes' devkit keeps 1 < u < width - 1 and 1 < v < height - 1
@@ -73,10 +76,8 @@ def pairs_of_cameras(
         occlusion: which points are hidden; None pairs them all the same, as SLidR does.
 
     Returns:
-        the pairs of each camera, as `PinholeCamera.pairs`.
-
-    Raises:
-        UserError: a depth image is damaged.
+        the pairs of each camera, as `PinholeCamera.pairs`; a camera whose depth image is damaged has none and is not
+        among them.
     """
     names = [name for name, camera in cameras.items() if not camera.measures_depth]
     seen: dict[str, Pairs] = {}
@@ -88,7 +89,11 @@ def pairs_of_cameras(
             on, row = pixel[k, : count[k]], point[k, : count[k]]
             kept = slice(None) if occlusion is None else _visible(xyz, on, row, matrix[k], size[k], **vars(occlusion))
             seen[name] = on[kept].copy(), row[kept].copy()
-    return {name: seen[name] if name in seen else camera.pairs(xyz) for name, camera in cameras.items()}
+    for name, camera in cameras.items():
+        if camera.measures_depth:
+            with contextlib.suppress(UserError):  # the depth image is damaged: the view is left out, the frame stays
+                seen[name] = camera.pairs(xyz)
+    return {name: seen[name] for name in cameras if name in seen}
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # no exception at a division by zero: loops without branches

@@ -52,6 +52,8 @@ class RawFrame:
         mount: how the LiDAR is mounted, for ground segmentation.
         region: [N] int32 of each way to cut regions that the data set itself brings, by its name; 0..R - 1, -1 none.
         merges_sweeps: whether earlier sweeps were asked for; the frame then says which points are the key sweep's.
+        left_out: what of the recording was left out, such as "points at the origin" or "views without a pose", with
+            its count; the run sums and reports it, the cache does not store it.
     """
 
     points: NDArray[np.float32]
@@ -71,6 +73,7 @@ class RawFrame:
     mount: SensorMount = field(default_factory=SensorMount)
     region: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
     merges_sweeps: bool = False
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class Source(Protocol):

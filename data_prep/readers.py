@@ -33,10 +33,10 @@ def _nuscenes(root: Path, version: str, sweeps: int = 1) -> Reader:
     return NuScenesReader(root, version, sweeps)
 
 
-def _scannet(root: Path, frame_step: int = 20) -> Reader:
+def _scannet(root: Path, frame_step: int = 20, images: bool = True) -> Reader:
     from data_prep.scannet import ScanNetReader
 
-    return ScanNetReader(root, frame_step)
+    return ScanNetReader(root, frame_step, images)
 
 
 def _folder(root: Path, columns: Sequence[str] | None = None, intensity_max: float = 1.0) -> Reader:

@@ -17,7 +17,7 @@ from typing import Any
 from data_prep.reader import FrameName, of_split
 from data_prep.regions.graph import MESH_THRESHOLD, MESH_VERTICES
 from data_prep.scannet_names import BOX_CLASSES, LABEL_CLASSES
-from data_prep.scannet_source import COLUMNS, ScanNetSource, ScenePaths
+from data_prep.scannet_source import COLUMNS, LABEL_TABLE, ScanNetSource, ScenePaths
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import read_bytes
 
@@ -34,25 +34,28 @@ class ScanNetReader:
         root: data root, which holds `scans/` (and `scans_test/`), and the benchmark's lists of scenes
             `scannetv2_train.txt`, ...
         frame_step: RGB-D frames whose number is a multiple of it become cameras.
+        images: whether RGB-D frames are prepared at all.
 
     Raises:
         UserError: no such root, or no scene in it.
         UsageError: frame_step is not positive.
     """
 
-    def __init__(self, root: Path, frame_step: int = FRAME_STEP) -> None:
+    def __init__(self, root: Path, frame_step: int = FRAME_STEP, images: bool = True) -> None:
         if frame_step < 1:
             raise UsageError(f"frame-step: {frame_step} is not positive")
         if not root.is_dir():
             raise UserError(f"{root}: no such folder")
-        self.root, self.frame_step = root, frame_step
+        self.root, self.frame_step, self.images = root, frame_step, images
         if not self._scenes:
             raise UserError(f"{root}: holds no scans/sceneNNNN_NN, which is where ScanNet's scenes lie")
 
     def options(self) -> dict[str, Any]:
         # how scenes that have no segments are cut; version 2: normals and edges as the segmentator has them
         cut = {"threshold": MESH_THRESHOLD, "min_vertices": MESH_VERTICES, "version": 2}
-        chosen = {"frame_step": self.frame_step, "columns": list(COLUMNS), "mesh_segments": cut}
+        chosen: dict[str, Any] = {"frame_step": self.frame_step, "columns": list(COLUMNS), "mesh_segments": cut}
+        if not self.images:  # not named otherwise: caches from before there was a choice are as good
+            chosen["images"] = False
         return {"dataset": "scannet", "version": "v2", **chosen}
 
     def classes(self) -> dict[str, list[str]]:
@@ -76,8 +79,11 @@ class ScanNetReader:
 
     def absent(self) -> list[str]:
         paths = [self._paths(scene) for scene in self._scenes]
+        from_names = (self.root / LABEL_TABLE).is_file()
         missing = {
-            "labels (no point labels)": sum(not of.labels.is_file() for of in paths),
+            "labels (no point labels)": sum(
+                not of.labels.is_file() and not (from_names and of.aggregation.is_file()) for of in paths
+            ),
             "segments (region/segment is cut from the mesh, if that has faces)": sum(
                 not of.segments.is_file() for of in paths
             ),
@@ -92,7 +98,7 @@ class ScanNetReader:
         return [FrameName(scene, scene, 0) for scene in of_split(self, split, self._scenes, self.root)]
 
     def source(self, frame: FrameName) -> ScanNetSource:
-        return ScanNetSource(self._paths(frame.scene), self.frame_step)
+        return ScanNetSource(self._paths(frame.scene), self.frame_step, self.images)
 
     def _paths(self, scene: str) -> ScenePaths:
         return ScenePaths(self.root, self._scenes[scene])

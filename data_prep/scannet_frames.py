@@ -2,8 +2,8 @@
 
 Exported: color/N.jpg, depth/N.png (16 bits, millimetres), pose/N.txt ([4, 4] world from camera), and intrinsics in
 intrinsic/intrinsic_color.txt (SensReader) or intrinsics_color.txt (scannet_frames_25k), the same for depth. Colour and
-depth share the pose, as all of ScanNet's tools take it. A pose that holds infinities stands for a frame in which
-tracking was lost; it is left out.
+depth share the pose, as all of ScanNet's tools take it. A pose of infinities or of zeros stands for a frame in which
+tracking was lost. A view that is lost, damaged or without its depth image is left out and counted; the room stays.
 
 Depth stays packed until a view is paired with the points: decoded, the views of one room may fill the memory.
 """
@@ -14,7 +14,8 @@ import contextlib
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,40 +62,79 @@ class RgbdFrame:
     world_from_camera: NDArray[np.float64]
 
 
-def read_exported(folder: Path, step: int) -> list[RgbdFrame]:
+@dataclass(frozen=True)
+class RgbdFrames:
+    """Views of one room.
+
+    Args:
+        views: those that can be used, in order.
+        left_out: reason -> number of views.
+    """
+
+    views: tuple[RgbdFrame, ...]
+    left_out: Mapping[str, int]
+
+
+LOST = "views in which tracking was lost"
+DAMAGED = "views that are damaged or lack a file"
+CUT_OFF = "views behind the place where a .sens file is cut off"
+
+
+def read_exported(folder: Path, step: int) -> RgbdFrames:
     """The exported frames of a scene whose number is a multiple of `step`, in order.
+
+    Raises:
+        UserError: intrinsics are missing or damaged or belong to images of another size, or a file name is no number.
+    """
+    names = [path for path in (folder / "color").iterdir() if path.suffix.lower() in (".jpg", ".png")]
+    chosen = sorted((_number(path), path) for path in names)
+    intrinsics = _intrinsic(folder, "color"), _intrinsic(folder, "depth")
+    views, left_out = [], Counter[str]()
+    for number, path in chosen:
+        if number % step:
+            continue
+        try:
+            view = _read_view(folder, number, path, *intrinsics)
+        except UserError:
+            left_out[DAMAGED] += 1
+            continue
+        if view is None:
+            left_out[LOST] += 1
+        else:
+            _check_centres(folder, view)
+            views.append(view)
+    return RgbdFrames(tuple(views), left_out)
+
+
+def _read_view(folder: Path, number: int, path: Path, intrinsic: NDArray, depth_intrinsic: NDArray) -> RgbdFrame | None:
+    """One exported frame; None if tracking was lost.
 
     Raises:
         UserError: a file is missing or damaged.
     """
-    names = [path for path in (folder / "color").iterdir() if path.suffix.lower() in (".jpg", ".png")]
-    chosen = sorted((_number(path), path) for path in names)
-    intrinsic, depth_intrinsic = (_intrinsic(folder, kind) for kind in ("color", "depth"))
-    frames = []
-    for number, path in chosen:
-        if number % step:
-            continue
-        pose_path = folder / "pose" / f"{path.stem}.txt"
-        pose = np.array([value for row in read_numbers(pose_path) for value in row])
-        if np.isinf(pose).any():
-            continue
-        color = read_bytes(path)
-        size = check_image(path, color)
-        depth_path = folder / "depth" / f"{path.stem}.png"
-        depth = read_bytes(depth_path)
-        frame = RgbdFrame(
-            number,
-            color,
-            size,
-            intrinsic,
-            _depth_size(depth_path, depth),
-            partial(_decode_depth, depth_path, depth),
-            depth_intrinsic,
-            rigid(pose_path, "the pose", pose),
-        )
-        _check_centres(folder, frame)
-        frames.append(frame)
-    return frames
+    pose_path = folder / "pose" / f"{path.stem}.txt"
+    pose = np.array([value for row in read_numbers(pose_path) for value in row])
+    if _is_lost(pose):
+        return None
+    color = read_bytes(path)
+    depth_path = folder / "depth" / f"{path.stem}.png"
+    depth = read_bytes(depth_path)
+    return RgbdFrame(
+        number,
+        color,
+        check_image(path, color),
+        intrinsic,
+        _depth_size(depth_path, depth),
+        partial(_decode_depth, depth_path, depth),
+        depth_intrinsic,
+        rigid(pose_path, "the pose", pose),
+    )
+
+
+def _is_lost(pose: Sequence[float] | NDArray[np.float64]) -> bool:
+    """Whether a pose of 16 numbers stands for lost tracking: infinities, or no rotation at all."""
+    matrix = np.asarray(pose, np.float64)
+    return bool(np.isinf(matrix).any()) or (matrix.size == 16 and not matrix.reshape(4, 4)[:3, :3].any())
 
 
 def _number(path: Path) -> int:
@@ -181,46 +221,74 @@ class _Sensor:
     frames: int
 
 
-def read_sens(path: Path, step: int) -> list[RgbdFrame]:
+def read_sens(path: Path, step: int) -> RgbdFrames:
     """The frames of a `.sens` file whose number is a multiple of `step`; the others are skipped over, not read.
 
     Raises:
-        UserError: the file is missing, damaged, or of another version or compression.
+        UserError: the file is missing, its header is damaged, or it is of another version or compression.
     """
     try:
         with path.open("rb") as file:
-            return list(_sens_frames(path, file, step))
+            return _sens_frames(path, file, step)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _sens_frames(path: Path, file: BinaryIO, step: int) -> Iterator[RgbdFrame]:
+def _sens_frames(path: Path, file: BinaryIO, step: int) -> RgbdFrames:
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     sensor = _read_sensor(path, file)
+    views, left_out = [], Counter[str]()
     for number in range(sensor.frames):
-        *pose, _, _, color_bytes, depth_bytes = _FRAME.unpack(_take(path, file, _FRAME.size))
+        header = file.read(_FRAME.size)
+        *pose, _, _, color_bytes, depth_bytes = _FRAME.unpack(header.ljust(_FRAME.size, b"\0"))
         end = file.tell() + color_bytes + depth_bytes
-        if end > size or max(color_bytes, depth_bytes) > _MOST_IMAGE_BYTES:
-            raise UserError(f"{path}: frame {number} has {color_bytes} + {depth_bytes} bytes, and the file has {size}")
-        if number % step == 0 and not np.isinf(pose).any():
-            color, packed = _take(path, file, color_bytes), _take(path, file, depth_bytes)
-            what = path / f"frame {number}"
-            frame = RgbdFrame(
-                number,
-                color,
-                check_image(what, color, (sensor.color_format,)),
-                sensor.intrinsic,
-                sensor.depth_size,
-                partial(_unpack_depth, what, packed, sensor),
-                sensor.depth_intrinsic,
-                rigid(what, "the pose", pose),
-            )
-            _check_centres(path, frame)
-            yield frame
+        if len(header) < _FRAME.size or end > size:  # lengths beyond the end leave no way to find the next frame
+            left_out[CUT_OFF] = len(range(number + -number % step, sensor.frames, step))
+            break
+        if number % step == 0:
+            try:
+                view = _sens_view(path, file, sensor, number, pose, (color_bytes, depth_bytes))
+            except UserError:
+                left_out[DAMAGED] += 1
+            else:
+                if view is None:
+                    left_out[LOST] += 1
+                else:
+                    _check_centres(path, view)
+                    views.append(view)
         file.seek(end)
+    return RgbdFrames(tuple(views), +left_out)
+
+
+def _sens_view(
+    path: Path, file: BinaryIO, sensor: _Sensor, number: int, pose: Sequence[float], lengths: tuple[int, int]
+) -> RgbdFrame | None:
+    """The frame whose images come next in the file; None if tracking was lost.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if _is_lost(pose):
+        return None
+    what = path / f"frame {number}"
+    if max(lengths) > _MOST_IMAGE_BYTES:
+        raise UserError(
+            f"{what}: has images of {lengths[0]} + {lengths[1]} bytes, expected {_MOST_IMAGE_BYTES} at most"
+        )
+    color, packed = (_take(path, file, length) for length in lengths)
+    return RgbdFrame(
+        number,
+        color,
+        check_image(what, color, (sensor.color_format,)),
+        sensor.intrinsic,
+        sensor.depth_size,
+        partial(_unpack_depth, what, packed, sensor),
+        sensor.depth_intrinsic,
+        rigid(what, "the pose", pose),
+    )
 
 
 def _read_sensor(path: Path, file: BinaryIO) -> _Sensor:
@@ -234,7 +302,10 @@ def _read_sensor(path: Path, file: BinaryIO) -> _Sensor:
     if color_kind not in _COLOR_KINDS or depth_kind not in (_RAW_DEPTH, _ZLIB_DEPTH):
         raise UserError(f"{path}: colour of kind {color_kind} and depth of kind {depth_kind} cannot be decoded")
     if not 0 < width * height <= MOST_DEPTH_PIXELS or not 1 <= units <= 1e6:
-        raise UserError(f"{path}: depth images of {width}x{height} pixels with {units:g} units a metre are unheard of")
+        raise UserError(
+            f"{path}: depth images of {width}x{height} pixels with {units:g} units a metre, expected at most "
+            f"{MOST_DEPTH_PIXELS} pixels and 1 to 1e6 units a metre"
+        )
     return _Sensor(
         _COLOR_KINDS[color_kind],
         depth_kind,

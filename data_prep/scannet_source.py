@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from data_prep.reader import RawFrame
 from data_prep.regions.graph import mesh_segments
 from data_prep.regions.neighbours import nearest, normals_of
 from data_prep.rgbd import RgbdCamera
-from data_prep.scannet_frames import RgbdFrame, read_exported, read_sens
+from data_prep.scannet_frames import RgbdFrame, RgbdFrames, read_exported, read_sens
 from data_prep.scannet_names import BENCHMARK_IDS, BOX_CLASSES, LABEL_CLASSES
 from pc_ssl.errors import UserError
 from pc_ssl.files import read_bytes, read_json
@@ -26,6 +29,7 @@ COLUMNS = ("x", "y", "z", "red", "green", "blue", "normal_x", "normal_y", "norma
 FARTHEST = 1000.0  # metres; a coordinate beyond is damage, not a room
 THINNEST = 0.01  # metres; the least extent of a box, for things that are flat as scanned
 NORMAL_NEIGHBOURS = 15
+LABEL_TABLE = "scannetv2-labels.combined.tsv"
 FRAMES_25K = "scannet_frames_25k"  # the archive of every hundredth frame that ScanNet offers
 CLASS_OF_NYU40 = np.zeros(65536, np.uint8)
 CLASS_OF_NYU40[list(BENCHMARK_IDS)] = np.arange(1, len(LABEL_CLASSES))
@@ -62,6 +66,11 @@ class ScenePaths:
         return self._file(".txt")
 
     @property
+    def label_table(self) -> Path:
+        """ScanNet's raw category names with their NYU40 ids, in the data root."""
+        return self.root / LABEL_TABLE
+
+    @property
     def sens(self) -> Path:
         return self._file(".sens")
 
@@ -78,11 +87,19 @@ class ScenePaths:
 
 @dataclass(frozen=True)
 class ScanNetSource:
-    """Reads one room; whatever but the mesh is missing is left out of the frame, but for segments: they are cut as
-    ScanNet's own were, where the mesh has faces."""
+    """Reads one room. What is missing, other than the mesh, is left out of the frame, with two exceptions: segments are
+    cut as ScanNet's own were, where the mesh has faces, and labels are made from the objects' names and ScanNet's label
+    table, where both are there.
+
+    Args:
+        paths: the scene's files.
+        frame_step: RGB-D frames whose number is a multiple of it become cameras.
+        images: whether RGB-D frames are read at all.
+    """
 
     paths: ScenePaths
     frame_step: int
+    images: bool = True
 
     def read(self) -> RawFrame:
         """Read the scene's files.
@@ -100,13 +117,15 @@ class ScanNetSource:
             segment = _segments(paths.segments, len(points))
             if paths.aggregation.is_file():
                 instance = _instances(paths.aggregation, segment)
+                if label is None and paths.label_table.is_file():
+                    label = _labels_of_objects(paths.aggregation, read_label_table(paths.label_table), instance)
         elif len(triangle):
             segment = mesh_segments(points[:, :3], triangle).astype(np.int64)
         box = box_class = None
         if instance is not None and label is not None:
             box, box_class = boxes_of(points[:, :3], instance, label)
         frames = self._frames()
-        names = [f"{frame.number:06d}" for frame in frames]
+        views = {f"{view.number:06d}": view for view in frames.views}
         return RawFrame(
             points=points,
             key_points=len(points),
@@ -115,18 +134,21 @@ class ScanNetSource:
             box_class=box_class,
             ego_pose=invert(room_from_world),
             global_from_lidar=invert(room_from_world),
-            cameras={name: _camera(frame, room_from_world) for name, frame in zip(names, frames, strict=True)},
-            images={name: frame.color for name, frame in zip(names, frames, strict=True)},
-            image_names={name: f"{paths.folder.name}_{name}" for name in names},
+            cameras={name: _camera(view, room_from_world) for name, view in views.items()},
+            images={name: view.color for name, view in views.items()},
+            image_names={name: f"{paths.folder.name}_{name}" for name in views},
             instance=instance,
             region={} if segment is None else {"segment": _numbered(segment)},
+            left_out=frames.left_out,
         )
 
-    def _frames(self) -> list[RgbdFrame]:
+    def _frames(self) -> RgbdFrames:
         exported = self.paths.exported
+        if not self.images:
+            return RgbdFrames((), {})
         if exported is not None:
             return read_exported(exported, self.frame_step)
-        return read_sens(self.paths.sens, self.frame_step) if self.paths.sens.is_file() else []
+        return read_sens(self.paths.sens, self.frame_step) if self.paths.sens.is_file() else RgbdFrames((), {})
 
 
 def read_alignment(path: Path) -> NDArray[np.float64]:
@@ -196,13 +218,40 @@ def _labels(path: Path, vertices: int) -> NDArray[np.uint8]:
     return CLASS_OF_NYU40[np.where((label < 0) | (label > 65535), 0, label)]
 
 
+def read_label_table(path: Path) -> dict[str, int]:
+    """Raw category -> NYU40 id, of ScanNet's `scannetv2-labels.combined.tsv`.
+
+    Raises:
+        UserError: it cannot be read, lacks a column, or holds an id that is not a number.
+    """
+    rows = list(csv.DictReader(io.StringIO(read_bytes(path).decode("utf-8", "replace"), newline=""), delimiter="\t"))
+    names = {}
+    for number, row in enumerate(rows, 2):
+        category, nyu40 = row.get("raw_category"), row.get("nyu40id")
+        if category is None or nyu40 is None or not nyu40.strip().isdecimal():
+            raise UserError(f"{path}: line {number}: nyu40id is {nyu40!r} and raw_category {category!r}, expected both")
+        names[category.strip()] = int(nyu40)
+    return names
+
+
+def _labels_of_objects(path: Path, nyu40_of: Mapping[str, int], instance: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """[N] benchmark class of the object that a vertex belongs to, by its name in the aggregation; 0 without one."""
+    label = np.zeros(len(instance), np.uint8)
+    for row, group in enumerate(_groups(path)):
+        name = group.get("label")
+        if not isinstance(name, str):
+            raise UserError(f"{path}: segGroups[{row}] has no label, expected the name of a category")
+        label[instance == group["objectId"] + 1] = CLASS_OF_NYU40[nyu40_of.get(name, 0)]
+    return label
+
+
 def _segments(path: Path, vertices: int) -> NDArray[np.int64]:
     """[N] segment of each vertex."""
     content = read_json(path)
     found = content.get("segIndices") if isinstance(content, dict) else None
     segment = _whole_numbers(found)
     if segment is None:
-        raise UserError(f"{path}: field 'segIndices' is no list of whole numbers from 0 on")
+        raise UserError(f"{path}: field 'segIndices' is not a list of whole numbers from 0 on")
     if len(segment) != vertices:
         raise UserError(f"{path}: segIndices has {len(segment)} values, but the mesh has {vertices} vertices")
     return segment
@@ -210,15 +259,11 @@ def _segments(path: Path, vertices: int) -> NDArray[np.int64]:
 
 def _instances(path: Path, segment: NDArray[np.int64]) -> NDArray[np.int32]:
     """[N] 1 + objectId of the object whose segments hold a vertex, the last one where several do; 0 none."""
-    content = read_json(path)
-    groups = content.get("segGroups") if isinstance(content, dict) else None
-    if not isinstance(groups, list):
-        raise UserError(f"{path}: field 'segGroups' is no list")
+    groups = _groups(path)
     known, inverse = np.unique(segment, return_inverse=True)
     object_of = np.zeros(len(known), np.int32)
     for row, group in enumerate(groups):
-        number = group.get("objectId") if isinstance(group, dict) else None
-        members = _whole_numbers(group.get("segments")) if isinstance(group, dict) else None
+        number, members = group.get("objectId"), _whole_numbers(group.get("segments"))
         if type(number) is not int or not 0 <= number < 2**31 - 1 or members is None:
             raise UserError(f"{path}: segGroups[{row}] has no objectId from 0 on, or no list of segments")
         missing = members[~np.isin(members, known)]
@@ -226,6 +271,15 @@ def _instances(path: Path, segment: NDArray[np.int64]) -> NDArray[np.int32]:
             raise UserError(f"{path}: segGroups[{row}] names segment {missing[0]}, which no vertex is in")
         object_of[np.searchsorted(known, members)] = number + 1
     return object_of[inverse.reshape(-1)]
+
+
+def _groups(path: Path) -> list[dict[str, Any]]:
+    """The objects of an aggregation."""
+    content = read_json(path)
+    groups = content.get("segGroups") if isinstance(content, dict) else None
+    if not isinstance(groups, list) or not all(isinstance(group, dict) for group in groups):
+        raise UserError(f"{path}: field 'segGroups' is {type(groups).__name__}, expected a list of objects")
+    return groups
 
 
 def _whole_numbers(values: Any) -> NDArray[np.int64] | None:

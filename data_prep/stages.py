@@ -50,7 +50,8 @@ def frame_tensors(
     }
     tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
     pairs = pairs_of_cameras(raw.cameras, xyz, occlusion)
-    for name, camera in raw.cameras.items():
+    for name in pairs:
+        camera = raw.cameras[name]
         tensors[f"pixel/{name}"], tensors[f"point/{name}"] = pairs[name]
         tensors[f"image/{name}"] = np.frombuffer(raw.images[name], np.uint8)
         tensors[f"intrinsic/{name}"] = camera.intrinsic.astype(np.float32)

@@ -25,8 +25,10 @@ from scannet_room import (
 from typer.testing import CliRunner
 
 from data_prep.pipeline import PrepareOptions, prepare
+from data_prep.projection import pairs_of_cameras
 from data_prep.rgbd import TOLERANCE, RgbdCamera
 from data_prep.scannet import ScanNetReader
+from data_prep.scannet_frames import CUT_OFF, DAMAGED, LOST
 from data_prep.scannet_names import LABEL_CLASSES, NYU40
 from pc_ssl.cli import app
 from pc_ssl.data.cache import Cache
@@ -241,7 +243,7 @@ MISTAKES: dict[str, tuple[Edit, str]] = {
     ),
     "segments that are no numbers": (
         replace("_vh_clean_2.0.010000.segs.json", b"[0, ", b'["0", '),
-        r"segs.json: field 'segIndices' is no list of whole numbers",
+        r"segs.json: field 'segIndices' is not a list",
     ),
     "an object of unknown segments": (
         replace(".aggregation.json", b"[2006, ", b"[77, "),
@@ -259,26 +261,9 @@ MISTAKES: dict[str, tuple[Edit, str]] = {
         lambda folder: (folder / "color/0.jpg").write_bytes(image("JPEG", np.zeros((12, 16, 3), np.uint8))),
         r"frame 0: the colour image has 16x12 pixels, but its intrinsics say that the middle is at 31.5, 23.5",
     ),
-    "an image that is cut off": (
-        lambda folder: (folder / "color/0.jpg").write_bytes((folder / "color/0.jpg").read_bytes()[:500]),
-        r"color/0.jpg: cannot be decoded",
-    ),
-    "depth in colour": (
-        lambda folder: (folder / "depth/0.png").write_bytes(image("PNG", np.zeros((24, 32, 3), np.uint8))),
-        r"depth/0.png: is 32x24 of mode RGB, expected one channel of 16 bits",
-    ),
-    "depth that is cut off": (
-        lambda folder: (folder / "depth/0.png").write_bytes((folder / "depth/0.png").read_bytes()[:60]),
-        r"depth/0.png: cannot be decoded as a PNG image",
-    ),
-    "no depth": (lambda folder: (folder / "depth/0.png").unlink(), r"depth/0.png: no such file"),
     "a frame without a number": (
         lambda folder: (folder / "color/0.jpg").rename(folder / "color/first.jpg"),
         r"color/first.jpg: the name of an exported frame is its number",
-    ),
-    "a pose of 15 numbers": (
-        lambda folder: (folder / "pose/0.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0 0 0 0"),
-        r"pose/0.txt: the pose is no transform of 12 or 16 numbers",
     ),
 }
 
@@ -292,6 +277,89 @@ def test_mistakes_are_told_by_file_and_field(root: Path, name: str) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
+BAD_VIEWS: dict[str, tuple[Edit, str]] = {
+    "an image that is cut off": (
+        lambda folder: (folder / "color/0.jpg").write_bytes((folder / "color/0.jpg").read_bytes()[:500]),
+        DAMAGED,
+    ),
+    "depth in colour": (
+        lambda folder: (folder / "depth/0.png").write_bytes(image("PNG", np.zeros((24, 32, 3), np.uint8))),
+        DAMAGED,
+    ),
+    "no depth": (lambda folder: (folder / "depth/0.png").unlink(), DAMAGED),
+    "a pose of 15 numbers": (
+        lambda folder: (folder / "pose/0.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0 0 0 0"),
+        DAMAGED,
+    ),
+    "no pose": (lambda folder: (folder / "pose/0.txt").unlink(), DAMAGED),
+    "a pose of zeros": (lambda folder: (folder / "pose/0.txt").write_text("0 0 0 0 " * 4), LOST),
+}
+
+
+@pytest.mark.parametrize("name", BAD_VIEWS)
+def test_a_bad_view_costs_the_view_and_not_the_room(root: Path, name: str) -> None:
+    edit, reason = BAD_VIEWS[name]
+    before = read(root)
+    assert before.left_out == {LOST: 1}  # frame 20
+    edit(root / "scans" / SCENE)
+    raw = read(root)
+    assert list(raw.cameras) == ["000010", "000040"]
+    assert raw.left_out == {LOST: 1, reason: 1} if reason != LOST else {LOST: 2}
+    np.testing.assert_array_equal(raw.points, before.points)
+
+
+def test_a_depth_image_that_cannot_be_decoded_costs_its_view(root: Path) -> None:
+    depth = root / "scans" / SCENE / "depth/0.png"
+    depth.write_bytes(depth.read_bytes()[:60])
+    reader = ScanNetReader(root, 10)
+    raw = reader.source(reader.frames(None)[0]).read()
+    assert "000000" in raw.cameras  # the header is whole; pixels are decoded as points are paired
+    assert list(pairs_of_cameras(raw.cameras, raw.points[:, :3])) == ["000010", "000040"]
+
+
+def test_rooms_are_read_without_their_images(root: Path) -> None:
+    reader = ScanNetReader(root, 10, images=False)
+    raw = reader.source(reader.frames(None)[0]).read()
+    assert (dict(raw.cameras), dict(raw.images), dict(raw.left_out)) == ({}, {}, {})
+    assert reader.options()["images"] is False
+    assert "images" not in ScanNetReader(root).options()
+
+
+def test_a_sens_file_that_is_cut_off_gives_the_views_before_the_cut(tmp_path: Path) -> None:
+    folder = write_scene(tmp_path, frames=False)
+    content = sens()
+    (folder / f"{SCENE}.sens").write_bytes(content)
+    names = ["000000", "000040"]
+    assert list(read(tmp_path, 20).cameras) == names
+    seen = set()
+    for length in range(len(content) - 20, 400, -(len(content) // 40)):
+        (folder / f"{SCENE}.sens").write_bytes(content[:length])
+        raw = read(tmp_path, 20)
+        assert list(raw.cameras) == names[: len(raw.cameras)]
+        assert len(raw.cameras) + sum(raw.left_out.values()) == 3
+        assert raw.left_out[CUT_OFF] >= 1
+        seen.add(len(raw.cameras))
+    assert seen == {0, 1}
+
+
+def test_labels_come_from_the_objects_names_where_there_are_no_labels(root: Path) -> None:
+    expected = read(root)
+    folder = root / "scans" / SCENE
+    (folder / f"{SCENE}_vh_clean_2.labels.ply").unlink()
+    assert read(root).label is None
+    lines = ["id\traw_category\tnyu40id", *(f"1\t{name}\t{nyu40}" for nyu40, name, *_ in THINGS)]
+    (root / "scannetv2-labels.combined.tsv").write_text("\n".join(lines) + "\n")
+    raw = read(root)
+    assert expected.label is not None
+    assert expected.instance is not None
+    assert raw.label is not None
+    np.testing.assert_array_equal(raw.label, np.where(expected.instance > 0, expected.label, 0))
+    np.testing.assert_array_equal(raw.box, expected.box)
+    (root / "scannetv2-labels.combined.tsv").write_text(lines[0] + "\n1\tchair\tfive\n")
+    with pytest.raises(UserError, match=r"combined.tsv: line 2: nyu40id is 'five'"):
+        read(root)
+
+
 @pytest.mark.parametrize(
     ("start", "new", "told"),
     [
@@ -300,8 +368,6 @@ def test_mistakes_are_told_by_file_and_field(root: Path, name: str) -> None:
         (283, struct.pack("<i", 0), "colour of kind 0 and depth of kind 1 cannot be decoded"),
         (299, struct.pack("<I", 2**31), "depth images of 2147483648x24 pixels"),
         (299, struct.pack("<I", 0), "depth images of 0x24 pixels"),
-        (311, struct.pack("<Q", 2**62), "ends in the middle of a frame"),
-        (399, struct.pack("<Q", 2**63), "frame 0 has 9223372036854775808"),
     ],
 )
 def test_damaged_sens_files_are_told(tmp_path: Path, start: int, new: bytes, told: str) -> None:
@@ -310,6 +376,19 @@ def test_damaged_sens_files_are_told(tmp_path: Path, start: int, new: bytes, tol
     (folder / f"{SCENE}.sens").write_bytes(content[:start] + new + content[start + len(new) :])
     with pytest.raises(UserError, match=told):
         read(tmp_path, 20)
+
+
+@pytest.mark.parametrize(
+    ("start", "value", "left_out"),
+    [(311, 2**62, {LOST: 1, CUT_OFF: len(range(60, 2**62, 20))}), (399, 2**63, {CUT_OFF: 3})],
+)
+def test_counts_beyond_the_end_of_a_sens_file_end_its_views(
+    tmp_path: Path, start: int, value: int, left_out: dict[str, int]
+) -> None:
+    content = sens()
+    folder = write_scene(tmp_path, frames=False)
+    (folder / f"{SCENE}.sens").write_bytes(content[:start] + struct.pack("<Q", value) + content[start + 8 :])
+    assert read(tmp_path, 20).left_out == left_out
 
 
 def test_roots_that_are_none(tmp_path: Path) -> None:
