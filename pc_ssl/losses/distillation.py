@@ -5,12 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pc_ssl.losses.info_nce import info_nce
+from pc_ssl.losses.objectives import INFO_NCE, Objective
 from pc_ssl.losses.reduction import connected_zero
 
 
 def region_aware_distillation(
-    student: Tensor, teacher: Tensor, region: Tensor, temperature: float, weight: Tensor | None = None
+    student: Tensor,
+    teacher: Tensor,
+    region: Tensor,
+    temperature: float,
+    weight: Tensor | None = None,
+    objective: Objective = INFO_NCE,
 ) -> Tensor:
     """RAD (CALICO Eq. 3): each region counts alike, however many of its points were drawn.
 
@@ -24,6 +29,7 @@ def region_aware_distillation(
         region: [S] int64 region of each point, unique over the batch; -1 means none: such a point is a negative only.
         temperature: t.
         weight: [S] to use instead of `region_weight(region)`.
+        objective: takes the place of InfoNCE, which is the equation above.
 
     Returns:
         Scalar; a zero that is connected to both inputs when no point lies inside a region.
@@ -33,7 +39,7 @@ def region_aware_distillation(
     if len(anchors) == 0:
         dtype = torch.promote_types(student.dtype, torch.float32)
         return connected_zero(student.to(dtype), teacher.to(dtype))
-    return info_nce(student[anchors], teacher, temperature=temperature, positive=anchors, weight=weight[anchors])
+    return objective(student[anchors], teacher, temperature=temperature, positive=anchors, weight=weight[anchors])
 
 
 def region_weight(region: Tensor) -> Tensor:
@@ -43,23 +49,3 @@ def region_weight(region: Tensor) -> Tensor:
         return torch.zeros(len(region), device=region.device)
     size = region[inside].bincount()
     return torch.where(inside, 1.0 / size[region.clamp(min=0)], 0.0)
-
-
-def mean_squared_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean over the rows [n, D] of |student - teacher|^2; a zero connected to `student` when n is 0."""
-    dtype = torch.promote_types(student.dtype, torch.float32)
-    if len(student) == 0:
-        return connected_zero(student.to(dtype))
-    return (student.to(dtype) - teacher.to(dtype)).square().sum(dim=1).mean()
-
-
-def mean_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean over the rows [n, D] of |student - teacher|; a zero connected to `student` when n is 0.
-
-    Puy et al., "Three Pillars improving Vision Foundation Model Distillation for Lidar", CVPR 2024, Eq. 1. Where the
-    two are equal the gradient is zero.
-    """
-    dtype = torch.promote_types(student.dtype, torch.float32)
-    if len(student) == 0:
-        return connected_zero(student.to(dtype))
-    return torch.linalg.vector_norm(student.to(dtype) - teacher.to(dtype), dim=1).mean()

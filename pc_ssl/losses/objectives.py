@@ -185,8 +185,9 @@ class ContrastiveGap:
         )
 
 
+INFO_NCE = InfoNCE()  # what all methods publish
 OBJECTIVES: dict[ObjectiveName, Objective] = {
-    "info_nce": InfoNCE(),
+    "info_nce": INFO_NCE,
     "symmetric_info_nce": SymmetricInfoNCE(),
     "decoupled": Decoupled(),
     "mixed_negatives": MixedNegatives(),

@@ -18,7 +18,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from pc_ssl.losses.info_nce import info_nce
+from pc_ssl.losses.objectives import INFO_NCE, Objective
 from pc_ssl.losses.reduction import connected_zero
 from pc_ssl.losses.similarity import Pairs, pairwise_softplus, similarity_logsumexp
 
@@ -65,7 +65,12 @@ def point_level_region_contrast(first: Tensor, second: Tensor, region: Tensor, t
 
 
 def region_aware_point_contrast(
-    first: Tensor, second: Tensor, region: Tensor, temperature: float, negatives: Negatives
+    first: Tensor,
+    second: Tensor,
+    region: Tensor,
+    temperature: float,
+    negatives: Negatives,
+    objective: Objective = INFO_NCE,
 ) -> Tensor:
     """RAPC (CALICO Eq. 1): each point is drawn to itself in the other view.
 
@@ -77,12 +82,13 @@ def region_aware_point_contrast(
         region: [S] int64 region of each point, unique over the batch; -1 means none.
         temperature: t.
         negatives: reconstructed; see `Negatives`.
+        objective: takes the place of InfoNCE, which is the equation above.
 
     Returns:
         Scalar; a zero that is connected to both inputs when S is 0.
     """
     group = region if negatives is Negatives.OTHER_REGIONS else None
-    return info_nce(first, second, temperature=temperature, anchor_group=group, candidate_group=group)
+    return objective(first, second, temperature=temperature, group=group)
 
 
 def chance_level(num_candidates: int) -> float:

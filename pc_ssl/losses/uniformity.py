@@ -16,7 +16,7 @@ import math
 import torch
 from torch import Tensor
 
-from pc_ssl.losses.distillation import mean_squared_distance
+from pc_ssl.losses.distances import mean_squared_distance
 from pc_ssl.losses.reduction import connected_zero
 from pc_ssl.losses.similarity import Pairs, similarity_logsumexp
 

@@ -17,8 +17,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pc_ssl.losses import info_nce
 from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.models.projector import Projector
 from pc_ssl.ops import region_pool
@@ -36,6 +36,7 @@ class BEVContrast(nn.Module):
         hidden_channels: channels of the projector's hidden layer.
         embedding_channels: D.
         temperature: 0.07 in the paper.
+        objective: in the place of InfoNCE (`losses/objectives.py`).
 
     Raises:
         ValueError: temperature is not positive.
@@ -51,6 +52,7 @@ class BEVContrast(nn.Module):
         hidden_channels: int = 256,
         embedding_channels: int = 64,
         temperature: float = 0.07,
+        objective: ObjectiveName | Objective = "info_nce",
     ) -> None:
         super().__init__()
         if temperature <= 0:
@@ -58,7 +60,7 @@ class BEVContrast(nn.Module):
         self.backbone = backbone
         self.projector = Projector(backbone.out_channels, hidden_channels, embedding_channels)
         self.views = views
-        self.temperature = temperature
+        self.temperature, self.objective = temperature, as_objective(objective)
 
     collate = staticmethod(ScanPairBatch.pack)
 
@@ -71,7 +73,7 @@ class BEVContrast(nn.Module):
         first = self.embed(batch.first, batch.first_cell, batch.num_cells)
         second = self.embed(batch.second, batch.second_cell, batch.num_cells)
         return {
-            "loss": info_nce(first, second, temperature=self.temperature),
+            "loss": self.objective(first, second, temperature=self.temperature),
             "by_chance": torch.tensor(chance_level(len(first)), device=first.device),
             **collapse_monitors(first, second),
         }

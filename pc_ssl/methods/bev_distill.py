@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from pc_ssl.losses.distillation import mean_squared_distance
+from pc_ssl.losses.distances import mean_squared_distance
 from pc_ssl.losses.monitors import collapse_monitors
 from pc_ssl.models.frozen import FrozenParts
 from pc_ssl.ops import region_pool

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from pc_ssl.losses import info_nce
 from pc_ssl.losses.hardest_contrastive import hardest_contrastive
 from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.protocols import Backbone
 from pc_ssl.structures import PairBatch, PointBatch
@@ -46,6 +46,7 @@ class PointContrast(nn.Module):
         temperature: of PointInfoNCE; 0.07 in the paper, 0.4 in the script that the authors give.
         positive_margin: of the hardest-contrastive loss.
         negative_margin: of the hardest-contrastive loss.
+        objective: in the place of PointInfoNCE (`losses/objectives.py`).
 
     Raises:
         ValueError: temperature is not positive, or loss has another name.
@@ -63,6 +64,7 @@ class PointContrast(nn.Module):
         temperature: float = 0.07,
         positive_margin: float = 0.1,
         negative_margin: float = 1.4,
+        objective: ObjectiveName | Objective = "info_nce",
     ) -> None:
         super().__init__()
         if temperature <= 0:
@@ -70,7 +72,7 @@ class PointContrast(nn.Module):
         self.backbone = backbone
         self.last = nn.Linear(backbone.out_channels, embedding_channels)
         self.views = views
-        self.loss, self.temperature = PointLoss(loss), temperature
+        self.loss, self.temperature, self.objective = PointLoss(loss), temperature, as_objective(objective)
         self.positive_margin, self.negative_margin = positive_margin, negative_margin
 
     collate = staticmethod(PairBatch.pack)
@@ -86,7 +88,7 @@ class PointContrast(nn.Module):
         if self.loss is PointLoss.HARDEST_CONTRASTIVE:
             return {"loss": hardest_contrastive(first, second, self.positive_margin, self.negative_margin), **monitors}
         return {
-            "loss": info_nce(first, second, temperature=self.temperature),
+            "loss": self.objective(first, second, temperature=self.temperature),
             "by_chance": torch.tensor(chance_level(len(first)), device=first.device),
             **monitors,
         }

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from pc_ssl.losses.info_nce import info_nce
 from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.models.features import at_pixels
 from pc_ssl.protocols import Backbone, PixelNetwork
@@ -36,6 +36,7 @@ class PPKT(nn.Module):
         views: gives images and pairs.
         num_pairs: drawn from the batch for each step; 4096 in SLidR's code.
         temperature: t; 0.07 in SLidR's code.
+        objective: in the place of InfoNCE (`losses/objectives.py`).
 
     Raises:
         ValueError: the views give no pairs, or a number is not positive.
@@ -51,12 +52,13 @@ class PPKT(nn.Module):
         views: SensorViews,
         num_pairs: int = 4096,
         temperature: float = 0.07,
+        objective: ObjectiveName | Objective = "info_nce",
     ) -> None:
         super().__init__()
         if not views.pairs or num_pairs < 1 or temperature <= 0:
             raise ValueError(f"PPKT: needs views with pairs, and numbers > 0, got {num_pairs} and {temperature}")
         self.backbone, self.image, self.views = backbone, image, views
-        self.num_pairs, self.temperature = num_pairs, temperature
+        self.num_pairs, self.temperature, self.objective = num_pairs, temperature, as_objective(objective)
         self.point_layer = nn.Linear(backbone.out_channels, image.out_channels)
 
     collate = staticmethod(SensorBatch.pack)
@@ -72,7 +74,7 @@ class PPKT(nn.Module):
         point = self.point_layer(self.backbone(batch.points).at_points(batch.points, pairs.point))
         point = normalize(point.float(), dim=1)
         return {
-            "loss": info_nce(point, pixel, temperature=self.temperature),
+            "loss": self.objective(point, pixel, temperature=self.temperature),
             "by_chance": torch.tensor(chance_level(len(point)), device=point.device),
             **collapse_monitors(point, pixel),
         }

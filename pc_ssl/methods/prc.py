@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import (
     Negatives,
     chance_level,
@@ -42,6 +43,7 @@ class PointRegionContrast(nn.Module):
         temperature: of both losses; 0.1 in the prototype.
         alpha: weight of PLRC, 1 - alpha that of RAPC; 0.5 in the paper.
         negatives: of RAPC, "all_points" or "other_regions".
+        objective: of RAPC, in the place of InfoNCE (`losses/objectives.py`); PLRC stays as it is published.
 
     Raises:
         ValueError: temperature is not positive, alpha is not in 0..1, or negatives has another name.
@@ -59,6 +61,7 @@ class PointRegionContrast(nn.Module):
         temperature: float = 0.1,
         alpha: float = 0.5,
         negatives: str = Negatives.ALL_POINTS,
+        objective: ObjectiveName | Objective = "info_nce",
     ) -> None:
         super().__init__()
         if temperature <= 0 or not 0 <= alpha <= 1:
@@ -67,6 +70,7 @@ class PointRegionContrast(nn.Module):
         self.projector = Projector(backbone.out_channels, hidden_channels, embedding_channels)
         self.views = views
         self.temperature, self.alpha, self.negatives = temperature, alpha, Negatives(negatives)
+        self.objective = as_objective(objective)
 
     collate = staticmethod(PairBatch.pack)
 
@@ -80,7 +84,7 @@ class PointRegionContrast(nn.Module):
         second = self.embed(batch.second, batch.second_row)
         region = batch.region[: len(first)]  # all of them, or none where `embed` gives none
         plrc = point_level_region_contrast(first, second, region, self.temperature)
-        rapc = region_aware_point_contrast(first, second, region, self.temperature, self.negatives)
+        rapc = region_aware_point_contrast(first, second, region, self.temperature, self.negatives, self.objective)
         return {
             "loss": self.alpha * plrc + (1 - self.alpha) * rapc,
             "plrc": plrc.detach(),

@@ -22,6 +22,7 @@ from torch.nn.functional import normalize
 
 from pc_ssl.losses.distillation import region_aware_distillation, region_weight
 from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.models.frozen import FrozenParts
 from pc_ssl.models.projector import Projector
@@ -60,6 +61,7 @@ class RegionAwareDistillation(FrozenParts):
         temperature: 0.1 in the prototype.
         teacher_space: see `TeacherSpace`; reconstructed.
         weighting: see `Weighting`.
+        objective: in the place of InfoNCE (`losses/objectives.py`).
 
     Raises:
         ValueError: temperature is not positive, or a name is not known.
@@ -78,12 +80,13 @@ class RegionAwareDistillation(FrozenParts):
         temperature: float = 0.1,
         teacher_space: str = TeacherSpace.LEARNED,
         weighting: str = Weighting.REGION,
+        objective: ObjectiveName | Objective = "info_nce",
     ) -> None:
         super().__init__()
         if temperature <= 0:
             raise ValueError(f"need temperature > 0, got {temperature}")
         self.backbone, self.teacher = backbone, teacher
-        self.temperature = temperature
+        self.temperature, self.objective = temperature, as_objective(objective)
         self.teacher_space, self.weighting = TeacherSpace(teacher_space), Weighting(weighting)
         learned = self.teacher_space is TeacherSpace.LEARNED
         channels = embedding_channels if learned else teacher.out_channels
@@ -111,7 +114,7 @@ class RegionAwareDistillation(FrozenParts):
         teacher = normalize(self.teacher_projector(target[: len(rows)]).float(), dim=1)
         region = batch.region[rows]
         weight = region_weight(region) if self.weighting is Weighting.REGION else (region >= 0).float()
-        loss = region_aware_distillation(student, teacher, region, self.temperature, weight)
+        loss = region_aware_distillation(student, teacher, region, self.temperature, weight, self.objective)
         return {
             "loss": loss,
             "by_chance": torch.tensor(chance_level(len(student)), device=student.device),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from pc_ssl.losses.distillation import mean_distance
+from pc_ssl.losses.distances import mean_distance
 from pc_ssl.losses.monitors import collapse_monitors
 from pc_ssl.models.features import at_pixels
 from pc_ssl.models.frozen import FrozenParts

@@ -18,8 +18,9 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from pc_ssl.losses import MemoryQueue, MomentumTeacher, info_nce
+from pc_ssl.losses import MemoryQueue, MomentumTeacher
 from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.models.projector import Projector
 from pc_ssl.ops import region_pool, region_softmax
@@ -66,6 +67,7 @@ class SegContrast(nn.Module):
         temperature: 0.1 in the paper.
         momentum: of the teacher.
         queue_size: segments in the queue.
+        objective: in the place of InfoNCE (`losses/objectives.py`).
 
     Raises:
         ValueError: temperature is not positive, momentum not in 0..1, or pooling has another name.
@@ -84,6 +86,7 @@ class SegContrast(nn.Module):
         temperature: float = 0.1,
         momentum: float = 0.999,
         queue_size: int = 65536,
+        objective: ObjectiveName | Objective = "info_nce",
     ) -> None:
         super().__init__()
         if temperature <= 0:
@@ -94,7 +97,7 @@ class SegContrast(nn.Module):
         self.teacher_head = MomentumTeacher(self.head, momentum)
         self.queue = MemoryQueue(queue_size, embedding_channels)
         self.views = views
-        self.temperature = temperature
+        self.temperature, self.objective = temperature, as_objective(objective)
 
     collate = staticmethod(PairBatch.pack)
 
@@ -115,7 +118,7 @@ class SegContrast(nn.Module):
             feature = self.teacher_backbone(batch.second).at_points(batch.second, batch.second_row[inside])
             key = self.teacher_head(feature, segment, len(ids))
         candidate = torch.cat([key, self.queue()])
-        loss = info_nce(query, candidate, temperature=self.temperature)
+        loss = self.objective(query, candidate, temperature=self.temperature)
         if self.training:
             self.queue.push(key)
         return {

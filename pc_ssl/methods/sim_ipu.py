@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from pc_ssl.geometry import BevGrid
-from pc_ssl.losses.info_nce import info_nce
 from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.models.fusion import BevEncoder
 from pc_ssl.models.projector import Projector
@@ -93,6 +93,7 @@ class SimIPU(nn.Module):
         hidden_channels: channels of the projectors' hidden layers.
         embedding_channels: D; 128 in SimIPU.
         temperature: 0.07 in SimIPU.
+        objective: of both terms, in the place of InfoNCE (`losses/objectives.py`).
 
     Raises:
         ValueError: a branch is missing, or temperature is not positive.
@@ -108,11 +109,12 @@ class SimIPU(nn.Module):
         hidden_channels: int = 256,
         embedding_channels: int = 128,
         temperature: float = 0.07,
+        objective: ObjectiveName | Objective = "info_nce",
     ) -> None:
         super().__init__()
         if backbone.lidar is None or backbone.camera is None or temperature <= 0:
             raise ValueError(f"SimIPU needs a LiDAR and a camera branch, and temperature > 0, got {temperature}")
-        self.backbone, self.temperature = backbone, temperature
+        self.backbone, self.temperature, self.objective = backbone, temperature, as_objective(objective)
         if backbone.fuser is not None:
             backbone.fuser.requires_grad_(False)
         self.lidar_projector = Projector(backbone.lidar.out_channels, hidden_channels, embedding_channels)
@@ -132,8 +134,8 @@ class SimIPU(nn.Module):
         first = self.lidar_projector.embeddings(lidar(points).at_points(points, rows))
         second = self.lidar_projector.embeddings(lidar(batch.second).at_points(batch.second, rows))
         image = self.camera_projector.embeddings(camera(batch.first.cameras).at_points(points, rows))
-        intra = info_nce(first, second, temperature=self.temperature)
-        inter = info_nce(image, first, temperature=self.temperature)
+        intra = self.objective(first, second, temperature=self.temperature)
+        inter = self.objective(image, first, temperature=self.temperature)
         return {
             "loss": intra + inter,
             "intra_modal": intra.detach(),

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
-from pc_ssl.losses.info_nce import info_nce
 from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.ops import region_pool
 from pc_ssl.protocols import Backbone, PixelNetwork
@@ -36,6 +36,7 @@ class SLidR(nn.Module):
         image: image network with `out_channels`, D = 64 in the paper; what of it is trained is its own matter.
         views: gives images, pairs and superpixels.
         temperature: t; 0.07 in the paper.
+        objective: in the place of InfoNCE (`losses/objectives.py`).
 
     Raises:
         ValueError: the views give no pairs or no superpixels, or temperature is not positive.
@@ -44,11 +45,19 @@ class SLidR(nn.Module):
     needs_weights: ClassVar[tuple[str, ...]] = ()
     networks: ClassVar[tuple[str, ...]] = ("backbone",)
 
-    def __init__(self, backbone: Backbone, image: PixelNetwork, views: SensorViews, temperature: float = 0.07) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        image: PixelNetwork,
+        views: SensorViews,
+        temperature: float = 0.07,
+        objective: ObjectiveName | Objective = "info_nce",
+    ) -> None:
         super().__init__()
         if not views.pairs or views.superpixel is None or temperature <= 0:
             raise ValueError(f"SLidR: needs views with pairs and superpixels, and temperature > 0, got {temperature}")
         self.backbone, self.image, self.views, self.temperature = backbone, image, views, temperature
+        self.objective = as_objective(objective)
         self.point_layer = nn.Linear(backbone.out_channels, image.out_channels)
 
     collate = staticmethod(SensorBatch.pack)
@@ -70,7 +79,7 @@ class SLidR(nn.Module):
         anchor = region_pool(point, of_point, count)[seen]
         candidate = region_pool(pixel, superpixel.flatten(), count)[seen]
         return {
-            "loss": info_nce(anchor, candidate, temperature=self.temperature),
+            "loss": self.objective(anchor, candidate, temperature=self.temperature),
             "by_chance": torch.tensor(chance_level(len(anchor)), device=anchor.device),
             **collapse_monitors(normalize(anchor, dim=1), normalize(candidate, dim=1)),
         }

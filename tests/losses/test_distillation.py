@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pc_ssl.losses.distillation import mean_squared_distance, region_aware_distillation, region_weight
+from pc_ssl.losses.distances import mean_squared_distance
+from pc_ssl.losses.distillation import region_aware_distillation, region_weight
 
 
 def slow_rad(student: Tensor, teacher: Tensor, region: Tensor, t: float) -> Tensor:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pc_ssl.losses import info_nce, similarity, symmetric_info_nce
+from pc_ssl.losses import info_nce, similarity
+from pc_ssl.losses.objectives import SymmetricInfoNCE
 
 
 def embeddings(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -194,7 +195,7 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype, inside: bool)
 
 def test_symmetric_is_the_mean_of_both_directions() -> None:
     a, b, weight, group = embeddings(6, 4), embeddings(6, 4, seed=1), torch.rand(6), torch.tensor([0, 0, 1, -1, -1, 2])
-    found = symmetric_info_nce(a, b, temperature=0.2, weight=weight, group=group)
+    found = SymmetricInfoNCE()(a, b, temperature=0.2, weight=weight, group=group)
     own, none = torch.zeros(6, 0, 4).double(), ([0, 0, 1, -1, -1, 2],) * 2
     there, back = (
         info_nce_by_loops(x, y, own, 0.2, list(range(6)), weight.tolist(), none, [1.0] * 6, False)
