@@ -1,144 +1,303 @@
-"""The devkit's tables of a nuScenes data root, checked before the devkit builds its indexes on them."""
+"""The tables of a nuScenes data root, as columns of what preparation needs.
+
+    tables = read_tables(Path("/data/nuscenes"), "v1.0-trainval")
+    lidar = tables.samples.keyframe[12, 0]  # row of the 13th keyframe's LiDAR recording
+    tables.recordings.file[lidar]           # "samples/LIDAR_TOP/....pcd.bin"
+
+Tokens are compared by 64 bits of their hash, and rows take their place: what refers to a record holds its row.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from nuscenes.nuscenes import NuScenes
+import numpy as np
+from numpy.typing import NDArray
 
+from data_prep.nuscenes_columns import (
+    NONE,
+    Floats,
+    Ints,
+    Keys,
+    Table,
+    first_hashes,
+    floats,
+    hashes,
+    integers,
+    matrices,
+    strings,
+)
+from data_prep.nuscenes_records import OPTIONAL, TABLES
+from data_prep.strings import Strings
 from pc_ssl.errors import UserError
-from pc_ssl.files import inside, read_json
 
-# Fields that the devkit or the reader uses. "x_token" refers to a record of table x.
-FIELDS: dict[str, tuple[str, ...]] = {
-    "category": ("token", "name"),
-    "attribute": ("token", "name"),
-    "visibility": ("token",),
-    "instance": ("token", "category_token"),
-    "sensor": ("token", "channel", "modality"),
-    "calibrated_sensor": ("token", "sensor_token", "translation", "rotation", "camera_intrinsic"),
-    "ego_pose": ("token", "translation", "rotation"),
-    "log": ("token", "location"),
-    "scene": ("token", "name", "log_token"),
-    "sample": ("token", "scene_token", "timestamp"),
-    "sample_data": (
-        *("token", "sample_token", "ego_pose_token", "calibrated_sensor_token", "timestamp", "filename"),
-        *("is_key_frame", "width", "height", "prev"),
-    ),
-    "sample_annotation": (
-        *("token", "sample_token", "instance_token", "translation", "size", "rotation", "prev", "next"),
-        *("attribute_tokens", "num_lidar_pts", "num_radar_pts"),
-    ),
-    "map": ("token", "log_tokens", "filename"),
-    "lidarseg": ("token", "sample_data_token", "filename"),
-    "panoptic": ("token", "sample_data_token", "filename"),
-}
-KINDS: dict[str, type] = {  # of the fields above that are no strings
-    **dict.fromkeys(("timestamp", "width", "height", "index", "num_lidar_pts", "num_radar_pts"), int),
-    **dict.fromkeys(("translation", "rotation", "size", "camera_intrinsic", "log_tokens", "attribute_tokens"), list),
-    "is_key_frame": bool,
-}
-OPTIONAL = ("lidarseg", "panoptic")
-CHAINED = ("sample_data", "sample_annotation")  # tables whose prev and next name records of the table itself
+LIDAR = "LIDAR_TOP"
+MAX_STEP_S = 1.5  # between annotations of one object that give its velocity; the devkit's limit
 
 
-class NuScenesTables(NuScenes):
-    """The devkit's `NuScenes` with mistakes in the tables told by file and field.
+@dataclass(frozen=True)
+class Samples:
+    """Keyframes [S], in the table's order.
 
     Args:
-        root: data root.
-        version: folder with the tables below it, such as "v1.0-mini".
-
-    Raises:
-        UserError: a table or field is missing, or a record refers to one that does not exist.
+        token: of each.
+        scene: [S] row in `Scenes`.
+        time_us: [S] int64.
+        keyframe: [S, 1 + K] row in `Recordings` of the LiDAR and of each of the K cameras; NONE where it is missing.
+        first_box: [S + 1] where each keyframe's boxes begin in `Boxes`.
     """
 
-    def __init__(self, root: Path, version: str) -> None:
-        check_tables_exist(root, version)
-        try:
-            super().__init__(version, str(root), verbose=False)
-        except UserError:
-            raise
-        except (KeyError, IndexError, TypeError, AssertionError, OSError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise UserError(f"{root / version}: nuscenes-devkit cannot load the tables ({reason})") from error
-
-    def path_of(self, table: str) -> Path:
-        """The table's file."""
-        return Path(self.table_root) / f"{table}.json"
-
-    def __load_table__(self, table_name: str) -> list[dict[str, Any]]:
-        path = self.path_of(table_name)
-        table = read_json(path)
-        if not isinstance(table, list) or not all(isinstance(record, dict) for record in table):
-            raise UserError(f"{path}: expected a list of records")
-        fields = FIELDS.get(table_name, ())
-        if table_name == "category" and any(self.path_of(name).is_file() for name in OPTIONAL):
-            fields += ("index",)  # only the category.json that comes with nuScenes-lidarseg or -panoptic has it
-        for field in fields:
-            kind = KINDS.get(field, str)
-            for row, record in enumerate(table):
-                if not isinstance(record.get(field), kind):
-                    found = f"is {record[field]!r}" if field in record else "is missing"
-                    raise UserError(f"{path}: field {field!r} of record {row} {found}, expected {kind.__name__}")
-        if table_name == "sensor":
-            _check_channels(path, table)
-        if table_name == "map":
-            self._check_map_files(path, table)
-        if table_name in OPTIONAL:
-            self._check_label_files(path, table, table_name)
-        return table
-
-    def _check_map_files(self, path: Path, table: list[dict[str, Any]]) -> None:
-        for record in table:
-            if not inside(Path(self.dataroot), record["filename"]).is_file():
-                raise UserError(
-                    f"{path}: filename {record['filename']!r} is not in {self.dataroot}; the devkit wants it"
-                )
-
-    def _check_label_files(self, path: Path, table: list[dict[str, Any]], table_name: str) -> None:
-        folder = Path(self.dataroot) / table_name / self.version
-        found = sum(file.suffix in (".bin", ".npz") for file in folder.iterdir()) if folder.is_dir() else 0
-        if found != len(table):
-            raise UserError(f"{path}: lists {len(table)} label files, but {folder} holds {found}")
-
-    def __make_reverse_index__(self, verbose: bool) -> None:
-        self._check_references()
-        super().__make_reverse_index__(verbose)
-
-    def _check_references(self) -> None:
-        tokens = {name: {record["token"] for record in getattr(self, name, ())} for name in FIELDS}
-        for name, fields in FIELDS.items():
-            for field in fields:
-                table = field.removesuffix("_token")
-                if table == field or table not in tokens:
-                    continue
-                for record in getattr(self, name, ()):
-                    if record[field] not in tokens[table]:
-                        raise self._dangling(name, record["token"], field, record[field], table)
-        for record in self.sample_annotation:
-            for token in record["attribute_tokens"]:
-                if token not in tokens["attribute"]:
-                    raise self._dangling("sample_annotation", record["token"], "attribute_tokens", token, "attribute")
-        for name in CHAINED:
-            for field in ("prev", "next"):
-                for record in getattr(self, name):
-                    if field in FIELDS[name] and record[field] != "" and record[field] not in tokens[name]:
-                        raise self._dangling(name, record["token"], field, record[field], name)
-
-    def _dangling(self, name: str, token: str, field: str, found: Any, table: str) -> UserError:
-        return UserError(f"{self.path_of(name)}: {field} {found!r} of record {token!r} is not in {table}.json")
+    token: Strings
+    scene: Ints
+    time_us: Ints
+    keyframe: Ints
+    first_box: Ints
 
 
-def _check_channels(path: Path, table: list[dict[str, Any]]) -> None:
-    """Channels become parts of tensors' names."""
-    for row, record in enumerate(table):
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", record["channel"]):
-            raise UserError(
-                f"{path}: channel of record {row} is {record['channel']!r}, expected a name such as CAM_FRONT"
-            )
+@dataclass(frozen=True)
+class Recordings:
+    """Keyframes [R] of LiDAR and cameras, and all sweeps of the LiDAR.
+
+    Args:
+        token: in the table sample_data.
+        file: below the root.
+        time_us: [R] int64.
+        ego: [R, 7] translation x y z and quaternion w x y z from the vehicle to the global frame at that time.
+        sensor: [R] row in `Sensors`.
+        before: [R] row of the LiDAR's sweep before; NONE at the begin, and for cameras.
+        size: [R, 2] width and height of an image; 0 where they are not given.
+        is_key: [R] bool.
+        lidarseg_file, panoptic_file: below the root; "" where there is none.
+    """
+
+    token: Strings
+    file: Strings
+    time_us: Ints
+    ego: Floats
+    sensor: Ints
+    before: Ints
+    size: Ints
+    is_key: NDArray[np.bool_]
+    lidarseg_file: Strings
+    panoptic_file: Strings
+
+
+@dataclass(frozen=True)
+class Sensors:
+    """Calibrations [Q]: translation and quaternion [Q, 7] to the vehicle, camera matrix [Q, 9] (NaN: not a camera)."""
+
+    pose: Floats
+    intrinsic: Floats
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Annotations [B], keyframe by keyframe.
+
+    Args:
+        pose: [B, 7] translation and quaternion w x y z in the global frame.
+        size: [B, 3] width, length, height.
+        velocity: [B, 3] metres a second in the global frame, between the annotations before and after, as the devkit
+            defines it; NaN if there are none or they are too far apart in time.
+        category: [B] row in `Names.category`.
+        attribute: [B] row in `Names.attribute` of the first attribute; NONE without one.
+        points: [B] returns of LiDAR and radar as the annotators counted them; negative where they did not.
+    """
+
+    pose: Floats
+    size: Floats
+    velocity: Floats
+    category: Ints
+    attribute: Ints
+    points: Ints
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the tables name.
+
+    Args:
+        scene, location: [C] of each scene, and where it was recorded.
+        camera: [K] channels of cameras.
+        category, attribute: names.
+        category_index: value of a label file that stands for each category; NONE where the table has none.
+    """
+
+    scene: Strings
+    location: Strings
+    camera: Strings
+    category: Strings
+    category_index: Ints
+    attribute: Strings
+
+
+@dataclass(frozen=True)
+class NuScenesTables:
+    """All that preparation needs of the tables."""
+
+    names: Names
+    samples: Samples
+    recordings: Recordings
+    sensors: Sensors
+    boxes: Boxes
+
+
+def read_tables(root: Path, version: str) -> NuScenesTables:
+    """Read the tables of a version.
+
+    Raises:
+        UserError: a table or field is missing or damaged, or a record refers to one that does not exist.
+    """
+    check_tables_exist(root, version)
+    folder = root / version
+    scenes = Table(folder, "scene", {"name": strings, "log_token": hashes})
+    categories = Table(folder, "category", {"name": strings, "index": integers})
+    attributes = Table(folder, "attribute", {"name": strings})
+    sensors, sensor_keys, channel, cameras = _sensors(folder)
+    samples = Table(folder, "sample", {"token": strings, "scene_token": hashes, "timestamp": integers})
+    scene_of_sample = samples.rows_in(scenes.keys, "scene_token")
+    recordings, keyframe = _recordings(folder, samples, sensor_keys, channel, len(cameras))
+    boxes, first_box = _boxes(folder, samples, categories, attributes)
+    return NuScenesTables(
+        Names(
+            scene=scenes.strings("name"),
+            location=_locations(folder, scenes),
+            camera=Strings.of(cameras),
+            category=categories.strings("name"),
+            category_index=_indices(folder, categories),
+            attribute=attributes.strings("name"),
+        ),
+        Samples(samples.strings("token"), scene_of_sample, samples.numbers("timestamp"), keyframe, first_box),
+        recordings,
+        sensors,
+        boxes,
+    )
+
+
+def _locations(folder: Path, scenes: Table) -> Strings:
+    """Of each scene."""
+    logs = Table(folder, "log", {"location": strings})
+    location = list(logs.strings("location"))
+    return Strings.of([location[row] for row in scenes.rows_in(logs.keys, "log_token")])
+
+
+def _indices(folder: Path, categories: Table) -> Ints:
+    """Value of a label file for each category."""
+    index = categories.numbers("index")
+    if any((folder / f"{name}.json").is_file() for name in OPTIONAL) and (index == NONE).any():
+        raise UserError(
+            f"{categories.path}: field 'index' of record {(index == NONE).argmax()} is missing, expected a whole "
+            "number: label files need the category.json that comes with them"
+        )
+    return index
+
+
+def _sensors(folder: Path) -> tuple[Sensors, Keys, Ints, list[str]]:
+    """Calibrations, their keys, the channel of each (0 LIDAR_TOP, 1.. cameras, NONE others), and cameras' names."""
+    sensors = Table(folder, "sensor", {"channel": strings, "modality": strings})
+    names = list(sensors.strings("channel"))
+    for row, name in enumerate(names):
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # channels become parts of tensors' names
+            raise UserError(f"{sensors.path}: channel of record {row} is {name!r}, expected a name such as CAM_FRONT")
+    cameras = [name for name, kind in zip(names, sensors.strings("modality"), strict=True) if kind == "camera"]
+    order = {name: number for number, name in enumerate([LIDAR, *cameras])}
+    calibrated = Table(
+        folder,
+        "calibrated_sensor",
+        {"sensor_token": hashes, "translation": floats(3), "rotation": floats(4), "camera_intrinsic": matrices},
+    )
+    sensor = calibrated.rows_in(sensors.keys, "sensor_token")
+    channel = np.array([order.get(name, NONE) for name in names], np.int64)[sensor]
+    intrinsic = calibrated.numbers("camera_intrinsic")
+    calibrated.refuse((channel > 0) & np.isnan(intrinsic[:, 0]), "camera_intrinsic", "is not 3 rows of 3 numbers")
+    return Sensors(calibrated.poses(), intrinsic), calibrated.keys, channel, cameras
+
+
+def _recordings(
+    folder: Path, samples: Table, sensors: Keys, channel_of_sensor: Ints, num_cameras: int
+) -> tuple[Recordings, Ints]:
+    """What is used of the recordings, and the keyframes' rows in it [S, 1 + K]."""
+    numbers = dict.fromkeys(("timestamp", "is_key_frame", "width", "height"), integers)
+    tokens = dict.fromkeys(("sample_token", "ego_pose_token", "calibrated_sensor_token", "prev"), hashes)
+    data = Table(folder, "sample_data", {"token": strings, "filename": strings, **numbers, **tokens})
+    sample, sensor = data.rows_in(samples.keys, "sample_token"), data.rows_in(sensors, "calibrated_sensor_token")
+    before = data.rows_in(data.keys, "prev", may_be_empty=True)
+    channel, is_key = channel_of_sensor[sensor], data.numbers("is_key_frame").astype(np.bool_)
+    of_lidar = channel == 0
+    data.refuse(of_lidar & (before != NONE) & ~of_lidar[before], "prev", f"is not of {LIDAR}")
+    kept = np.flatnonzero(of_lidar | (channel > 0) & is_key)
+    place = np.full(len(channel), NONE)
+    place[kept] = np.arange(len(kept))
+    keyframe = np.full((len(samples.numbers("timestamp")), 1 + num_cameras), NONE)
+    keys = kept[is_key[kept]]
+    keyframe[sample[keys], channel[keys]] = place[keys]
+    recordings = Recordings(
+        token=data.strings("token").select(kept),
+        file=data.strings("filename").select(kept),
+        time_us=data.numbers("timestamp")[kept],
+        ego=_ego_poses(folder, data, kept),
+        sensor=sensor[kept],
+        before=np.where(of_lidar[kept] & (before[kept] != NONE), place[before[kept]], NONE),
+        size=np.stack([data.numbers(field)[kept] for field in ("width", "height")], axis=1),
+        is_key=is_key[kept],
+        lidarseg_file=_label_files(folder, "lidarseg", data, place, len(kept)),
+        panoptic_file=_label_files(folder, "panoptic", data, place, len(kept)),
+    )
+    return recordings, keyframe
+
+
+def _ego_poses(folder: Path, data: Table, kept: Ints) -> Floats:
+    """[R, 7] of the kept recordings."""
+    poses = Table(folder, "ego_pose", {"translation": floats(3), "rotation": floats(4)})
+    return poses.poses()[data.rows_in(poses.keys, "ego_pose_token")[kept]]
+
+
+def _label_files(folder: Path, name: str, data: Table, place: Ints, count: int) -> Strings:
+    """[R] file of each recording in a table that may be missing, "" for none."""
+    files = [""] * count
+    if (folder / f"{name}.json").is_file():
+        table = Table(folder, name, {"sample_data_token": hashes, "filename": strings})
+        rows = place[table.rows_in(data.keys, "sample_data_token")]
+        for row, file in zip(rows.tolist(), table.strings("filename"), strict=True):
+            if row != NONE:
+                files[row] = file
+    return Strings.of(files)
+
+
+def _boxes(folder: Path, samples: Table, categories: Table, attributes: Table) -> tuple[Boxes, Ints]:
+    """Annotations keyframe by keyframe, and where each keyframe's begin."""
+    instances = Table(folder, "instance", {"category_token": hashes})
+    vectors = {"translation": floats(3), "size": floats(3), "rotation": floats(4)}
+    tokens = dict.fromkeys(("sample_token", "instance_token", "prev", "next"), hashes)
+    counts = dict.fromkeys(("num_lidar_pts", "num_radar_pts"), integers)
+    table = Table(folder, "sample_annotation", {"attribute_tokens": first_hashes, **vectors, **tokens, **counts})
+    sample = table.rows_in(samples.keys, "sample_token")
+    order = np.argsort(sample, kind="stable")
+    size = table.numbers("size")
+    table.refuse(~np.isfinite(size).all(axis=1), "size", "is not finite")
+    instance = table.rows_in(instances.keys, "instance_token")
+    boxes = Boxes(
+        pose=table.poses()[order],
+        size=size[order],
+        velocity=_velocity(table, 1e-6 * samples.numbers("timestamp")[sample])[order],
+        category=instances.rows_in(categories.keys, "category_token")[instance][order],
+        attribute=table.rows_in(attributes.keys, "attribute_tokens", may_be_empty=True)[order],
+        points=(table.numbers("num_lidar_pts") + table.numbers("num_radar_pts"))[order],
+    )
+    return boxes, np.cumsum([0, *np.bincount(sample, minlength=len(samples.numbers("timestamp")))])
+
+
+def _velocity(table: Table, time_s: Floats) -> Floats:
+    """[B, 3], as in `Boxes`; time_s: [B] of each annotation."""
+    ends = [table.rows_in(table.keys, end, may_be_empty=True) for end in ("prev", "next")]
+    first, last = (np.where(end == NONE, np.arange(len(end)), end) for end in ends)
+    seconds = time_s[last] - time_s[first]
+    steps = sum((end != NONE).astype(np.int64) for end in ends)
+    known = (seconds > 0) & (seconds <= steps * MAX_STEP_S)
+    moved = table.numbers("translation")[last] - table.numbers("translation")[first]
+    return np.where(known[:, None], moved / np.where(known, seconds, 1.0)[:, None], np.nan)
 
 
 def check_tables_exist(root: Path, version: str) -> None:
@@ -152,6 +311,6 @@ def check_tables_exist(root: Path, version: str) -> None:
     if not (root / version).is_dir():
         found = ", ".join(sorted(path.parent.name for path in root.glob("*/sample_data.json"))) or "none"
         raise UserError(f"{root}: no version {version!r} there (folders with nuScenes tables: {found})")
-    for table in FIELDS:
+    for table in TABLES:
         if table not in OPTIONAL and not (root / version / f"{table}.json").is_file():
             raise UserError(f"{root / version / table}.json: the table is missing")
