@@ -42,6 +42,7 @@ bench: setup
 	$(BIN)/python benchmarks/region_pool.py --json work_dirs/bench/region_pool.json
 	$(BIN)/python benchmarks/prepare.py --json work_dirs/bench/prepare.json
 	$(BIN)/python benchmarks/engine.py --json work_dirs/bench/engine.json
+	$(BIN)/python benchmarks/nuscenes_tables.py --peers --json work_dirs/bench/nuscenes_tables.json
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 manifest.json              the cache is complete (failed.json beside it: but for the frames listed there)
 unfinished-*.jsonl         journals of shards that are at work, or were killed
 manifest.base.json         while regions are being added: the manifest of the cache before
+nuscenes_tables.safetensors   of nuScenes: columns of its tables, for later runs
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.journal import JOURNALS, LOCK, Record, Shard, finishing, read_journals
+from data_prep.nuscenes_index import INDEX
 from data_prep.options import refuse_other_options
 from data_prep.reader import FrameName
 from data_prep.report import FAILED, Failure
@@ -39,7 +41,7 @@ def check_folder(out: Path, asked: Mapping[str, Any]) -> None:
     if manifest is not None:
         refuse_other_options(out, manifest.options, asked)
     elif out.is_dir() and not any(out.glob(JOURNALS)):
-        ours = (path.name.endswith(PARTIAL_SUFFIX) or path.name in (LOCK, BASE) for path in out.iterdir())
+        ours = (path.name.endswith(PARTIAL_SUFFIX) or path.name in (LOCK, BASE, INDEX) for path in out.iterdir())
         if not all(ours):
             raise UserError(f"{out}: the folder is neither empty nor a cache; name a new one")
 
@@ -134,8 +136,9 @@ def finish(
         missing = len(frames) - len(listed) - len(failures)
         if missing:
             return failures, missing
-        for partial in (*out.glob(f"{MANIFEST}.*{PARTIAL_SUFFIX}"), *out.glob(f"{FAILED}.*{PARTIAL_SUFFIX}")):
-            partial.unlink()
+        for name in (MANIFEST, FAILED, INDEX):
+            for partial in out.glob(f"{name}.*{PARTIAL_SUFFIX}"):
+                partial.unlink()
         if failures:
             write_json(out / FAILED, [asdict(failure) for failure in failures])
         if not listed:

@@ -71,8 +71,11 @@ def prepare_nuscenes(
     Example: `pc-ssl prepare nuscenes --root nuscenes --version v1.0-mini --out cache --sweeps 10 --workers 8`
     """
     from data_prep.nuscenes import NuScenesReader
+    from data_prep.nuscenes_index import INDEX
 
-    reader = NuScenesReader(root.absolute(), version, sweeps)  # absolute: workers of a cluster start elsewhere
+    # absolute: workers of a cluster start elsewhere
+    index = out.absolute() / INDEX
+    reader = NuScenesReader(root.absolute(), version, sweeps, index=index, keep_index=not dry_run)
     _prepare(
         *(reader, out, split, regions, add_regions, ground),
         occlusion=occlusion,
