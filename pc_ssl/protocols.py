@@ -3,7 +3,9 @@
 The engine reads these members and no others, and never asks whether one is there. Classes satisfy a protocol by having
 its members; `tests/test_protocols.py` holds each class of the tables `METHODS`, `TASKS`, `BACKBONES`, `VIEWS` and
 `TRANSFORMS` against its protocol with the type checker. A new class is written against the protocol and entered in the
-table of its package; configs name classes by their import path, so a class outside the package needs no entry.
+table of its package; configs name classes by their import path, so a class outside the package needs no entry. The
+`Reader` of a data set is defined with the frames that it reads, in `data_prep/reader.py`, which this package never
+imports.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 if TYPE_CHECKING:  # annotations only: whoever imports the contracts loads no library for them
     import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from pc_ssl.data.cache import Cache
@@ -204,4 +207,29 @@ class Task(Protocol):
 
     def predict(self, batch: Any, /) -> Sequence[Any] | Tensor:
         """The prediction for each frame of the batch; call it in eval mode."""
+        ...
+
+
+class RegionGenerator(Protocol):
+    """Cuts one cloud into regions; a frozen dataclass, whose fields stand in the cache's manifest.
+
+    `over_sweeps`: it gets all merged sweeps, not the key sweep alone.
+    """
+
+    over_sweeps: ClassVar[bool]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def __call__(
+        self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
+    ) -> NDArray[np.int32]:
+        """Cut one cloud.
+
+        Args:
+            xyz: [N, 3] metres, LiDAR frame, z up, finite.
+            ground: [N].
+            height: [N] metres above the ground around each point, so that it does not matter how high the sensor is.
+
+        Returns:
+            [N] int32: region 0..R - 1 of each point, -1 for none.
+        """
         ...

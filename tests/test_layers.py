@@ -26,7 +26,7 @@ LAYERS = [
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 DATA_PREP_MAY_IMPORT = {
     *("errors", "files", "progress", "structures", "geometry", "data.cache", "data.fields", "data.label_maps"),
-    "taxonomies",
+    *("taxonomies", "protocols"),
     *("models.clip", "pretrained"),  # frozen networks that label images
 }
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.readers import READERS
+from data_prep.regions import GENERATORS
 from pc_ssl.data.transforms import TRANSFORMS
 from pc_ssl.heads import TASKS
 from pc_ssl.methods import METHODS, JointViews
@@ -25,7 +27,14 @@ CHECKS = [
     *(("Views", kind) for kind in (*VIEWS.values(), JointViews)),
     *(("TaskViews", kind) for kind in (SensorViews, SingleView)),
     *(("SceneTransform", kind) for kind in TRANSFORMS.values()),
+    *(("RegionGenerator", kind) for kind in {type(generator) for generator in GENERATORS.values()}),
 ]
+READER_CLASSES = {
+    "nuscenes": "data_prep.nuscenes.NuScenesReader",
+    "scannet": "data_prep.scannet.ScanNetReader",
+    "folder": "data_prep.folder.FolderReader",
+    "kitti": "data_prep.kitti.KittiReader",
+}
 # Classes that lack one member, or have it of another type.
 WRONG = '''
 class Whole(PointRegionContrast): ...
@@ -72,7 +81,9 @@ from pc_ssl.methods import PPKT, PointRegionContrast
 from pc_ssl.models import SECOND, LiftSplat
 from pc_ssl.structures import PairBatch, Scene
 from pc_ssl.views import PairViews
-from pc_ssl.protocols import Backbone, CameraBackbone, Method, Network, SceneTransform, Task, TaskViews, Views
+from pc_ssl.protocols import Backbone, CameraBackbone, Method, Network, RegionGenerator, SceneTransform, Task
+from pc_ssl.protocols import TaskViews, Views
+from data_prep.reader import Reader
 """
 
 
@@ -82,8 +93,9 @@ def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], st
     lines = HEAD.splitlines() + WRONG.splitlines()
     line_of = {}
     imports = {kind: f"import {kind.__module__}" for _, kind in CHECKS}
-    lines[1:1] = sorted(set(imports.values()))
-    for protocol, kind in [*CHECKS, *(("Method", "Whole"),), *REFUSED]:
+    readers = [("Reader", name) for name in READER_CLASSES.values()]
+    lines[1:1] = sorted({*imports.values(), *(f"import {name.rpartition('.')[0]}" for _, name in readers)})
+    for protocol, kind in [*CHECKS, *readers, ("Method", "Whole"), *REFUSED]:
         name = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__name__}"
         lines.append(f"check{len(lines)}: type[{protocol}] = {name}")
         line_of[len(lines)] = (protocol, name.rpartition(".")[2])
@@ -104,6 +116,11 @@ def test_each_class_has_the_members_of_its_protocol(errors: dict[tuple[str, str]
     wrong = {check: errors[check] for check in ((p, kind.__name__) for p, kind in CHECKS) if check in errors}
     assert wrong == {}
     assert ("Method", "Whole") not in errors
+
+
+def test_each_reader_has_the_members_of_its_protocol(errors: dict[tuple[str, str], str]) -> None:
+    assert set(READER_CLASSES) == set(READERS)
+    assert [check for check in errors if check[0] == "Reader"] == []
 
 
 @pytest.mark.parametrize("check", REFUSED, ids=" ".join)

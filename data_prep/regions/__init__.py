@@ -23,6 +23,7 @@ from data_prep.regions.random_boxes import RandomBoxRegions
 from data_prep.regions.range_adaptive import RangeAdaptiveRegions
 from data_prep.regions.size_filter import SizeFilter
 from data_prep.regions.vccs import VccsRegions
+from pc_ssl.protocols import RegionGenerator
 
 
 class Ground(Protocol):
@@ -32,31 +33,6 @@ class Ground(Protocol):
 
     def __call__(self, xyz: NDArray[np.float32], mount: SensorMount) -> NDArray[np.bool_]:
         """xyz [N, 3] metres, LiDAR frame, z up; mount: how the LiDAR is mounted -> [N] bool, True for ground."""
-        ...
-
-
-class RegionGenerator(Protocol):
-    """Cuts one cloud into regions; a frozen dataclass, whose fields stand in the cache's manifest.
-
-    `over_sweeps`: it gets all merged sweeps, not the key sweep alone.
-    """
-
-    over_sweeps: ClassVar[bool]
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    def __call__(
-        self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
-    ) -> NDArray[np.int32]:
-        """Cut one cloud.
-
-        Args:
-            xyz: [N, 3] metres, LiDAR frame, z up, finite.
-            ground: [N].
-            height: [N] metres above the ground around each point, so that it does not matter how high the sensor is.
-
-        Returns:
-            [N] int32: region 0..R - 1 of each point, -1 for none.
-        """
         ...
 
 

@@ -158,13 +158,14 @@ def _with_objects(scene: Scene, boxes: Sequence[Boxes3D], points: Sequence[tuple
     pasted = torch.cat([of_object for of_object, _ in points])
     added = torch.cat([part.box for part in boxes[1:]])
     free = ~torch.from_numpy(points_in_boxes(scene.points[:, :3].numpy(), added.numpy()).any(axis=0))
+    rest = scene.keep(free)
     attribute = [part.attribute for part in boxes if part.attribute is not None]
     return replace(
-        scene,
-        points=torch.cat([scene.points[free], pasted]),
-        region=torch.cat([scene.region[free], scene.region.new_full((len(pasted),), -1)]),
-        ground=None if scene.ground is None else torch.cat([scene.ground[free], torch.zeros(len(pasted)).bool()]),
-        keyframe=torch.cat([scene.keyframe[free], *(keyframe for _, keyframe in points)]),
+        rest,
+        points=torch.cat([rest.points, pasted]),
+        region=torch.cat([rest.region, rest.region.new_full((len(pasted),), -1)]),
+        ground=None if rest.ground is None else torch.cat([rest.ground, torch.zeros(len(pasted)).bool()]),
+        keyframe=torch.cat([rest.keyframe, *(keyframe for _, keyframe in points)]),
         boxes=Boxes3D(
             torch.cat([part.box for part in boxes]),
             torch.cat([part.label for part in boxes]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -61,3 +61,24 @@ class Scene:
                 raise ValueError(f"{self.token}: {name} must be [{len(self.points)}], got {tuple(value.shape)}")
         if self.columns and len(self.columns) != self.points.shape[1]:
             raise ValueError(f"{self.token}: {self.points.shape[1]} columns of points are named {self.columns}")
+
+    def keep(self, kept: Tensor) -> Scene:
+        """The scene with the points of the mask [N] alone, in their order, and with the pixels of these points.
+
+        Boxes, maps, the numbers of regions and the neighbour stay as they are.
+        """
+        row = kept.long().cumsum(0) - 1
+
+        def of_camera(camera: Camera) -> Camera:
+            seen = kept[camera.point]
+            return replace(camera, pixel=camera.pixel[seen], point=row[camera.point[seen]])
+
+        return replace(
+            self,
+            points=self.points[kept],
+            region=self.region[kept],
+            label=None if self.label is None else self.label[kept],
+            ground=None if self.ground is None else self.ground[kept],
+            keyframe=self.keyframe[kept],
+            cameras=tuple(of_camera(camera) for camera in self.cameras),
+        )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -73,7 +75,7 @@ def test_two_rooms_are_learned_by_heart() -> None:
 def test_a_room_without_boxes_trains_on() -> None:
     detector, rooms = task(), batch()
     none = Boxes3D(torch.zeros(0, 9), torch.zeros(0, dtype=torch.long))
-    terms = detector(SensorBatch(**{**vars(rooms), "boxes": (none, none)}))
+    terms = detector(replace(rooms, boxes=(none, none)))
     terms["loss"].backward()
     assert terms["loss"].isfinite()
     assert all(p.grad is not None for p in detector.backbone.parameters())

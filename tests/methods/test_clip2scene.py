@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_a_batch_without_pairs_trains_on(street_cache: Cache, clip_folder: Path)
     sensors = batch(street_cache, clip2scene)
     assert sensors.pairs is not None
     none = type(sensors.pairs)(*(part[:0] for part in vars(sensors.pairs).values()))
-    terms = clip2scene(SensorBatch(**{**vars(sensors), "pairs": none}))
+    terms = clip2scene(replace(sensors, pairs=none))
     terms["loss"].backward()
     assert terms["loss"].item() == 0
     assert all(p.grad is not None and not p.grad.any() for p in clip2scene.parameters())

@@ -1,5 +1,7 @@
 """SLidR, PPKT and ScaLR: what images teach points."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -51,8 +53,8 @@ def batch(cache: Cache, frames: int = 2) -> SensorBatch:
     square[:, :, :10, :10] = -1
     square = torch.where(square < 0, -1, square + 24 * torch.arange(frames)[:, None, None, None])
     image = interpolate(torch.randn(frames, 3, 10, 15, generator=generator), (40, 60)).unsqueeze(1)
-    cameras = type(cameras)(**{**vars(cameras), "image": image, "superpixel": square, "num_superpixels": 24 * frames})
-    return SensorBatch(**{**vars(sensors), "cameras": cameras})
+    cameras = replace(cameras, image=image, superpixel=square, num_superpixels=24 * frames)
+    return replace(sensors, cameras=cameras)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -75,7 +77,7 @@ def test_a_batch_without_pairs_trains_on(street_cache: Cache, name: str) -> None
     method, sensors = make(name), batch(street_cache)
     assert sensors.pairs is not None
     none = type(sensors.pairs)(*(part[:0] for part in vars(sensors.pairs).values()))
-    terms = method(SensorBatch(**{**vars(sensors), "pairs": none}))
+    terms = method(replace(sensors, pairs=none))
     terms["loss"].backward()
     assert terms["loss"].item() == 0
     assert all(bool(value.isfinite()) for value in terms.values())

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -52,7 +54,7 @@ def test_without_regions_training_goes_on(street_cache: Cache, method: nn.Module
 
 def test_without_any_point_training_goes_on(street_cache: Cache, method: nn.Module) -> None:
     sensors = batch(street_cache, method)
-    sensors = SensorBatch(**{**vars(sensors), "drawn": sensors.drawn[:0]})
+    sensors = replace(sensors, drawn=sensors.drawn[:0])
     terms = method(sensors)
     terms["loss"].backward()
     assert terms["loss"].item() == 0

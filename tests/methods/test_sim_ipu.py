@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -54,7 +56,7 @@ def test_rows_are_the_same_points_in_both_views(street_cache: Cache, method: Sim
 def test_a_batch_without_points_to_contrast_trains_on(street_cache: Cache, method: SimIPU) -> None:
     joint = batch(street_cache, method, 2)
     assert joint.first.drawn is not None
-    nothing = type(joint.first)(**{**vars(joint.first), "drawn": joint.first.drawn[:0]})
+    nothing = replace(joint.first, drawn=joint.first.drawn[:0])
     terms = method(JointBatch(nothing, joint.second))
     terms["loss"].backward()
     assert terms["loss"].item() == 0

@@ -1,5 +1,6 @@
 import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def with_target(camera: Camera, target: Tensor, radius: int = 4) -> Camera:
     u, v = (pixel[:2] / pixel[2]).round().long().tolist()
     if seen[2] > 1 and 0 <= u < WIDTH and 0 <= v < HEIGHT:
         image[:, max(v - radius, 0) : v + radius, max(u - radius, 0) : u + radius] = 255
-    return Camera(**{**vars(camera), "image": image})
+    return replace(camera, image=image)
 
 
 @functools.cache
@@ -133,7 +134,7 @@ def batch(frames: int = 2, size: tuple[int, int] = (32, 64)) -> CameraBatch:
     ]
     cameras = CameraBatch.pack([one for one in samples if one is not None])
     generator = torch.Generator().manual_seed(0)
-    return CameraBatch(**{**vars(cameras), "image": torch.randn(cameras.image.shape, generator=generator)})
+    return replace(cameras, image=torch.randn(cameras.image.shape, generator=generator))
 
 
 @pytest.mark.parametrize("blocks", [False, True])
@@ -174,13 +175,13 @@ def test_a_calibration_is_planned_once_and_gives_the_same_bits() -> None:
 def test_another_calibration_is_another_plan_and_few_are_kept() -> None:
     lift, cameras = branch().eval(), batch()
     first = lift(cameras).map
-    turned = CameraBatch(**{**vars(cameras), "camera_from_view": cameras.camera_from_view.flip(1)})
+    turned = replace(cameras, camera_from_view=cameras.camera_from_view.flip(1))
     assert not torch.equal(lift(turned).map, first)
     assert len(lift._plans) == 2
     for shift in range(6):
         moved = cameras.camera_from_view.clone()
         moved[..., 0, 3] += shift + 1
-        lift(CameraBatch(**{**vars(cameras), "camera_from_view": moved}))
+        lift(replace(cameras, camera_from_view=moved))
     assert len(lift._plans) == module.CACHED_PLANS
     assert torch.equal(lift(cameras).map, first)
 
