@@ -24,10 +24,11 @@ from pathlib import Path
 import torch
 from prepare_rows import OURS, ROWS, Candidates, clouds
 
+from data_prep.cache_folder import CacheFolder
+from data_prep.jobs import Executor
 from data_prep.nuscenes import NuScenesReader
-from data_prep.options import PrepareOptions
+from data_prep.options import choose_stages
 from data_prep.pipeline import estimate, prepare
-from data_prep.stages import frame_tensors
 from pc_ssl.data.cache import encode_frame
 from pc_ssl.files import write_json
 
@@ -77,11 +78,11 @@ def keyframe_ms(root: Path, version: str, sweeps: int, regions: tuple[str, ...],
     """Milliseconds of the last keyframe, from its files to the bytes of the cache's file, for each round."""
     reader = NuScenesReader(root, version, sweeps)
     source = reader.source(reader.frames(None)[-1])
-    recipe = PrepareOptions(regions=regions).recipe(reader.classes()["label"])
+    stages = choose_stages(regions=regions, classes=reader.classes()["label"])
     taken = []
     for _ in range(rounds + 1):
         begin = time.perf_counter()
-        encode_frame(frame_tensors(source.read(), recipe.ground, recipe.regions, recipe.images))
+        encode_frame(stages(source.read()))
         taken.append(1e3 * (time.perf_counter() - begin))
     return taken[1:]
 
@@ -92,8 +93,9 @@ def memory_mb(root: Path, version: str, folder: Path) -> tuple[float, float] | N
     reader = NuScenesReader(root, version, 10)
     if len(reader.frames(None)) == 1:
         return None
-    stated = estimate(reader, folder / "cache", PrepareOptions(), workers=2).memory_bytes
-    return stated / 1e6, prepare(reader, folder / "cache", PrepareOptions(), workers=2).memory_bytes / 1e6
+    stages, cache, executor = choose_stages(), CacheFolder(folder / "cache"), Executor(workers=2)
+    stated = estimate(reader, stages, cache, executor).memory_bytes
+    return stated / 1e6, prepare(reader, stages, cache, executor).memory_bytes / 1e6
 
 
 def main() -> None:

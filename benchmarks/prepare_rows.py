@@ -25,6 +25,7 @@ from data_prep.projection import Occlusion, PinholeCamera, pairs_of_cameras
 from data_prep.regions import GROUNDS
 from data_prep.regions.grid_dbscan import dbscan
 from data_prep.regions.voxels import thinned
+from data_prep.stages import MergeStage
 
 Candidates = dict[str, Callable[[], object]]
 OURS = "pc_ssl"
@@ -161,9 +162,9 @@ def clouds(root: Path, version: str) -> list[Cloud]:
     for sweeps in (1, 10):
         reader = NuScenesReader(root, version, sweeps)
         frame = reader.frames(None)[-1]
-        raw[sweeps] = reader.source(frame).read()
+        raw[sweeps] = MergeStage()(reader.source(frame).read())
     one, ten, name = raw[1].points[:, :4], raw[10].points[:, :4], "ten sweeps"
-    if raw[10].key_points == len(ten):
+    if len(ten) == len(one):
         name, noise = "ten copies of the sweep", np.random.default_rng(0).normal(0, 0.02, (10, len(one), 3))
         ten = np.concatenate([one + np.pad(noise[k] - [0, 0.4 * k, 0], ((0, 0), (0, 1))) for k in range(10)])
     cameras = raw[1].cameras

@@ -29,9 +29,8 @@ from numpy.typing import NDArray
 
 from data_prep.images import decode_image
 from data_prep.nuscenes import NuScenesReader
-from data_prep.options import PrepareOptions
+from data_prep.options import choose_stages
 from data_prep.reader import Source
-from data_prep.stages import frame_tensors
 from data_prep.superpixels.colour import lab_of
 from data_prep.superpixels.slic import SlicSuperpixels
 from pc_ssl.data.cache import encode_frame
@@ -128,11 +127,11 @@ def compare(images: Sequence[NDArray[np.uint8]], rounds: int) -> list[Row]:
 
 def keyframe_seconds(source: Source, regions: tuple[str, ...], classes: Sequence[str], rounds: int) -> float:
     """Median time of one keyframe from its files to the bytes of the cache's file, on one core."""
-    recipe = PrepareOptions(regions=regions).recipe(classes)
+    stages = choose_stages(regions=regions, classes=classes)
     taken = []
     for _ in range(rounds + 1):
         begin = time.perf_counter()
-        encode_frame(frame_tensors(source.read(), recipe.ground, recipe.regions, recipe.images))
+        encode_frame(stages(source.read()))
         taken.append(time.perf_counter() - begin)
     return statistics.median(taken[1:])
 

@@ -67,7 +67,6 @@ class FolderSource:
         contents = {camera.name: read_bytes(camera.file) for camera in self.cameras}
         return RawFrame(
             points=points,
-            key_points=len(points),
             label=None,
             box=None,
             box_class=None,

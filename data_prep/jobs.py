@@ -1,6 +1,6 @@
-"""Frames made by many processes: the job of one frame, and the pool that jobs run in.
+"""Frames made by many processes: the job of one frame, and the executor that jobs run in.
 
-for outcome in Pool(workers=8).map(write, ((job, out) for job in jobs), len(jobs)): ...
+for outcome in Executor(workers=8).map(write, ((job, out) for job in jobs), len(jobs)): ...
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from data_prep.reader import FrameName
 from data_prep.report import Failure
@@ -26,11 +28,26 @@ MAX_PENDING_PER_THREAD = 2  # jobs for each thread of a cluster that are sent be
 
 
 @dataclass(frozen=True)
+class Content:
+    """A frame's file, the generators that found no region in the frame, and what was left out of it, with its count."""
+
+    file: bytes
+    without_regions: tuple[str, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def of(file: bytes, tensors: Mapping[str, NDArray], left_out: Mapping[str, int]) -> Content:
+        """The file of `tensors`."""
+        empty = [key for key, region in tensors.items() if key.startswith("region/") and not (region >= 0).any()]
+        return Content(file, tuple(key.removeprefix("region/") for key in empty), left_out)
+
+
+@dataclass(frozen=True)
 class Job:
     """Makes one frame's file; `content` raises UserError if what it reads is missing or damaged."""
 
     frame: FrameName
-    content: Callable[[], bytes]
+    content: Callable[[], Content]
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,8 @@ class Outcome:
 
     result: FrameEntry | Failure
     memory_bytes: int
+    without_regions: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,7 +79,8 @@ def write(job: Job, out: Path) -> Outcome:
     content = _made(job)
     if isinstance(content, Failure):
         return Outcome(content, peak_memory())
-    return Outcome(write_frame(out, frame.scene, frame.token, frame.timestamp_us, content), peak_memory())
+    entry = write_frame(out, frame.scene, frame.token, frame.timestamp_us, content.file)
+    return Outcome(entry, peak_memory(), content.without_regions, content.left_out)
 
 
 def attempt(job: Job) -> Trial | Failure:
@@ -70,10 +90,10 @@ def attempt(job: Job) -> Trial | Failure:
         return content
     begin = time.perf_counter()
     job.content()
-    return Trial(time.perf_counter() - begin, len(content), peak_memory())
+    return Trial(time.perf_counter() - begin, len(content.file), peak_memory())
 
 
-def _made(job: Job) -> bytes | Failure:
+def _made(job: Job) -> Content | Failure:
     try:
         return job.content()
     except UserError as error:
@@ -92,7 +112,7 @@ def peak_memory() -> int:
 
 
 @dataclass(frozen=True)
-class Pool:
+class Executor:
     """Where jobs run.
 
     Args:

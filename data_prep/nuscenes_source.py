@@ -17,9 +17,9 @@ from data_prep.bev_map import MapElements
 from data_prep.images import check_jpeg
 from data_prep.nuscenes_map import GRID, MAP_LAYERS
 from data_prep.projection import PinholeCamera
-from data_prep.reader import RawFrame
+from data_prep.reader import RawFrame, Sweep
 from data_prep.regions import SensorMount
-from data_prep.sweeps import is_return, merge, read_sweep
+from data_prep.sweeps import columns_of, is_return, read_sweep
 from pc_ssl.errors import UserError
 from pc_ssl.files import inside, read_bytes
 from pc_ssl.geometry import invert, yaw_of
@@ -84,15 +84,13 @@ class NuScenesSource:
         Raises:
             UserError: a file is missing or damaged.
         """
-        sweeps = [read_sweep(inside(self.root, sweep.file)) for sweep in self.sweeps]
-        lags_s = [sweep.lag_s for sweep in self.sweeps] if self.with_lag else None
-        points = merge(sweeps, [sweep.key_from_sweep for sweep in self.sweeps], lags_s)
-        kept = is_return(sweeps[0])
+        key, *earlier = (read_sweep(inside(self.root, sweep.file)) for sweep in self.sweeps)
+        kept = is_return(key)
+        points = columns_of(key, kept)
         label, instance = self._labels(kept, len(points))
         annotations = self.annotations
         return RawFrame(
             points=points,
-            key_points=int(kept.sum()),
             label=label,
             box=self._boxes(annotations) if annotations is not None else None,
             box_class=_column(annotations, "box_class", np.uint8),
@@ -107,6 +105,10 @@ class NuScenesSource:
             bev_map=self._bev_map(),
             merges_sweeps=self.with_lag,
             mount=MOUNT,
+            earlier=[
+                Sweep(columns_of(sweep, is_return(sweep)), file.key_from_sweep, file.lag_s)
+                for sweep, file in zip(earlier, self.sweeps[1:], strict=True)
+            ],
         )
 
     def _labels(

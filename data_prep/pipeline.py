@@ -1,207 +1,244 @@
-"""From a data set to a cache: processes, files, retries; what happens to one frame stands in stages.py.
+"""From a data set to a cache: what happens to one frame is in stages.py, where frames are made in jobs.py.
 
-    report = prepare(NuScenesReader(root, "v1.0-mini"), Path("cache"), PrepareOptions(regions=("dbscan",)), workers=4)
+    reader, stages = NuScenesReader(root, "v1.0-mini"), choose_stages(("dbscan",))
+    report = prepare(reader, stages, CacheFolder(Path("cache")), Executor(workers=4))
 
 Frames are independent, so any number of workers and shards writes the same bytes. Each is written whole or not at all
 and noted in a journal; the manifest comes last. Killed at any moment and started again, the run checks what is there
 and does the rest. A frame that cannot be prepared is noted in failed.json with the reason; the next run tries it again.
+A complete cache is brought up to date with its data set: new frames are made, splits and lists are renewed.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
+from data_prep.cache_folder import CacheFolder
 from data_prep.estimate import estimate_cost
-from data_prep.folder_state import (
-    check_folder,
-    close_settled,
-    current_manifest,
-    finish,
-    recorded,
-    remove_leftovers,
-    settled_manifest,
-    undamaged,
-    undo_adding,
-)
-from data_prep.jobs import Job, Outcome, Pool, write
-from data_prep.journal import WHOLE, Journal, Shard
-from data_prep.options import PrepareOptions, Recipe, manifest_options
+from data_prep.jobs import Content, Executor, Job, Outcome, write
+from data_prep.options import manifest_options
 from data_prep.reader import FrameName, Reader, Source
 from data_prep.report import Estimate, Failure, PrepareReport
-from data_prep.stages import frame_tensors
-from pc_ssl.data.cache import FrameEntry, Manifest, encode_frame, frame_file
+from data_prep.stages import Stages
+from pc_ssl.data.cache import FrameEntry, Manifest, frame_file
 from pc_ssl.errors import UserError
 from pc_ssl.progress import track
 
+DAMAGED_DEPTH = "views with a damaged depth image"
 MIN_FRAMES_FOR_ETA = 20  # fewer take less time than an estimate is worth
 
-__all__ = ["Estimate", "PrepareOptions", "PrepareReport", "Shard", "estimate", "prepare"]
+__all__ = ["CacheFolder", "Estimate", "Executor", "Plan", "PrepareReport", "estimate", "prepare", "run"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run shall make.
+
+    Args:
+        frames: all of the cache.
+        job_of: how one is made.
+        stages: that make it.
+        manifest: of the finished cache, but for its frames.
+        damage_advice: what to do about a damaged frame of a complete cache; None: it is made again.
+    """
+
+    frames: Sequence[FrameName]
+    job_of: Callable[[FrameName], Job]
+    stages: Stages
+    manifest: Manifest
+    damage_advice: str | None = None
+
+    @property
+    def scheme(self) -> Manifest:
+        """The manifest, which no frame is in yet."""
+        return self.manifest
+
+    def manifest_of(self, entries: Sequence[FrameEntry]) -> Manifest:
+        """The manifest of a cache of these frames; splits name the scenes that it holds."""
+        scenes = {entry.scene for entry in entries}
+        splits = {name: [scene for scene in of if scene in scenes] for name, of in self.manifest.splits.items()}
+        return replace(self.manifest, splits={name: of for name, of in splits.items() if of}, frames=tuple(entries))
 
 
 def prepare(
-    reader: Reader,
-    out: Path,
-    options: PrepareOptions,
-    *,
-    workers: int = 1,
-    scheduler: str | None = None,
-    shard: Shard = WHOLE,
-    strict: bool = False,
+    reader: Reader, stages: Stages, folder: CacheFolder, executor: Executor | None = None, *, strict: bool = False
 ) -> PrepareReport:
-    """Write a cache, or finish one.
+    """Write a cache, finish one, or bring one up to date.
 
     Args:
         reader: the data set.
-        out: the cache's folder: new, empty, or one of an earlier run with the same options.
-        options: what it shall hold.
-        workers: number of processes.
-        scheduler: address of a Dask scheduler whose workers make the frames instead.
-        shard: the share of the frames to do; the last of all shards completes the cache.
+        stages: how frames are made.
+        folder: the cache: new, empty, or one of an earlier run with the same options.
+        executor: where frames are made; None: in this process.
         strict: stop at the first frame that fails, without a manifest.
 
     Raises:
-        UserError: `out` holds something else, the disk is full or will be, a table is damaged, no frame could be
+        UserError: the folder holds something else, the disk is full or will be, a table is damaged, no frame could be
             prepared, or (`strict`) one could not.
-        UsageError: workers is not positive, or the split is unknown.
+        UsageError: the split is unknown.
     """
-    pool, start = Pool(workers, scheduler), time.monotonic()
-    asked = manifest_options(reader, options)
-    check_folder(out, asked)
-    undo_adding(out)
-
-    def manifest_of(entries: list[FrameEntry]) -> Manifest:
-        scenes = {entry.scene for entry in entries}
-        splits = {name: [scene for scene in of if scene in scenes] for name, of in reader.splits().items()}
-        return Manifest(
-            dataset=asked["dataset"],
-            version=asked["version"],
-            options=asked,
-            classes=reader.classes(),
-            splits={name: of for name, of in splits.items() if of},
-            frames=entries,
-            columns=reader.columns(),
-        )
-
-    with Journal(out, asked, shard) as journal:
-        settled = settled_manifest(out)
-        if settled is not None:
-            own = shard.of(settled.frames)
-            remove_leftovers(out, shard, [entry.token for entry in own])
-            if len(undamaged(out, own, workers)) == len(own):
-                close_settled(out, journal.path)
-                return PrepareReport(out, 0, len(own), (), 0, time.monotonic() - start, 0)
-        frames = reader.frames(options.split)
-        _warn_missing_files(reader)
-        recipe = options.recipe(reader.classes()["label"])
-        made, kept, memory = run_share(
-            out, frames, partial(_job, reader, recipe), recipe, journal, pool=pool, shard=shard, strict=strict
-        )
-        failures, waiting = finish(out, frames, manifest_of)
-    return PrepareReport(out, made, kept, tuple(failures), waiting, time.monotonic() - start, memory)
+    asked = manifest_options(reader, stages)
+    folder.check(asked)
+    if not folder.is_read_only:
+        folder.undo_adding()
+    return run(_plan(reader, stages, asked), folder, executor or Executor(), strict=strict)
 
 
-def estimate(
-    reader: Reader,
-    out: Path,
-    options: PrepareOptions,
-    *,
-    workers: int = 1,
-    scheduler: str | None = None,
-    shard: Shard = WHOLE,
-) -> Estimate:
+def estimate(reader: Reader, stages: Stages, folder: CacheFolder, executor: Executor | None = None) -> Estimate:
     """Prepare a few frames in memory and say what those that are left will cost; nothing is written.
 
     Raises:
-        UserError: no frame could be tried, or `out` holds a cache with other options.
+        UserError: no frame could be tried, or the folder holds a cache with other options.
         UsageError: as for `prepare`.
     """
-    pool = Pool(workers, scheduler)
-    asked = manifest_options(reader, options)
-    check_folder(out, asked)
-    manifest = current_manifest(out)
-    known = {entry.token for entry in manifest.frames} if manifest else recorded(out).entries.keys()
-    frames = [frame for frame in shard.of(reader.frames(options.split)) if frame.token not in known]
+    asked = manifest_options(reader, stages)
+    folder.check(asked)
+    plan, known = _plan(reader, stages, asked), folder.known_tokens()
+    left = [frame for frame in folder.shard.of(plan.frames) if frame.token not in known]
+    return estimate_cost(left, plan.job_of, executor or Executor(), folder.free_bytes())
+
+
+def _plan(reader: Reader, stages: Stages, asked: dict) -> Plan:
+    """Raises UserError: no frame is there, or a table is damaged."""
+    manifest = Manifest(
+        dataset=asked["dataset"],
+        version=asked["version"],
+        options=asked,
+        classes=reader.classes(),
+        splits=reader.splits(),
+        frames=(),
+        columns=reader.columns(),
+    )
+    frames = reader.frames(stages.read.split)
     _warn_missing_files(reader)
-    job_of = partial(_job, reader, options.recipe(reader.classes()["label"]))
-    return estimate_cost(out, frames, job_of, pool)
+    return Plan(frames, partial(_job, reader, stages), stages, manifest)
 
 
-def run_share(
-    out: Path,
-    frames: Sequence[FrameName],
-    job_of: Callable[[FrameName], Job],
-    recipe: Recipe,
-    journal: Journal,
-    *,
-    pool: Pool,
-    shard: Shard,
-    strict: bool,
-) -> tuple[int, int, int]:
-    """Make what is missing of a shard's frames, and note them in its journal.
-
-    Returns:
-        how many frames were made, how many were there, and the most memory that a process held that made some.
+def run(plan: Plan, folder: CacheFolder, executor: Executor, *, strict: bool) -> PrepareReport:
+    """Make what is missing of a shard's frames, and complete the cache if no shard has frames left.
 
     Raises:
-        UserError: the disk is full or will be, or (`strict`) a frame failed.
+        UserError: as for `prepare`.
     """
-    own = shard.of(frames)
-    remove_leftovers(out, shard, [frame.token for frame in own])
-    state = recorded(out)
-    entries = [state.entries[frame.token] for frame in own if frame.token in state.entries]
-    kept = undamaged(out, entries, pool.workers)
-    left = [frame for frame in own if frame.token not in kept]
-    for frame in left:
-        if frame.token in state.failures:
-            journal.add_again(frame.token)
-    if not pool.is_this_process:
-        recipe.compile()
+    start = time.monotonic()
+
+    def report(
+        made: int, kept: int, failures: Sequence[Failure] = (), waiting: int = 0, **more: object
+    ) -> PrepareReport:
+        seconds = time.monotonic() - start
+        return PrepareReport(folder.path, made, kept, tuple(failures), waiting, seconds, **more)  # type: ignore[arg-type]
+
+    if folder.is_read_only:
+        return report(0, _checked_on_read_only_disk(plan, folder, executor), memory_bytes=0)
+    with folder.at_work(plan.manifest.options):
+        settled = folder.settled()
+        vanished = _vanished(plan, settled)
+        if settled is not None and _is_up_to_date(plan, settled):
+            own = folder.shard.of(settled.frames)
+            folder.remove_leftovers([entry.token for entry in own])
+            damaged = len(own) - len(folder.undamaged(own, executor.workers))
+            if not damaged or plan.damage_advice is not None:
+                folder.close_settled()
+            if damaged and plan.damage_advice is not None:
+                raise UserError(f"{folder.path}: has these regions, but {damaged} damaged frames; {plan.damage_advice}")
+            if not damaged:
+                return report(0, len(own), memory_bytes=0, vanished=vanished)
+        left, kept = folder.claim(plan.frames, executor.workers)
+        outcomes = _make(left, plan, folder, executor, strict)
+        failures, waiting = folder.finish(plan.frames, plan.manifest_of)
+    return report(
+        sum(not isinstance(outcome.result, Failure) for outcome in outcomes),
+        kept,
+        failures,
+        waiting,
+        memory_bytes=max((outcome.memory_bytes for outcome in outcomes), default=0),
+        vanished=vanished,
+        without_regions=dict(Counter(name for outcome in outcomes for name in outcome.without_regions)),
+        left_out=dict(sum((Counter(outcome.left_out) for outcome in outcomes), Counter())),
+    )
+
+
+def _make(
+    left: Sequence[FrameName], plan: Plan, folder: CacheFolder, executor: Executor, strict: bool
+) -> list[Outcome]:
+    """Make frames and note what became of them."""
+    if not executor.is_this_process:
+        plan.stages.compile()
     if len(left) >= MIN_FRAMES_FOR_ETA:
-        cost = estimate_cost(out, left, job_of, pool)
+        cost = estimate_cost(left, plan.job_of, executor, folder.free_bytes())
         print(cost.summary(), file=sys.stderr, flush=True)
         if cost.bytes > cost.free_bytes:
             raise UserError(
-                f"{out}: the frames need about {cost.bytes / 1e9:.1f} GB, but only {cost.free_bytes / 1e9:.1f} GB of "
-                "the disk are free; nothing was prepared"
+                f"{folder.path}: the frames need about {cost.bytes / 1e9:.1f} GB, but only "
+                f"{cost.free_bytes / 1e9:.1f} GB of the disk are free; nothing was prepared"
             )
-    made = memory = 0
-    outcomes = pool.map(write, ((job_of(frame), out) for frame in left), len(left))
-    for outcome in track(outcomes, total=len(left), what="preparing"):
-        made += _take(outcome, journal, strict)
-        memory = max(memory, outcome.memory_bytes)
-    return made, len(kept), memory
+    outcomes = []
+    results = executor.map(write, ((plan.job_of(frame), folder.path) for frame in left), len(left))
+    for outcome in track(results, total=len(left), what="preparing"):
+        result = outcome.result
+        if isinstance(result, Failure):
+            if strict:
+                raise UserError(f"frame {result.token} of {result.scene}: {result.reason}")
+            print(f"frame {result.token} of {result.scene} failed: {result.reason}", file=sys.stderr, flush=True)
+        folder.note(result)
+        outcomes.append(outcome)
+    return outcomes
 
 
-def _take(outcome: Outcome, journal: Journal, strict: bool) -> bool:
-    """Note what became of a frame; whether it was made."""
-    result = outcome.result
-    if isinstance(result, Failure):
-        if strict:
-            raise UserError(f"frame {result.token} of {result.scene}: {result.reason}")
-        print(f"frame {result.token} of {result.scene} failed: {result.reason}", file=sys.stderr, flush=True)
-    journal.add(result)
-    return not isinstance(result, Failure)
+def _is_up_to_date(plan: Plan, settled: Manifest) -> bool:
+    """Whether the cache has all frames of the data set, and what it says of them is still so."""
+    listed = {frame.token for frame in plan.frames}
+    own = [entry for entry in settled.frames if entry.token in listed]
+    same_order = [entry.token for entry in own] == [frame.token for frame in plan.frames]
+    return same_order and plan.manifest_of(settled.frames).to_json() == settled.to_json()
 
 
-def _job(reader: Reader, recipe: Recipe, frame: FrameName) -> Job:
-    """How a frame is made; a table that lacks something it needs is told when the job is done, as its failure."""
+def _vanished(plan: Plan, settled: Manifest | None) -> tuple[str, ...]:
+    """Frames of the cache that the data set does not list any more."""
+    listed = {frame.token for frame in plan.frames}
+    return tuple(entry.token for entry in settled.frames if entry.token not in listed) if settled else ()
+
+
+def _checked_on_read_only_disk(plan: Plan, folder: CacheFolder, executor: Executor) -> int:
+    """How many frames of a complete cache were checked.
+
+    Raises:
+        UserError: there is something to do, which cannot be written.
+    """
+    settled = folder.settled()
+    if settled is None or not _is_up_to_date(plan, settled):
+        raise UserError(f"{folder.path}: cannot be written (read-only), and is not complete with these options")
+    own = folder.shard.of(settled.frames)
+    damaged = len(own) - len(folder.undamaged(own, executor.workers))
+    if damaged:
+        raise UserError(f"{folder.path}: cannot be written (read-only), and {damaged} of {len(own)} frames are damaged")
+    return len(own)
+
+
+def _job(reader: Reader, stages: Stages, frame: FrameName) -> Job:
+    """How a frame is made; a table that lacks something it needs is reported when the job is done, as its failure."""
     try:
         frame_file(frame.scene, frame.token)
-        return Job(frame, partial(_content, reader.source(frame), recipe))
+        return Job(frame, partial(_content, reader.source(frame), stages))
     except UserError as error:
         return Job(frame, partial(_fail, str(error)))
 
 
-def _content(source: Source, recipe: Recipe) -> bytes:
+def _content(source: Source, stages: Stages) -> Content:
     """The frame's file."""
-    return encode_frame(frame_tensors(source.read(), recipe.ground, recipe.regions, recipe.images, recipe.occlusion))
+    raw = source.read()
+    tensors = stages(raw)
+    unpaired = sum(f"pixel/{name}" not in tensors for name in raw.cameras)
+    left_out = {**raw.left_out, **({DAMAGED_DEPTH: unpaired} if unpaired else {})}
+    return Content.of(stages.encode(tensors), tensors, left_out)
 
 
-def _fail(reason: str) -> bytes:
+def _fail(reason: str) -> Content:
     raise UserError(reason)
 
 

@@ -26,14 +26,27 @@ class FrameName:
 
 
 @dataclass(frozen=True)
+class Sweep:
+    """A sweep before the keyframe's.
+
+    Args:
+        points: [N, 3 + F] float32, the columns of the keyframe's points, in the LiDAR frame at the time of this sweep.
+        key_from_sweep: [4, 4] float64, from that frame to the keyframe's, through the global frame.
+        lag_s: seconds from this sweep to the keyframe's.
+    """
+
+    points: NDArray[np.float32]
+    key_from_sweep: NDArray[np.float64]
+    lag_s: float
+
+
+@dataclass(frozen=True)
 class RawFrame:
     """One keyframe as it was recorded, before regions and pairs.
 
     Args:
-        points: [N, 3 + F] float32: x y z (metres, LiDAR frame at the time of the keyframe, z up), then features: of a
-            LiDAR intensity in [0, 1] and, if sweeps are merged, the time lag in seconds (0 for the key sweep, growing
-            into the past); `Reader.columns` names them.
-        key_points: the first so many rows are the key sweep, the rest earlier sweeps.
+        points: [N, 3 + F] float32: x y z (metres, LiDAR frame at the time of the keyframe, z up), then features, such
+            as intensity in [0, 1]; `Reader.columns` names them.
         label: [N] uint8 index into the data set's label classes, 0 ignore; None if the data set has none.
         box: [M, 9] float32 x y z l w h yaw vx vy, LiDAR frame (metres, radians, metres per second; NaN: velocity
             unknown); None if the data set has none.
@@ -51,13 +64,14 @@ class RawFrame:
             y, column 0 the lowest x; None without a map.
         mount: how the LiDAR is mounted, for ground segmentation.
         region: [N] int32 of each way to cut regions that the data set itself brings, by its name; 0..R - 1, -1 none.
-        merges_sweeps: whether earlier sweeps were asked for; the frame then says which points are the key sweep's.
+        merges_sweeps: whether earlier sweeps were asked for. The cache's frame then has one column more, the time lag
+            in seconds (0 for the keyframe's own sweep), and says which points are the keyframe's.
+        earlier: these sweeps, the latest first; fewer or none where the recording begins.
         left_out: what of the recording was left out, such as "points at the origin" or "views without a pose", with
             its count; the run sums and reports it, the cache does not store it.
     """
 
     points: NDArray[np.float32]
-    key_points: int
     label: NDArray[np.uint8] | None
     box: NDArray[np.float32] | None
     box_class: NDArray[np.uint8] | None
@@ -74,6 +88,7 @@ class RawFrame:
     region: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)
     merges_sweeps: bool = False
     left_out: Mapping[str, int] = field(default_factory=dict)
+    earlier: Sequence[Sweep] = ()
 
 
 class Source(Protocol):
@@ -100,7 +115,7 @@ class Reader(Protocol):
         ...
 
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns of `RawFrame.points`, in order: x y z first, then intensity, time, red, normal_x, ..."""
+        """Names of the columns of the cache's points: x y z, then intensity, ..., and time if sweeps are merged."""
         ...
 
     def splits(self) -> dict[str, list[str]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pc_ssl.progress import duration
 
 FAILED = "failed.json"
+NO_REGIONS_ADVICE = "are points in metres, z up, and is the sensor's height above the ground right?"
 SHOWN_FAILURES = 5  # reasons that the summary prints; failed.json has all
 
 
@@ -32,6 +34,9 @@ class PrepareReport:
         waiting: frames of other shards that are not prepared yet; the manifest is written when there are none.
         seconds: that the run took.
         memory_bytes: the most that a process held that made frames.
+        vanished: frames of the cache that the data set does not list any more.
+        without_regions: generator -> how many of the frames prepared have no region by it.
+        left_out: what of the frames prepared was left out, with its count.
     """
 
     out: Path
@@ -41,6 +46,9 @@ class PrepareReport:
     waiting: int
     seconds: float
     memory_bytes: int
+    vanished: tuple[str, ...] = ()
+    without_regions: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -49,6 +57,25 @@ class PrepareReport:
 
     def summary(self) -> str:
         """For the user: what was done, the first few failures, and what there is to do."""
+        return "\n".join([self._done(), *self._warnings()])
+
+    def _warnings(self) -> list[str]:
+        lines = []
+        if self.left_out:
+            lines.append("left out: " + ", ".join(f"{count} {what}" for what, count in self.left_out.items()))
+        if self.vanished:
+            lines.append(
+                f"{len(self.vanished)} frames of the cache are not in the data set any more, the first "
+                f"{self.vanished[0]}; they stay in the cache"
+            )
+        lines += [
+            f"{name}: no regions in {count} of {self.prepared} frames prepared; {NO_REGIONS_ADVICE}"
+            for name, count in self.without_regions.items()
+            if 2 * count > self.prepared
+        ]
+        return lines
+
+    def _done(self) -> str:
         if not self.prepared and not self.failures and not self.waiting:
             return f"{self.out}: already complete with these options, {self.kept} frames checked; nothing to do"
         memory = f", at most {self.memory_bytes / 1e6:.0f} MB of memory a worker" if self.prepared else ""

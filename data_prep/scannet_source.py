@@ -128,7 +128,6 @@ class ScanNetSource:
         views = {f"{view.number:06d}": view for view in frames.views}
         return RawFrame(
             points=points,
-            key_points=len(points),
             label=label,
             box=box,
             box_class=box_class,

@@ -1,12 +1,10 @@
-"""LiDAR sweeps: reading nuScenes' point files and merging sweeps in the frame of the latest one."""
+"""nuScenes' point files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from pc_ssl.errors import UserError
@@ -48,39 +46,8 @@ def is_return(points: NDArray[np.float32]) -> NDArray[np.bool_]:
     return (np.abs(points[:, 0]) >= CLOSE) | (np.abs(points[:, 1]) >= CLOSE)
 
 
-def merge(
-    sweeps: Sequence[NDArray[np.float32]], key_from_sweep: Sequence[NDArray[np.float64]], lags_s: Sequence[float] | None
-) -> NDArray[np.float32]:
-    """Move sweeps into the key sweep's frame, without the returns from the recording vehicle.
-
-    Args:
-        sweeps: point files as `read_sweep` gives them, the key sweep first.
-        key_from_sweep: [4, 4] of each, through the global frame with each sweep's own ego pose.
-        lags_s: seconds from each sweep to the key sweep, or None for no such column.
-
-    Returns:
-        [N, 4] float32 x y z intensity in [0, 1], or [N, 5] with the lag.
-    """
-    kept = [is_return(sweep) for sweep in sweeps]
-    points = np.empty((sum(int(keep.sum()) for keep in kept), 4 if lags_s is None else 5), np.float32)
-    count = 0
-    for index, (sweep, keep, pose) in enumerate(zip(sweeps, kept, key_from_sweep, strict=True)):
-        lag = 0.0 if lags_s is None else lags_s[index]
-        count = _place(sweep, keep, pose, lag, points, count)
+def columns_of(sweep: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """[n, 4] float32 x y z intensity in [0, 1] of the points of a sweep [N, 5] that are kept [N]."""
+    points = sweep[kept, :4]
+    points[:, 3] /= MAX_INTENSITY
     return points
-
-
-@njit(cache=True, nogil=True)
-def _place(sweep: NDArray, keep: NDArray, key_from_sweep: NDArray, lag: float, points: NDArray, count: int) -> int:
-    """Write the kept points of one sweep to the rows of `points` from `count` on; the number of rows filled then."""
-    m = key_from_sweep
-    for i in range(len(sweep)):
-        if keep[i]:
-            x, y, z = np.float64(sweep[i, 0]), np.float64(sweep[i, 1]), np.float64(sweep[i, 2])
-            for axis in range(3):
-                points[count, axis] = m[axis, 0] * x + m[axis, 1] * y + m[axis, 2] * z + m[axis, 3]
-            points[count, 3] = sweep[i, 3] / MAX_INTENSITY
-            if points.shape[1] == 5:
-                points[count, 4] = lag
-            count += 1
-    return count

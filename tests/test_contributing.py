@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from data_prep.pipeline import PrepareOptions, prepare
+from data_prep.cache_folder import CacheFolder
+from data_prep.options import choose_stages
+from data_prep.pipeline import prepare
 from pc_ssl.data.cache import Cache
 from pc_ssl.data.dataset import CacheScenes
 from pc_ssl.data.sampler import Draw
@@ -63,7 +65,7 @@ def test_the_reader_is_prepared_by_the_pipeline(example: dict[str, Any], tmp_pat
     root.mkdir()
     for number, cloud in enumerate(clouds):
         np.save(root / f"{number}.npy", cloud)
-    prepare(example["ArrayReader"](root), tmp_path / "cache", PrepareOptions(split=None, regions=("dbscan",)))
+    prepare(example["ArrayReader"](root), choose_stages(regions=("dbscan",)), CacheFolder(tmp_path / "cache"))
     cache = Cache(tmp_path / "cache")
     assert len(cache) == 2
     np.testing.assert_array_equal(cache[1]["points"].numpy(), clouds[1])

@@ -221,25 +221,31 @@ def _prepare(
     """What the prepare commands have in common."""
     from data_prep.add_regions import add_regions as add
     from data_prep.add_regions import estimate_adding
-    from data_prep.pipeline import PrepareOptions, Shard, estimate, prepare
+    from data_prep.cache_folder import CacheFolder
+    from data_prep.jobs import Executor
+    from data_prep.journal import Shard
+    from data_prep.options import choose_stages
+    from data_prep.pipeline import estimate, prepare
 
     if (backend is Backend.dask) != (scheduler is not None):
         raise UsageError("scheduler: --backend dask and --scheduler ADDRESS go together")
-    share, out = Shard.parse(shard), out.absolute()
+    executor, folder = Executor(workers, scheduler), CacheFolder(out.absolute(), Shard.parse(shard))
+    classes = reader.classes()["label"]
     if add_regions is not None:
         if regions is not None or occlusion:
             raise UsageError("add-regions: goes with neither --regions nor --occlusion; the cache knows what it holds")
-        names = _names(add_regions)
+        added = choose_stages(_names(add_regions), classes=classes)
         if dry_run:
-            print(estimate_adding(reader, out, names, workers=workers, scheduler=scheduler, shard=share).summary())
+            print(estimate_adding(reader, added, folder, executor).summary())
             return
-        report = add(reader, out, names, workers=workers, scheduler=scheduler, shard=share, strict=strict)
+        report = add(reader, added, folder, executor, strict=strict)
     else:
-        options = PrepareOptions(split, _names(regions or usual_regions), ground, occlusion)
+        names = _names(regions or usual_regions)
+        stages = choose_stages(names, ground=ground, occlusion=occlusion, split=split, classes=classes)
         if dry_run:
-            print(estimate(reader, out, options, workers=workers, scheduler=scheduler, shard=share).summary())
+            print(estimate(reader, stages, folder, executor).summary())
             return
-        report = prepare(reader, out, options, workers=workers, scheduler=scheduler, shard=share, strict=strict)
+        report = prepare(reader, stages, folder, executor, strict=strict)
     print(report.summary())
     raise typer.Exit(report.exit_code)
 

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from data_prep.cache_folder import CacheFolder
 from data_prep.folder import FolderReader
-from data_prep.pipeline import PrepareOptions, prepare
+from data_prep.options import choose_stages
+from data_prep.pipeline import prepare
 from data_prep.reader import RawFrame
 from pc_ssl.cli import app
 from pc_ssl.data.cache import Cache
@@ -100,7 +102,7 @@ def test_cameras_see_the_points_where_the_calibration_says(root: Path) -> None:
 
 
 def test_a_png_is_as_good_as_a_jpeg(root: Path, tmp_path: Path) -> None:
-    prepare(FolderReader(root, COLUMNS), tmp_path / "cache", PrepareOptions(regions=("dbscan", "slic")))
+    prepare(FolderReader(root, COLUMNS), choose_stages(regions=("dbscan", "slic")), CacheFolder(tmp_path / "cache"))
     assert not verify(tmp_path / "cache").problems
     cache = Cache(tmp_path / "cache")
     assert cache[1]["image/FRONT"].numpy().tobytes() == encoded("PNG")

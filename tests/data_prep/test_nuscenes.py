@@ -17,6 +17,7 @@ from nuscenes.utils.splits import create_splits_scenes
 from data_prep.nuscenes import NuScenesReader
 from data_prep.nuscenes_names import ATTRIBUTES, BOX_CLASSES, LABEL_CLASSES, VERIFYING_SCENES, box_class, label_class
 from data_prep.reader import RawFrame
+from data_prep.stages import MergeStage
 from pc_ssl.errors import UsageError, UserError
 
 VERSION = "v1.0-mini"
@@ -28,6 +29,12 @@ def read(root: Path, index: int = -1, sweeps: int = 1) -> RawFrame:
     return reader.source(reader.frames(None)[index]).read()
 
 
+def merged(root: Path, index: int = -1, sweeps: int = 1) -> tuple[RawFrame, int]:
+    """The frame with its sweeps merged, and how many points its key sweep has."""
+    raw = read(root, index, sweeps)
+    return MergeStage()(raw), len(raw.points)
+
+
 @pytest.fixture(scope="module")
 def devkit(pristine_root: Path) -> NuScenes:
     return NuScenes(VERSION, str(pristine_root), verbose=False)
@@ -35,7 +42,7 @@ def devkit(pristine_root: Path) -> NuScenes:
 
 @pytest.mark.parametrize("sweeps", [1, 2, 5])
 def test_merged_sweeps_equal_the_devkits(pristine_root: Path, devkit: NuScenes, sweeps: int) -> None:
-    raw = read(pristine_root, sweeps=sweeps)
+    raw, key_points = merged(pristine_root, sweeps=sweeps)
     expected, lags = LidarPointCloud.from_file_multisweep(
         devkit, devkit.sample[-1], "LIDAR_TOP", "LIDAR_TOP", nsweeps=sweeps, min_distance=1.0
     )
@@ -44,12 +51,12 @@ def test_merged_sweeps_equal_the_devkits(pristine_root: Path, devkit: NuScenes, 
     assert raw.points.shape[1] == (4 if sweeps == 1 else 5)
     if sweeps > 1:
         np.testing.assert_allclose(raw.points[:, 4], lags[0], atol=1e-6)
-    assert (lags[0] == 0).sum() == raw.key_points
+    assert (lags[0] == 0).sum() == key_points
 
 
 def test_a_scenes_first_frame_has_no_earlier_sweeps(pristine_root: Path) -> None:
-    raw = read(pristine_root, index=0, sweeps=5)
-    assert raw.points.shape == (raw.key_points, 5)
+    raw, key_points = merged(pristine_root, index=0, sweeps=5)
+    assert raw.points.shape == (key_points, 5)
     assert not raw.points[:, 4].any()
 
 
@@ -97,15 +104,15 @@ def test_a_box_seen_once_has_an_unknown_velocity(root: Path, edit_table: Edit) -
 
 
 def test_labels_equal_the_devkits_challenge_classes(pristine_root: Path, devkit: NuScenes) -> None:
-    raw = read(pristine_root, sweeps=3)
+    raw, key_points = merged(pristine_root, sweeps=3)
     lidar = devkit.get("sample_data", devkit.sample[-1]["data"]["LIDAR_TOP"])
     label = np.fromfile(pristine_root / devkit.get("lidarseg", lidar_label(devkit, lidar))["filename"], np.uint8)
     points = np.fromfile(pristine_root / lidar["filename"], np.float32).reshape(-1, 5)
     kept = (np.abs(points[:, 0]) >= 1) | (np.abs(points[:, 1]) >= 1)
     expected = LidarsegClassMapper(devkit).convert_label(label)[kept]
     assert raw.label is not None
-    np.testing.assert_array_equal(raw.label[: raw.key_points], expected)
-    assert not raw.label[raw.key_points :].any()
+    np.testing.assert_array_equal(raw.label[:key_points], expected)
+    assert not raw.label[key_points:].any()
 
 
 def lidar_label(devkit: NuScenes, lidar: dict) -> str:
@@ -136,16 +143,16 @@ def test_instances_and_classes_of_panoptic_files(root: Path, has_lidarseg: bool)
     values = write_panoptic(root)[-1]
     if not has_lidarseg:
         (root / VERSION / "lidarseg.json").unlink()
-    raw = read(root, sweeps=3)
+    raw, key_points = merged(root, sweeps=3)
     points = np.fromfile(last(root, "samples/LIDAR_TOP"), np.float32).reshape(-1, 5)
     kept = (np.abs(points[:, 0]) >= 1) | (np.abs(points[:, 1]) >= 1)
     assert raw.instance is not None
     assert raw.label is not None
-    np.testing.assert_array_equal(raw.instance[: raw.key_points], np.where(values % 1000 > 0, values, 0)[kept])
-    assert not raw.instance[raw.key_points :].any()
+    np.testing.assert_array_equal(raw.instance[:key_points], np.where(values % 1000 > 0, values, 0)[kept])
+    assert not raw.instance[key_points:].any()
     names = list(get_colormap())
     expected = [label_class(names[value // 1000]) for value in values[kept]]
-    assert (raw.label[: raw.key_points] == expected).all() == (not has_lidarseg)
+    assert (raw.label[:key_points] == expected).all() == (not has_lidarseg)
 
 
 @pytest.mark.parametrize(
@@ -261,8 +268,8 @@ def test_absent_parts_are_named_and_the_rest_is_read(root: Path, edit_table: Edi
     edit_table("sample_annotation", lambda records: records.clear())
     absent = NuScenesReader(root, VERSION, sweeps=5).absent()
     assert [part.split(" ")[0] for part in absent] == ["sweeps", "lidarseg", "panoptic", "annotations", "map"]
-    raw = read(root, sweeps=5)
-    assert raw.points.shape == (raw.key_points, 5)
+    raw, key_points = merged(root, sweeps=5)
+    assert raw.points.shape == (key_points, 5)
     assert raw.label is None
     assert raw.box is None
     assert set(raw.images) == {"CAM_FRONT", "CAM_BACK"}

@@ -10,7 +10,6 @@ from scipy.ndimage import binary_dilation
 
 from data_prep.nuscenes import NuScenesReader
 from data_prep.nuscenes_map import GRID, MAP_LAYERS, LocationMap
-from data_prep.stages import frame_tensors
 from pc_ssl.errors import UserError
 from pc_ssl.geometry import yaw_of
 
@@ -107,13 +106,13 @@ def test_an_element_lies_where_the_lidar_sees_it(root: Path) -> None:
 
 
 def test_the_map_is_in_the_cache_frame_and_its_classes_in_the_manifest(root: Path) -> None:
-    from data_prep.options import PrepareOptions
+    from data_prep.options import choose_stages
 
     write_map(root)
     reader = NuScenesReader(root, VERSION)
-    recipe = PrepareOptions().recipe(reader.classes()["label"])
+    stages = choose_stages(classes=reader.classes()["label"])
     raw = reader.source(reader.frames(None)[0]).read()
-    tensors = frame_tensors(raw, recipe.ground, recipe.regions, recipe.images)
+    tensors = stages(raw)
     assert (tensors["bev_map"].dtype, tensors["bev_map"].shape) == (np.bool_, (6, 200, 200))
     assert reader.classes()["map"] == list(MAP_LAYERS)
 

@@ -7,24 +7,39 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from data_prep.journal import LOCK, Journal, Shard
+from data_prep.cache_folder import CacheFolder
+from data_prep.jobs import Executor
+from data_prep.journal import LOCK, WHOLE, Journal, Shard
 from data_prep.nuscenes import NuScenesReader
 from data_prep.nuscenes_index import INDEX
-from data_prep.pipeline import PrepareOptions, PrepareReport, estimate, prepare
+from data_prep.options import choose_stages
+from data_prep.pipeline import PrepareReport, estimate, prepare
+from data_prep.stages import Stages
 from pc_ssl.data.cache import Cache
 from pc_ssl.data.verify import verify
 from pc_ssl.errors import UsageError, UserError
 
 VERSION = "v1.0-mini"
-OPTIONS = PrepareOptions(regions=("dbscan", "dbscan3d"))
+STAGES = choose_stages(regions=("dbscan", "dbscan3d"))
 
 
-def run(root: Path, out: Path, options: PrepareOptions = OPTIONS, sweeps: int = 3, **how: object) -> PrepareReport:
-    return prepare(NuScenesReader(root, VERSION, sweeps), out, options, **how)  # type: ignore[arg-type]
+def run(
+    root: Path,
+    out: Path,
+    stages: Stages = STAGES,
+    sweeps: int = 3,
+    shard: Shard = WHOLE,
+    strict: bool = False,
+    **where: Any,
+) -> PrepareReport:
+    return prepare(
+        NuScenesReader(root, VERSION, sweeps), stages, CacheFolder(out, shard), Executor(**where), strict=strict
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -130,9 +145,9 @@ def test_a_damaged_frame_is_written_again(
 @pytest.mark.parametrize(
     ("options", "sweeps", "message"),
     [
-        (PrepareOptions(regions=("dbscan",)), 3, r"regions\.dbscan3d is present, asked for absent"),
-        (OPTIONS, 2, "sweeps is 3, asked for 2"),
-        (PrepareOptions(split="mini_val", regions=OPTIONS.regions), 3, "split is None, asked for mini_val"),
+        (choose_stages(regions=("dbscan",)), 3, r"regions\.dbscan3d is present, asked for absent"),
+        (STAGES, 2, "sweeps is 3, asked for 2"),
+        (choose_stages(("dbscan", "dbscan3d"), split="mini_val"), 3, "split is None, asked for mini_val"),
     ],
 )
 @pytest.mark.parametrize("finished", [True, False])
@@ -140,7 +155,7 @@ def test_other_options_are_refused_with_the_difference(
     pristine_root: Path,
     tmp_path: Path,
     expected: dict[str, bytes],
-    options: PrepareOptions,
+    options: Stages,
     sweeps: int,
     message: str,
     finished: bool,
@@ -161,8 +176,8 @@ def test_other_options_are_refused_with_the_difference(
     assert contents(out) == before
 
 
-def dry_run(root: Path, out: Path, options: PrepareOptions = OPTIONS, sweeps: int = 3) -> object:
-    return estimate(NuScenesReader(root, VERSION, sweeps), out, options)
+def dry_run(root: Path, out: Path, stages: Stages = STAGES, sweeps: int = 3) -> object:
+    return estimate(NuScenesReader(root, VERSION, sweeps), stages, CacheFolder(out))
 
 
 def test_a_folder_of_something_else_is_refused(pristine_root: Path, tmp_path: Path) -> None:
@@ -224,13 +239,11 @@ def test_a_table_error_of_one_frame_is_that_frames(root: Path, tmp_path: Path, e
 def test_a_mistake_of_ours_costs_one_frame(
     pristine_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: dict[str, bytes]
 ) -> None:
-    from data_prep import pipeline
-
     def wrong_once(*arguments: object) -> object:
         monkeypatch.undo()
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(pipeline, "frame_tensors", wrong_once)
+    monkeypatch.setattr(Stages, "__call__", wrong_once)
     report = run(pristine_root, tmp_path / "cache")
     assert [failure.reason for failure in report.failures] == ["ZeroDivisionError: division by zero"]
     assert run(pristine_root, tmp_path / "cache").exit_code == 0
@@ -288,22 +301,22 @@ def test_absent_parts_are_named_once(root: Path, tmp_path: Path, capsys: pytest.
 
 
 def test_a_split_is_prepared_alone(pristine_root: Path, tmp_path: Path) -> None:
-    run(pristine_root, tmp_path / "cache", PrepareOptions(split="mini_val"))
+    run(pristine_root, tmp_path / "cache", choose_stages(split="mini_val"))
     assert {entry.scene for entry in Cache(tmp_path / "cache").frames} == {"scene-0103"}
 
 
 def test_wrong_options() -> None:
     with pytest.raises(UsageError, match=r"regions: unknown generator 'dbscn'; known: dbscan, dbscan3d"):
-        PrepareOptions(regions=("dbscn",))
+        choose_stages(regions=("dbscn",))
     with pytest.raises(UsageError, match="'dbscan' is named twice"):
-        PrepareOptions(regions=("dbscan", "dbscan"))
+        choose_stages(regions=("dbscan", "dbscan"))
 
 
 def test_an_unknown_split_is_told_before_anything_else(pristine_root: Path, tmp_path: Path) -> None:
     run(pristine_root, tmp_path / "cache")
     for attempt in (run, dry_run):
         with pytest.raises(UsageError, match=r"split: the data set has no 'trian'; known: train, .*, verifying$"):
-            attempt(pristine_root, tmp_path / "cache", PrepareOptions(split="trian"))
+            attempt(pristine_root, tmp_path / "cache", choose_stages(split="trian"))
 
 
 def test_workers_must_be_positive(pristine_root: Path, tmp_path: Path) -> None:
@@ -312,7 +325,9 @@ def test_workers_must_be_positive(pristine_root: Path, tmp_path: Path) -> None:
 
 
 def test_an_estimate_touches_nothing(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
-    found = estimate(NuScenesReader(pristine_root, VERSION, 3), tmp_path / "new" / "cache", OPTIONS, workers=2)
+    found = estimate(
+        NuScenesReader(pristine_root, VERSION, 3), STAGES, CacheFolder(tmp_path / "new" / "cache"), Executor(2)
+    )
     assert list(tmp_path.iterdir()) == []
     assert (found.frames, found.tried, found.workers) == (6, 3, 2)
     frames = sum(len(content) for name, content in expected.items() if name.startswith("frames/"))

@@ -24,7 +24,9 @@ from scannet_room import (
 )
 from typer.testing import CliRunner
 
-from data_prep.pipeline import PrepareOptions, prepare
+from data_prep.cache_folder import CacheFolder
+from data_prep.options import choose_stages
+from data_prep.pipeline import prepare
 from data_prep.projection import pairs_of_cameras
 from data_prep.rgbd import TOLERANCE, RgbdCamera
 from data_prep.scannet import ScanNetReader
@@ -198,7 +200,7 @@ def test_splits_are_the_lists_of_the_benchmark(root: Path) -> None:
 
 def test_a_room_goes_into_the_cache_and_is_sound(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "cache"
-    prepare(ScanNetReader(root, 10), out, PrepareOptions(regions=("dbscan3d", "slic"), ground="floor"))
+    prepare(ScanNetReader(root, 10), choose_stages(regions=("dbscan3d", "slic"), ground="floor"), CacheFolder(out))
     report = verify(out)
     assert not report.problems
     frame = Cache(out)[0]

@@ -7,29 +7,36 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from data_prep.add_regions import add_regions, estimate_adding
-from data_prep.journal import Shard
+from data_prep.cache_folder import CacheFolder
+from data_prep.jobs import Executor
+from data_prep.journal import WHOLE, Shard
 from data_prep.nuscenes import NuScenesReader
-from data_prep.pipeline import PrepareOptions, PrepareReport, estimate, prepare
+from data_prep.options import choose_stages
+from data_prep.pipeline import PrepareReport, estimate, prepare
 from data_prep.simulate.nuscenes import SimulateOptions, simulate_nuscenes
+from data_prep.stages import Stages
 from pc_ssl.data.cache import Cache
 from pc_ssl.data.verify import verify
 from pc_ssl.errors import UsageError, UserError
 
 VERSION = "v1.0-mini"
-OPTIONS = PrepareOptions(regions=("dbscan", "dbscan3d", "slic"))
+STAGES = choose_stages(regions=("dbscan", "dbscan3d", "slic"))
 
 
-def run(root: Path, out: Path, options: PrepareOptions = OPTIONS, **how: object) -> PrepareReport:
-    return prepare(NuScenesReader(root, VERSION, 3), out, options, **how)  # type: ignore[arg-type]
+def run(
+    root: Path, out: Path, stages: Stages = STAGES, shard: Shard = WHOLE, strict: bool = False, **where: Any
+) -> PrepareReport:
+    return prepare(NuScenesReader(root, VERSION, 3), stages, CacheFolder(out, shard), Executor(**where), strict=strict)
 
 
-def add(root: Path, out: Path, *regions: str, **how: object) -> PrepareReport:
-    return add_regions(NuScenesReader(root, VERSION, 3), out, regions, **how)  # type: ignore[arg-type]
+def add(root: Path, out: Path, *regions: str, shard: Shard = WHOLE) -> PrepareReport:
+    return add_regions(NuScenesReader(root, VERSION, 3), choose_stages(regions), CacheFolder(out, shard))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -149,7 +156,9 @@ def test_a_dask_cluster_writes_the_same_cache(
     path.write_bytes(content)
     assert run(root, out, scheduler=cluster).kept == 5
     assert contents(out) == expected
-    cost = estimate(NuScenesReader(root, VERSION, 3), tmp_path / "other", OPTIONS, scheduler=cluster)
+    cost = estimate(
+        NuScenesReader(root, VERSION, 3), STAGES, CacheFolder(tmp_path / "other"), Executor(scheduler=cluster)
+    )
     assert cost.tried == 3
 
 
@@ -172,8 +181,9 @@ def test_a_scheduler_that_does_not_answer(pristine_root: Path, tmp_path: Path) -
 @pytest.mark.slow
 def test_the_memory_that_is_stated_is_kept(pristine_root: Path, tmp_path: Path) -> None:
     reader = NuScenesReader(pristine_root, VERSION, 10)
-    stated = estimate(reader, tmp_path / "cache", OPTIONS, workers=2).memory_bytes
-    held = prepare(reader, tmp_path / "cache", OPTIONS, workers=2).memory_bytes
+    folder, executor = CacheFolder(tmp_path / "cache"), Executor(workers=2)
+    stated = estimate(reader, STAGES, folder, executor).memory_bytes
+    held = prepare(reader, STAGES, folder, executor).memory_bytes
     assert 50e6 < held <= stated < 1e9
 
 
@@ -181,7 +191,9 @@ def test_the_memory_that_is_stated_is_kept(pristine_root: Path, tmp_path: Path) 
 def test_ten_sweeps_of_full_size_stay_within_what_the_readme_states(tmp_path: Path) -> None:
     root, regions = tmp_path / "root", ("dbscan", "hdbscan", "range_adaptive", "slic")
     simulate_nuscenes(root, SimulateOptions(1, 3, seed=0, image_size=(800, 450), sweeps=9))
-    report = prepare(NuScenesReader(root, VERSION, 10), tmp_path / "cache", PrepareOptions(regions=regions), workers=2)
+    report = prepare(
+        NuScenesReader(root, VERSION, 10), choose_stages(regions), CacheFolder(tmp_path / "cache"), Executor(workers=2)
+    )
     assert report.prepared == 3
     assert max(len(frame["points"]) for frame in map(Cache(tmp_path / "cache").__getitem__, range(3))) > 200_000
     assert report.memory_bytes < 500e6
@@ -194,7 +206,7 @@ def test_added_regions_give_the_cache_that_has_them_from_the_start(
     root: Path, tmp_path: Path, expected: dict[str, bytes]
 ) -> None:
     out = tmp_path / "cache"
-    run(root, out, PrepareOptions(regions=("dbscan",)))
+    run(root, out, choose_stages(regions=("dbscan",)))
     report = add(root, out, "dbscan3d", "slic")
     assert (report.prepared, report.kept, report.exit_code) == (6, 0, 0)
     assert contents(out) == expected
@@ -209,35 +221,36 @@ def test_point_regions_are_added_without_the_recordings(
     import shutil
 
     out = tmp_path / "cache"
-    run(root, out, PrepareOptions(regions=("dbscan",)))
+    run(root, out, choose_stages(regions=("dbscan",)))
     for folder in ("samples", "sweeps", "lidarseg"):
         shutil.rmtree(root / folder)
     add(root, out, "dbscan3d")
-    run(pristine_root, tmp_path / "direct", PrepareOptions(regions=("dbscan", "dbscan3d")))
+    run(pristine_root, tmp_path / "direct", choose_stages(regions=("dbscan", "dbscan3d")))
     assert contents(out) == contents(tmp_path / "direct")
 
 
 def test_what_adding_costs_is_told_and_nothing_is_touched(pristine_root: Path, tmp_path: Path) -> None:
     out, reader = tmp_path / "cache", NuScenesReader(pristine_root, VERSION, 3)
-    run(pristine_root, out, PrepareOptions(regions=("dbscan",)))
+    run(pristine_root, out, choose_stages(regions=("dbscan",)))
     before = contents(out)
-    cost = estimate_adding(reader, out, ("dbscan3d", "slic"))
+    added = choose_stages(("dbscan3d", "slic"))
+    cost = estimate_adding(reader, added, CacheFolder(out))
     assert (cost.frames, cost.tried) == (6, 3)
     assert contents(out) == before
     add(pristine_root, out, "dbscan3d", "slic", shard=Shard(2, 2))
     half = contents(out)
-    assert estimate_adding(reader, out, ("dbscan3d", "slic")).frames == 3
-    assert estimate_adding(reader, out, ("dbscan3d", "slic"), shard=Shard(2, 2)).frames == 0
+    assert estimate_adding(reader, added, CacheFolder(out)).frames == 3
+    assert estimate_adding(reader, added, CacheFolder(out, Shard(2, 2))).frames == 0
     assert contents(out) == half
     add(pristine_root, out, "dbscan3d", "slic")
-    assert estimate_adding(reader, out, ("dbscan3d", "slic")).frames == 0
+    assert estimate_adding(reader, added, CacheFolder(out)).frames == 0
     whole = sum(len(content) for name, content in contents(out).items() if name.startswith("frames/"))
     assert cost.bytes == pytest.approx(whole, rel=0.05)
 
 
 def test_regions_are_added_in_shards(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
     out = tmp_path / "cache"
-    run(pristine_root, out, PrepareOptions(regions=("dbscan",)))
+    run(pristine_root, out, choose_stages(regions=("dbscan",)))
     assert add(pristine_root, out, "dbscan3d", "slic", shard=Shard(2, 2)).waiting == 3
     with pytest.raises(UserError, match="not a complete cache"):
         Cache(out)
@@ -247,19 +260,19 @@ def test_regions_are_added_in_shards(pristine_root: Path, tmp_path: Path, expect
 
 def test_other_options_point_to_adding(pristine_root: Path, tmp_path: Path) -> None:
     out = tmp_path / "cache"
-    run(pristine_root, out, PrepareOptions(regions=("dbscan",)))
+    run(pristine_root, out, choose_stages(regions=("dbscan",)))
     with pytest.raises(UserError, match=r"regions\.dbscan3d is absent, asked for present.*--add-regions"):
-        run(pristine_root, out, PrepareOptions(regions=("dbscan", "dbscan3d")))
+        run(pristine_root, out, choose_stages(regions=("dbscan", "dbscan3d")))
 
 
 def test_adding_refuses_what_is_no_such_cache(pristine_root: Path, root: Path, tmp_path: Path) -> None:
     out = tmp_path / "cache"
     with pytest.raises(UserError, match="not a complete cache"):
         add(pristine_root, out, "dbscan3d")
-    run(pristine_root, out, PrepareOptions(regions=("dbscan",)))
+    run(pristine_root, out, choose_stages(regions=("dbscan",)))
     before = contents(out)
     with pytest.raises(UserError, match="sweeps is 3, asked for 2"):
-        add_regions(NuScenesReader(pristine_root, VERSION, 2), out, ("dbscan3d",))
+        add_regions(NuScenesReader(pristine_root, VERSION, 2), choose_stages(("dbscan3d",)), CacheFolder(out))
     with pytest.raises(UsageError, match="unknown generator 'dbscn'"):
         add(pristine_root, out, "dbscn")
     (out / "failed.json").write_text("[]")
@@ -271,7 +284,7 @@ def test_adding_refuses_what_is_no_such_cache(pristine_root: Path, root: Path, t
 
 def test_a_damaged_frame_gets_no_regions(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
     out = tmp_path / "cache"
-    run(pristine_root, out, PrepareOptions(regions=("dbscan",)))
+    run(pristine_root, out, choose_stages(regions=("dbscan",)))
     victim = out / Cache(out).frames[1].file
     content = bytearray(victim.read_bytes())
     content[-1] ^= 1
@@ -295,7 +308,7 @@ def test_death_while_adding_costs_nothing(
     die_at: Callable[..., Callable[..., None]],
 ) -> None:
     out = tmp_path / "cache"
-    run(pristine_root, out, PrepareOptions(regions=("dbscan",)))
+    run(pristine_root, out, choose_stages(regions=("dbscan",)))
 
     def work() -> None:
         os.replace = die_at(step, after=after)  # type: ignore[assignment]
@@ -311,7 +324,7 @@ def test_death_while_adding_costs_nothing(
 def test_adding_that_was_stopped_before_any_frame_is_taken_back(
     pristine_root: Path, tmp_path: Path, in_child: Callable[..., int], die_at: Callable[..., Callable[..., None]]
 ) -> None:
-    out, options = tmp_path / "cache", PrepareOptions(regions=("dbscan",))
+    out, options = tmp_path / "cache", choose_stages(regions=("dbscan",))
     run(pristine_root, out, options)
     before = contents(out)
 

@@ -3,32 +3,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.sweeps import is_return, merge, read_sweep
+from data_prep.sweeps import columns_of, is_return, read_sweep
 from pc_ssl.errors import UserError
-from pc_ssl.geometry import rotation_about_z, transform_from
 
 
-def test_a_wall_seen_twice_from_a_moving_vehicle_falls_on_itself() -> None:
-    wall = np.column_stack([np.linspace(5, 15, 50), np.full(50, 20.0), np.linspace(-1, 2, 50)])
-    global_from_key = transform_from(rotation_about_z(0.2), [4, 1, 0])
-    sweeps, poses = [], []
-    for global_from_sensor in (global_from_key, transform_from(rotation_about_z(-0.1), [0, 0, 0])):
-        seen = (wall - global_from_sensor[:3, 3]) @ global_from_sensor[:3, :3]
-        sweeps.append(np.column_stack([seen, np.full(50, 51.0), np.zeros(50)]).astype(np.float32))
-        poses.append(np.linalg.inv(global_from_key) @ global_from_sensor)
-    points = merge(sweeps, poses, [0.0, 0.5])
-    np.testing.assert_allclose(points[50:, :3], points[:50, :3], atol=1e-5)
-    np.testing.assert_allclose(points[:, 3], 0.2, rtol=1e-6)
-    np.testing.assert_array_equal(points[:, 4], np.repeat(np.float32([0, 0.5]), 50))
-
-
-def test_returns_from_the_vehicle_are_left_out_of_every_sweep() -> None:
+def test_returns_from_the_vehicle_are_left_out() -> None:
     sweep = np.zeros((4, 5), np.float32)
     sweep[:, :2] = [[0.9, -0.9], [1.0, 0.0], [0.0, -1.0], [0.5, 0.5]]
-    shift = transform_from(np.eye(3), [100, 0, 0])
-    points = merge([sweep, sweep], [np.eye(4), shift], None)
-    np.testing.assert_array_equal(points[:, :2], [[1, 0], [0, -1], [101, 0], [100, -1]])
-    assert is_return(sweep).tolist() == [False, True, True, False]
+    sweep[:, 3] = [0, 51, 255, 0]
+    kept = is_return(sweep)
+    assert kept.tolist() == [False, True, True, False]
+    np.testing.assert_array_equal(columns_of(sweep, kept), np.float32([[1, 0, 0, 0.2], [0, -1, 0, 1]]))
 
 
 def test_a_sweep_is_read_as_it_lies(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from types import ModuleType
 import pytest
 import torch
 
+from data_prep.cache_folder import CacheFolder
 from data_prep.nuscenes import NuScenesReader
-from data_prep.options import PrepareOptions
+from data_prep.options import choose_stages
 from data_prep.pipeline import prepare
 from data_prep.simulate.nuscenes import SimulateOptions, simulate_nuscenes
 from pc_ssl.data.cache import Cache
@@ -34,7 +35,7 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Cache:
     """One simulated keyframe with six images."""
     folder = tmp_path_factory.mktemp("streets")
     simulate_nuscenes(folder / "root", SimulateOptions(scenes=1, keyframes=2, seed=3, image_size=(320, 180), beams=32))
-    prepare(NuScenesReader(folder / "root", VERSION), folder / "cache", PrepareOptions(regions=()))
+    prepare(NuScenesReader(folder / "root", VERSION), choose_stages(regions=()), CacheFolder(folder / "cache"))
     return Cache(folder / "cache")
 
 
@@ -46,8 +47,8 @@ def keyframe(tmp_path_factory: pytest.TempPathFactory) -> Cache:
     folder = tmp_path_factory.mktemp("keyframe") / "cache"
     prepare(
         NuScenesReader(Path(os.environ["PC_SSL_REAL_DATA"]) / "nuscenes-real", VERSION),
-        folder,
-        PrepareOptions(regions=()),
+        choose_stages(regions=()),
+        CacheFolder(folder),
     )
     return Cache(folder)
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from data_prep.cache_folder import CacheFolder
 from data_prep.nuscenes import NuScenesReader
-from data_prep.options import PrepareOptions
+from data_prep.options import choose_stages
 from data_prep.pipeline import prepare
 from data_prep.simulate.nuscenes import SimulateOptions, simulate_nuscenes
 from pc_ssl.config import RunConfig, load_config
@@ -66,7 +67,7 @@ SPLITS = Labels(train_split="sim_train", val_split="sim_val")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
     folder = tmp_path_factory.mktemp("tasks")
     simulate_nuscenes(folder / "root", SimulateOptions(scenes=2, keyframes=2, seed=3, image_size=(48, 27), beams=16))
-    prepare(NuScenesReader(folder / "root", "v1.0-mini"), folder / "cache", PrepareOptions(regions=()))
+    prepare(NuScenesReader(folder / "root", "v1.0-mini"), choose_stages(regions=()), CacheFolder(folder / "cache"))
     return Cache(folder / "cache")
 
 

@@ -13,8 +13,9 @@ from nuscenes.eval.common.config import config_factory
 from nuscenes.eval.detection.evaluate import DetectionEval
 from nuscenes.utils.splits import is_predefined_split
 
+from data_prep.cache_folder import CacheFolder
 from data_prep.nuscenes import NuScenesReader
-from data_prep.options import PrepareOptions
+from data_prep.options import choose_stages
 from data_prep.pipeline import prepare
 from data_prep.simulate.nuscenes import SimulateOptions, simulate_nuscenes
 from pc_ssl.data.cache import Cache, Frame, encode_frame, write_frame, write_manifest
@@ -36,7 +37,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cache(root: Path) -> Cache:
-    prepare(NuScenesReader(root, VERSION), root.parent / "cache", PrepareOptions(regions=()))
+    prepare(NuScenesReader(root, VERSION), choose_stages(regions=()), CacheFolder(root.parent / "cache"))
     return Cache(root.parent / "cache")
 
 
@@ -137,7 +138,7 @@ def test_annotations_of_a_real_keyframe_are_perfect(tmp_path: Path) -> None:
     if "PC_SSL_REAL_DATA" not in os.environ:
         pytest.skip("PC_SSL_REAL_DATA is not set to a folder with nuscenes-real/")
     real = Path(os.environ["PC_SSL_REAL_DATA"]) / "nuscenes-real"
-    prepare(NuScenesReader(real, VERSION), tmp_path / "cache", PrepareOptions(regions=()))
+    prepare(NuScenesReader(real, VERSION), choose_stages(regions=()), CacheFolder(tmp_path / "cache"))
     cache = Cache(tmp_path / "cache")
     metric = DetectionMetric(cache, NUSCENES_CLASSES)
     metric.update(cache[0], annotated(cache[0]))

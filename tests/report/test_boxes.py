@@ -10,8 +10,9 @@ from nuscenes.utils.data_classes import Box
 from PIL import Image
 from pyquaternion import Quaternion
 
+from data_prep.cache_folder import CacheFolder
 from data_prep.nuscenes import NuScenesReader
-from data_prep.options import PrepareOptions
+from data_prep.options import choose_stages
 from data_prep.pipeline import prepare
 from data_prep.simulate.nuscenes import SimulateOptions, simulate_nuscenes
 from pc_ssl.config import load_config
@@ -57,7 +58,7 @@ LEFT, AHEAD = [0.0, 8.0, 0.0, 4.0, 2.0, 1.5, 0.4, 3.0, 0.0], [9.0, 0.0, 0.0, 4.0
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Cache:
     folder = tmp_path_factory.mktemp("boxes")
     simulate_nuscenes(folder / "root", SimulateOptions(scenes=2, keyframes=1, seed=3, image_size=(48, 27), beams=8))
-    prepare(NuScenesReader(folder / "root", "v1.0-mini"), folder / "cache", PrepareOptions(regions=()))
+    prepare(NuScenesReader(folder / "root", "v1.0-mini"), choose_stages(regions=()), CacheFolder(folder / "cache"))
     return Cache(folder / "cache")
 
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from data_prep.nuscenes import NuScenesReader
 from data_prep.nuscenes_map import LocationMap
 from data_prep.nuscenes_source import read_panoptic
-from data_prep.options import PrepareOptions
-from data_prep.stages import frame_tensors
+from data_prep.options import choose_stages
 from data_prep.sweeps import read_sweep
 from pc_ssl.data.cache import encode_frame
 from pc_ssl.errors import UserError
@@ -42,9 +41,9 @@ def prepare_last_frame(root: Path) -> None:
     reader = NuScenesReader(root, VERSION, 3)
     frames = reader.frames("mini_val")
     reader.absent()
-    recipe = PrepareOptions().recipe(reader.classes()["label"])
+    stages = choose_stages(classes=reader.classes()["label"])
     raw = reader.source(frames[-1]).read()
-    encode_frame(frame_tensors(raw, recipe.ground, recipe.regions, recipe.images))
+    encode_frame(stages(raw))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from scannet_room import DEPTH_SIZE, SCENE, SIZE, image, intrinsic, sens, write_scene
 
-from data_prep.options import PrepareOptions, Recipe
+from data_prep.options import choose_stages
 from data_prep.scannet import ScanNetReader
 from data_prep.scannet_frames import DAMAGED, MOST_DEPTH_PIXELS, read_exported, read_sens
-from data_prep.stages import frame_tensors
+from data_prep.stages import Stages
 from pc_ssl.data.cache import encode_frame
 from pc_ssl.errors import UserError
 
@@ -33,18 +33,18 @@ FILES = (
 
 
 @pytest.fixture(scope="module")
-def recipe() -> Recipe:
+def stages() -> Stages:
     """What rooms are prepared with; compiled, so that no test waits for that."""
-    recipe = PrepareOptions(regions=("graph",), ground="floor").recipe(ScanNetReader.classes(None)["label"])
-    recipe.compile()
-    return recipe
+    stages = choose_stages(regions=("graph",), ground="floor", classes=ScanNetReader.classes(None)["label"])
+    stages.compile()
+    return stages
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> Path:
+def room(tmp_path_factory: pytest.TempPathFactory, stages: Stages) -> Path:
     """The folder of a scene with exported frames; tests put back what they damage."""
     folder = write_scene(tmp_path_factory.mktemp("exported"))
-    prepare_room(folder, recipe)
+    prepare_room(folder, stages)
     return folder
 
 
@@ -60,54 +60,54 @@ def recording(tmp_path: Path) -> Callable[[bytes], Path]:
     return write
 
 
-def prepare_room(folder: Path, recipe: Recipe) -> None:
+def prepare_room(folder: Path, stages: Stages) -> None:
     """All that preparation does with a room but writing it."""
     reader = ScanNetReader(folder.parents[1], 10)
     reader.absent()
     raw = reader.source(reader.frames(None)[0]).read()
-    encode_frame(frame_tensors(raw, recipe.ground, recipe.regions, recipe.images))
+    encode_frame(stages(raw))
 
 
-def attack(room: Path, recipe: Recipe, damaged: Callable, judge: Callable, data: st.DataObject) -> None:
+def attack(room: Path, stages: Stages, damaged: Callable, judge: Callable, data: st.DataObject) -> None:
     path = room / data.draw(st.sampled_from(FILES))
     original = path.read_bytes()
     try:
         path.write_bytes(data.draw(damaged(original)))
-        judge(prepare_room, room, recipe)
+        judge(prepare_room, room, stages)
     finally:
         path.write_bytes(original)
 
 
 @settings(QUICK, max_examples=200)
 @given(st.data())
-def test_damaged_files(room: Path, recipe: Recipe, damaged: Callable, judge: Callable, data: st.DataObject) -> None:
-    attack(room, recipe, damaged, judge, data)
+def test_damaged_files(room: Path, stages: Stages, damaged: Callable, judge: Callable, data: st.DataObject) -> None:
+    attack(room, stages, damaged, judge, data)
 
 
 @pytest.mark.slow
 @LONG
 @given(st.data())
 def test_damaged_files_at_length(
-    room: Path, recipe: Recipe, damaged: Callable, judge: Callable, data: st.DataObject
+    room: Path, stages: Stages, damaged: Callable, judge: Callable, data: st.DataObject
 ) -> None:
-    attack(room, recipe, damaged, judge, data)
+    attack(room, stages, damaged, judge, data)
 
 
 @settings(QUICK, max_examples=200)
 @given(st.data())
 def test_damaged_recordings(
-    recording: Callable, recipe: Recipe, damaged: Callable, judge: Callable, data: st.DataObject
+    recording: Callable, stages: Stages, damaged: Callable, judge: Callable, data: st.DataObject
 ) -> None:
-    judge(prepare_room, recording(data.draw(damaged(sens()))), recipe)
+    judge(prepare_room, recording(data.draw(damaged(sens()))), stages)
 
 
 @pytest.mark.slow
 @LONG
 @given(st.data())
 def test_damaged_recordings_at_length(
-    recording: Callable, recipe: Recipe, damaged: Callable, judge: Callable, data: st.DataObject
+    recording: Callable, stages: Stages, damaged: Callable, judge: Callable, data: st.DataObject
 ) -> None:
-    judge(prepare_room, recording(data.draw(damaged(sens()))), recipe)
+    judge(prepare_room, recording(data.draw(damaged(sens()))), stages)
 
 
 @QUICK
@@ -126,7 +126,7 @@ JUNK = st.recursive(
 
 @settings(QUICK, max_examples=150)
 @given(st.data())
-def test_junk_in_segments_and_objects(room: Path, recipe: Recipe, judge: Callable, data: st.DataObject) -> None:
+def test_junk_in_segments_and_objects(room: Path, stages: Stages, judge: Callable, data: st.DataObject) -> None:
     path = room / data.draw(st.sampled_from(sorted(path.name for path in room.glob("*.json"))))
     original = path.read_bytes()
     content: Any = json.loads(original)
@@ -141,18 +141,18 @@ def test_junk_in_segments_and_objects(room: Path, recipe: Recipe, judge: Callabl
     target[step] = data.draw(JUNK)
     try:
         path.write_text(json.dumps(content))
-        judge(prepare_room, room, recipe)
+        judge(prepare_room, room, stages)
     finally:
         path.write_bytes(original)
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"segIndices": [' + b"1" * 5000 + b"]}", b"\xff\xfe"])
-def test_segments_that_nest_or_count_without_end(room: Path, recipe: Recipe, judge: Callable, content: bytes) -> None:
+def test_segments_that_nest_or_count_without_end(room: Path, stages: Stages, judge: Callable, content: bytes) -> None:
     path = room / f"{SCENE}_vh_clean_2.0.010000.segs.json"
     original = path.read_bytes()
     try:
         path.write_bytes(content)
-        judge(prepare_room, room, recipe)
+        judge(prepare_room, room, stages)
     finally:
         path.write_bytes(original)
 
@@ -169,17 +169,17 @@ def many_views(count: int, depth_size: tuple[int, int], jpeg: bytes, packed: byt
 
 
 def test_views_that_would_fill_the_memory_are_decoded_one_at_a_time(
-    recording: Callable, recipe: Recipe, judge: Callable
+    recording: Callable, stages: Stages, judge: Callable
 ) -> None:
     """A file of 2 MB whose depth images unpack to 1 GB."""
     assert 0.9 * MOST_DEPTH_PIXELS < WIDE_DEPTH[0] * WIDE_DEPTH[1] <= MOST_DEPTH_PIXELS
     packed = zlib.compress(bytes(2 * WIDE_DEPTH[0] * WIDE_DEPTH[1]), 9)
     content = many_views(250, WIDE_DEPTH, image("JPEG", np.zeros((SIZE[1], SIZE[0], 3), np.uint8)), packed)
     assert len(content) < 2_000_000
-    judge(prepare_room, recording(content), recipe)
+    judge(prepare_room, recording(content), stages)
 
 
-def test_exported_views_that_would_fill_the_memory(tmp_path: Path, recipe: Recipe, judge: Callable) -> None:
+def test_exported_views_that_would_fill_the_memory(tmp_path: Path, stages: Stages, judge: Callable) -> None:
     folder = write_scene(tmp_path)
     depth = image("PNG", np.zeros(WIDE_DEPTH[::-1], np.uint16))
     pose, color = ((folder / name).read_bytes() for name in ("pose/0.txt", "color/0.jpg"))
@@ -189,13 +189,13 @@ def test_exported_views_that_would_fill_the_memory(tmp_path: Path, recipe: Recip
         (folder / f"color/{number}.jpg").write_bytes(color)
         (folder / f"depth/{number}.png").write_bytes(depth)
         (folder / f"pose/{number}.txt").write_bytes(pose)
-    judge(prepare_room, folder, recipe)
+    judge(prepare_room, folder, stages)
 
 
-def test_depth_that_unpacks_without_end_is_refused(recording: Callable, recipe: Recipe, judge: Callable) -> None:
+def test_depth_that_unpacks_without_end_is_refused(recording: Callable, stages: Stages, judge: Callable) -> None:
     jpeg = image("JPEG", np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
     folder = recording(many_views(1, DEPTH_SIZE, jpeg, zlib.compress(bytes(1_200_000_000), 1)))
-    judge(prepare_room, folder, recipe)
+    judge(prepare_room, folder, stages)
     (view,) = read_sens(folder / f"{SCENE}.sens", 1).views
     with pytest.raises(UserError, match=r"frame 0: the depth image has 1537 bytes or more, expected 1536"):
         view.read_depth()
@@ -203,7 +203,7 @@ def test_depth_that_unpacks_without_end_is_refused(recording: Callable, recipe: 
 
 @pytest.mark.parametrize("place", ["color/0.png", "depth/0.png"])
 def test_an_image_whose_header_promises_too_much_is_refused(
-    tmp_path: Path, recipe: Recipe, judge: Callable, place: str
+    tmp_path: Path, stages: Stages, judge: Callable, place: str
 ) -> None:
     folder = write_scene(tmp_path)
     stream = io.BytesIO()
@@ -211,20 +211,20 @@ def test_an_image_whose_header_promises_too_much_is_refused(
     (folder / "color/0.jpg").rename(folder / ("not color" if place.startswith("color") else "color/0.jpg"))
     (folder / place).write_bytes(stream.getvalue())
     before = read_exported(folder, 10).left_out.get(DAMAGED, 0)
-    judge(prepare_room, folder, recipe)
+    judge(prepare_room, folder, stages)
     assert before == 1
 
 
 @pytest.mark.parametrize("field", [4, 291, 295, 299, 303, 311, 383, 391, 399, 407])  # sizes and counts of the header
 @pytest.mark.parametrize("value", [2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1])
-def test_counts_that_cannot_be(recording: Callable, recipe: Recipe, judge: Callable, field: int, value: int) -> None:
+def test_counts_that_cannot_be(recording: Callable, stages: Stages, judge: Callable, field: int, value: int) -> None:
     content = bytearray(sens())
     size = 4 if value < 2**32 else 8
     content[field : field + size] = value.to_bytes(size, "little")
-    judge(prepare_room, recording(bytes(content)), recipe)
+    judge(prepare_room, recording(bytes(content)), stages)
 
 
-def test_a_ply_that_promises_more_than_the_file_holds(tmp_path: Path, recipe: Recipe, judge: Callable) -> None:
+def test_a_ply_that_promises_more_than_the_file_holds(tmp_path: Path, stages: Stages, judge: Callable) -> None:
     folder = write_scene(tmp_path)
     path = folder / f"{SCENE}_vh_clean_2.ply"
     content = path.read_bytes()
@@ -232,6 +232,6 @@ def test_a_ply_that_promises_more_than_the_file_holds(tmp_path: Path, recipe: Re
     for old, new in promises:
         assert old in content
         path.write_bytes(content.replace(old, new, 1))
-        judge(prepare_room, folder, recipe)
+        judge(prepare_room, folder, stages)
         with pytest.raises(UserError, match=r"_vh_clean_2\.ply"):
-            prepare_room(folder, recipe)
+            prepare_room(folder, stages)

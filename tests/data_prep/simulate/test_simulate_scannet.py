@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from data_prep.pipeline import PrepareOptions, Shard, prepare
+from data_prep.cache_folder import CacheFolder
+from data_prep.jobs import Executor
+from data_prep.journal import Shard
+from data_prep.options import choose_stages
+from data_prep.pipeline import prepare
 from data_prep.reader import RawFrame
 from data_prep.scannet import ScanNetReader
 from data_prep.scannet_names import BENCHMARK_IDS, LABEL_CLASSES, NYU40
@@ -99,14 +103,14 @@ def test_nothing_that_scannet_has_is_missing(tiny_root: Path) -> None:
         assert NYU40[int(entry["nyu40id"])] == entry["nyu40class"]
 
 
-ROOM_OPTIONS = PrepareOptions(regions=("graph", "slic"), ground="floor")
+ROOM_OPTIONS = choose_stages(regions=("graph", "slic"), ground="floor")
 
 
 @pytest.fixture(scope="module")
 def room_cache(tiny_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Digests of the rooms' cache as one process writes it."""
     out = tmp_path_factory.mktemp("rooms") / "cache"
-    prepare(ScanNetReader(tiny_root), out, ROOM_OPTIONS)
+    prepare(ScanNetReader(tiny_root), ROOM_OPTIONS, CacheFolder(out))
     assert not verify(out).problems
     return digests(out)
 
@@ -116,7 +120,7 @@ def test_rooms_give_the_same_cache_in_any_shards(
     tiny_root: Path, tmp_path: Path, room_cache: dict[str, str], shards: int
 ) -> None:
     for index in range(shards, 0, -1):
-        prepare(ScanNetReader(tiny_root), tmp_path / "cache", ROOM_OPTIONS, shard=Shard(index, shards))
+        prepare(ScanNetReader(tiny_root), ROOM_OPTIONS, CacheFolder(tmp_path / "cache", Shard(index, shards)))
     assert digests(tmp_path / "cache") == room_cache
 
 
@@ -125,10 +129,15 @@ def test_rooms_give_the_same_cache_by_many_workers_and_on_a_cluster(
     tiny_root: Path, tmp_path: Path, room_cache: dict[str, str]
 ) -> None:
     distributed = pytest.importorskip("distributed")
-    prepare(ScanNetReader(tiny_root), tmp_path / "workers", ROOM_OPTIONS, workers=4)
+    prepare(ScanNetReader(tiny_root), ROOM_OPTIONS, CacheFolder(tmp_path / "workers"), Executor(workers=4))
     assert digests(tmp_path / "workers") == room_cache
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        prepare(ScanNetReader(tiny_root), tmp_path / "dask", ROOM_OPTIONS, scheduler=cluster.scheduler_address)
+        prepare(
+            ScanNetReader(tiny_root),
+            ROOM_OPTIONS,
+            CacheFolder(tmp_path / "dask"),
+            Executor(scheduler=cluster.scheduler_address),
+        )
     assert digests(tmp_path / "dask") == room_cache
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep.cache_folder import CacheFolder
 from data_prep.nuscenes import NuScenesReader
-from data_prep.pipeline import PrepareOptions, prepare
+from data_prep.options import choose_stages
+from data_prep.pipeline import prepare
 from data_prep.superpixels.slic import SlicSuperpixels
 from pc_ssl.data.cache import Cache, encode_frame
 from pc_ssl.data.verify import verify
@@ -34,9 +36,10 @@ def maps(pristine_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_each_camera_gets_a_map_from_each_generator(
     pristine_root: Path, maps: Path, clip_folder: Path, tmp_path: Path
 ) -> None:
-    options = PrepareOptions(SPLIT, regions=("dbscan", "slic", f"maps:{maps}", f"clip:{clip_folder}"))
     reader = NuScenesReader(pristine_root, VERSION, 1)
-    assert prepare(reader, tmp_path / "cache", options).exit_code == 0
+    regions, classes = ("dbscan", "slic", f"maps:{maps}", f"clip:{clip_folder}"), reader.classes()["label"]
+    stages = choose_stages(regions, split=SPLIT, classes=classes)
+    assert prepare(reader, stages, CacheFolder(tmp_path / "cache")).exit_code == 0
     cache = Cache(tmp_path / "cache")
     for index in range(len(cache)):
         frame = cache[index]
@@ -48,19 +51,19 @@ def test_each_camera_gets_a_map_from_each_generator(
             assert (label.shape, str(label.dtype)) == ((48, 64), "torch.uint8")
             assert 1 <= int(label.min()) <= int(label.max()) < len(cache.class_names)
     assert verify(tmp_path / "cache").problems == ()
-    assert prepare(reader, tmp_path / "cache", options).prepared == 0
+    assert prepare(reader, stages, CacheFolder(tmp_path / "cache")).prepared == 0
 
 
 def test_a_frame_without_its_label_map_fails_by_name(pristine_root: Path, tmp_path: Path) -> None:
     (tmp_path / "maps").mkdir()
-    options = PrepareOptions(SPLIT, regions=(f"maps:{tmp_path / 'maps'}",))
+    options = choose_stages(split=SPLIT, regions=(f"maps:{tmp_path / 'maps'}",))
     with pytest.raises(UserError, match=r"sample_data\d+\.png: no such label map"):
-        prepare(NuScenesReader(pristine_root, VERSION, 1), tmp_path / "cache", options)
+        prepare(NuScenesReader(pristine_root, VERSION, 1), options, CacheFolder(tmp_path / "cache"))
 
 
 def test_verify_finds_maps_that_are_missing_or_wrong(pristine_root: Path, tmp_path: Path) -> None:
     reader = NuScenesReader(pristine_root, VERSION, 1)
-    prepare(reader, tmp_path / "cache", PrepareOptions(SPLIT, regions=("slic",)))
+    prepare(reader, choose_stages(split=SPLIT, regions=("slic",)), CacheFolder(tmp_path / "cache"))
     cache = Cache(tmp_path / "cache")
     good = {key: cache[0][key].numpy().copy() for key in cache[0].keys()}  # noqa: SIM118 (the file is rewritten)
     key = "superpixel/slic/CAM_FRONT"
