@@ -18,7 +18,7 @@ LAYERS = [
     {"losses", "models", "data", "views", "protocols"},
     {"methods", "heads"},
     {"evaluation"},
-    {"config", "recipes"},
+    {"config", "recipes", "published"},
     {"engine"},
     {"report"},
     {"cli"},

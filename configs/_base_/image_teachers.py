@@ -7,22 +7,24 @@ from pc_ssl.views.lidar import Augmentation
 
 _augmentation = dict(
     type=Augmentation,
-    rotation=3.141592653589793,  # published: any angle about the vertical
-    scale=(1.0, 1.0),  # published: none
-    flip=0.5,  # published: along both axes
-    shift=0.0,  # published: none
+    rotation=3.141592653589793,  # published: SLidR, slidr_minkunet.yaml; any angle about the vertical
+    scale=(1.0, 1.0),  # published: SLidR, slidr_minkunet.yaml; none
+    flip=0.5,  # published: SLidR, slidr_minkunet.yaml; along both axes
+    shift=0.0,  # published: SLidR, slidr_minkunet.yaml; none
 )
 
-# published: 416 x 224, crops of 0.3 to 1 of the image; ours are of 0.75 to 1, to keep most points in
+# ours: crops of 0.75 to 1 of the image, to keep most points in; published: SLidR, slidr_minkunet.yaml, 416 x 224, 0.3
+# to 1
 _images = dict(type=ImageAugmentation, width=416, height=224, resize=(0.26, 0.3), rotation=0.0, flip=0.5)
 
-# 50 epochs (published) of the about 24,600 keyframes of 600 scenes in batches of 16 (ours; published: 4 on one GPU)
+# ours: 50 epochs of the about 24,600 keyframes of 600 scenes in batches of 16; published: SLidR, slidr_minkunet.yaml;
+# 50 epochs in batches of 4 on one GPU
 _distillation = dict(
     type=TrainOptions,
     steps=76875,
     batch_size=16,
-    learning_rate=1e-3,  # ours, of AdamW; published: SGD at 0.5
-    schedule="cosine",  # published
+    learning_rate=1e-3,  # ours, of AdamW; published: SLidR, SGD at 0.5
+    schedule="cosine",  # published: SLidR, slidr_minkunet.yaml
     precision="bf16",  # ours
     num_workers=8,
 )

@@ -10,13 +10,15 @@ _grid = dict(type=BevGrid, lower=(-54.0, -54.0, -5.0), upper=(54.0, 54.0, 3.0), 
 
 _augmentation = dict(
     type=Augmentation,
-    rotation=1.5707963267948966,  # published: +-90 degrees
-    scale=(0.9, 1.1),  # published
+    rotation=1.5707963267948966,  # published: CALICO, augmentation of each view; +-90 degrees
+    scale=(0.9, 1.1),  # published: CALICO, augmentation of each view
     flip=0.5,  # prototype: random flips along both axes
     shift=0.5,  # prototype, metres
 )
 
-# 20 epochs (published) of the 28,130 training keyframes in batches of 16 (ours; prototype: 2 to 4 on each GPU)
+# ours: 20 epochs of the 28,130 training keyframes in batches of 16; published: CALICO, 20 epochs; prototype: batches of
+# 2
+# to 4 on each GPU
 _pretraining = dict(
     type=TrainOptions,
     steps=35160,

@@ -18,29 +18,36 @@ with read_base():
 
 _second = dict(type=SECOND, grid=_grid)  # a map of 180 x 180 cells of 0.6 m
 
-# published: +-51.2 m in pillars of 0.2 m, maps of 128 x 128 cells of 0.8 m
+# published: CenterPoint, configs/nusc/pp; +-51.2 m in pillars of 0.2 m, maps of 128 x 128 cells of 0.8 m
 _pillar_grid = dict(type=BevGrid, lower=(-51.2, -51.2, -5.0), upper=(51.2, 51.2, 3.0), voxel_size=(0.2, 0.2, 8.0))
 _pillars = dict(type=PointPillars, grid=_pillar_grid)
 
 _camera = dict(
     type=LiftSplat,
-    image=dict(type=PretrainedBackbone, source="microsoft/swin-tiny-patch4-window7-224", stages=(2, 3, 4)),  # published
-    # published: cells of 0.3 m, heights of +-10 m
+    # published: BEVFusion, det/centerhead/lssfpn/camera/256x704/swint
+    image=dict(type=PretrainedBackbone, source="microsoft/swin-tiny-patch4-window7-224", stages=(2, 3, 4)),
+    # published: BEVFusion, det/transfusion/secfpn/camera+lidar/swint_v0p075; cells of 0.3 m, heights of +-10 m
     grid=dict(type=BevGrid, lower=(-54.0, -54.0, -10.0), upper=(54.0, 54.0, 10.0), voxel_size=(0.3, 0.3, 20.0)),
-    depths=dict(type=DepthBins, start=1.0, stop=60.0, step=0.5),  # published
-    neck_channels=256,  # published
-    lifted_channels=80,  # published
+    # published: BEVFusion, det/centerhead/lssfpn/camera/256x704/swint
+    depths=dict(type=DepthBins, start=1.0, stop=60.0, step=0.5),
+    neck_channels=256,  # published: BEVFusion, det/centerhead/lssfpn/camera/256x704/swint
+    lifted_channels=80,  # published: BEVFusion, det/centerhead/lssfpn/camera/256x704/swint
     encoder_channels=(80, 160),  # ours, as the two values below
     encoder_layers=(2, 2),
     upsampled_channels=128,
 )
-# beside pillars: +-51.2 m in cells of 0.4 m (published)
+# published: BEVFusion, det/centerhead/lssfpn/camera/256x704/swint; +-51.2 m, cells of 0.4 m
 _camera_of_pillars = dict(
     _camera,
     grid=dict(type=BevGrid, lower=(-51.2, -51.2, -10.0), upper=(51.2, 51.2, 10.0), voxel_size=(0.4, 0.4, 20.0)),
 )
 
-# published: 704 x 256 of 1600 x 900, resize 0.38 to 0.55, +-5.4 degrees, flip
 _images = dict(
-    type=ImageAugmentation, width=704, height=256, resize=(0.38, 0.55), rotation=0.09424777960769379, flip=0.5
+    type=ImageAugmentation,
+    width=704,  # published: BEVFusion, default.yaml, image_size
+    height=256,  # published: BEVFusion, default.yaml, image_size
+    resize=(0.38, 0.55),  # published: BEVFusion, default.yaml, augment2d.resize, of 1600 x 900
+    evaluation_resize=0.48,  # published: BEVFusion, default.yaml, augment2d.resize
+    rotation=0.09424777960769379,  # published: BEVFusion, default.yaml, augment2d.rotate; 5.4 degrees
+    flip=0.5,  # published: BEVFusion, default.yaml, rand_flip
 )

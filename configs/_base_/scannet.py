@@ -2,5 +2,5 @@
 
 from pc_ssl.models.lidar import SparseUNet
 
-# 0.025 m: PointContrast's, published; points bring colours and normals
+# published: PointContrast, implementation details; voxels of 0.025 m. Points bring colours and normals
 _backbone = dict(type=SparseUNet, voxel_size=(0.025, 0.025, 0.025))

@@ -27,7 +27,8 @@ method = dict(
         pairs=True,
     ),
     cell_size=0.5,  # cells of 0.1 m (prototype) hold one point of a sparse sweep
-    switch_after=None,  # published: after half of the training; in so few steps a network's own classes are no good yet
+    # ours: in so few steps a network's own classes are of no use; published: CLIP2Scene, switchable self-training
+    switch_after=None,
 )
 train = dict(
     type=TrainOptions, steps=350, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10, checkpoint_every=50

@@ -15,7 +15,8 @@ with read_base():
 method = dict(
     type=PointContrast,
     backbone=_backbone,
-    views=dict(type=PairViews, augmentation=_augmentation, inside=256, outside=256),  # 4096 in all are published
+    # ours; published: PointContrast, 4096 points
+    views=dict(type=PairViews, augmentation=_augmentation, inside=256, outside=256),
     temperature=0.07,
 )
 train = dict(

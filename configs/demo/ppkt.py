@@ -21,7 +21,7 @@ method = dict(
     backbone=_backbone,
     image=_image,
     views=_views,
-    num_pairs=1024,  # 4096 are published; the cost of the loss grows with the square
+    num_pairs=1024,  # ours, as the cost grows with the square; published: SLidR, 4096
     temperature=0.07,
 )
 train = dict(

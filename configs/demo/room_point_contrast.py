@@ -17,7 +17,8 @@ with read_base():
 method = dict(
     type=PointContrast,
     backbone=_backbone,
-    views=dict(type=PairViews, augmentation=_augmentation, inside=0, outside=512),  # 4096 are published
+    # ours; published: PointContrast, 4096 points
+    views=dict(type=PairViews, augmentation=_augmentation, inside=0, outside=512),
     temperature=0.07,
 )
 train = dict(

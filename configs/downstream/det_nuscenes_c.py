@@ -13,19 +13,28 @@ from mmengine.config import read_base
 
 from pc_ssl.heads.center_point import CenterPointHead
 from pc_ssl.heads.detection import DetectionTask
+from pc_ssl.heads.suppression import MixedNms
 from pc_ssl.models.fusion import BevEncoder
 from pc_ssl.views.sensors import SensorViews
 
 with read_base():
     from .._base_.nuscenes_bev import _camera_of_pillars, _images
-    from .._base_.nuscenes_bev_tasks import _augmentation, _camera_detection
+    from .._base_.nuscenes_bev_tasks import _camera_augmentation, _camera_detection
+
+# published: BEVFusion, det/centerhead/lssfpn/camera
+_suppression = dict(
+    type=MixedNms,
+    distance=(2.0, None, None, 1.0, None, None),  # of the groups; cars and barriers by circles
+    threshold=0.2,
+    scale=(1.0, 1.0, 1.0, 1.0, 1.0, 2.5, 1.0, 1.0, 4.0, 1.0),  # of the classes; pedestrians and cones overlap enlarged
+)
 
 task = dict(
     type=DetectionTask,
-    backbone=dict(type=BevEncoder, camera=_camera_of_pillars),  # published: +-51.2 m in cells of 0.4 m
-    head=dict(type=CenterPointHead),  # published: six groups, rotated NMS at 0.2
-    views=dict(type=SensorViews, augmentation=_augmentation, images=_images, boxes=True),
-    class_balanced=True,  # published
+    backbone=dict(type=BevEncoder, camera=_camera_of_pillars),
+    head=dict(type=CenterPointHead, suppression=_suppression),  # published: BEVFusion, det/centerhead
+    views=dict(type=SensorViews, augmentation=_camera_augmentation, images=_images, boxes=True),
+    class_balanced=True,  # published: BEVFusion, default.yaml
 )
-train = _camera_detection  # published
+train = _camera_detection
 label_rule = "calico"

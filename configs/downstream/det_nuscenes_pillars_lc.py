@@ -28,10 +28,11 @@ task = dict(
         type=BevEncoder,
         lidar=_pillars,
         camera=_camera_of_pillars,
-        # ours: fused after both necks, so that both pretrained branches go in whole; published: before LiDAR's neck
+        # ours: fused after both necks, so that both pretrained branches go in whole; published: BEVFusion, before
+        # LiDAR's neck
         fuser=dict(type=ConvFuser),
     ),
-    head=dict(type=CenterPointHead),  # published: six groups, rotated NMS at 0.2
+    head=dict(type=CenterPointHead),  # published: BEVFusion, det/centerhead; six groups, rotated NMS at 0.2
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, boxes=True),
     class_balanced=True,  # prototype
 )

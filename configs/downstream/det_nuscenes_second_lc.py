@@ -28,13 +28,15 @@ task = dict(
         type=BevEncoder,
         lidar=_second,
         camera=_camera,
-        # ours: fused after both necks, so that both pretrained branches go in whole; published: before LiDAR's neck
+        # ours: fused after both necks, so that both pretrained branches go in whole; published: BEVFusion, before
+        # LiDAR's neck
         fuser=dict(type=ConvFuser),
     ),
-    head=dict(type=TransFusionHead),  # published: 200 queries, one decoder layer
+    head=dict(type=TransFusionHead),  # published: BEVFusion, det/transfusion; 200 queries, one decoder layer
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, boxes=True),
     class_balanced=True,  # prototype
 )
-# ours, as LiDAR alone; published: on top of a trained LiDAR detector, 6 epochs at 2e-4 along a cosine after 500 steps
+# ours, as LiDAR alone; published: BEVFusion, on top of a trained LiDAR detector, 6 epochs at 2e-4 along a cosine after
+# 500 steps
 train = _detection
 label_rule = "calico"

@@ -29,7 +29,7 @@ task = dict(
         augmentation=dict(type=Augmentation, rotation=0.0, scale=(0.9, 1.1), flip=0.5, shift=0.1),
         boxes=True,
     ),
-    level_sizes=(0.08, 0.16, 0.32, 0.64),  # published
+    level_sizes=(0.08, 0.16, 0.32, 0.64),  # published: FCAF3D, levels of the head
     hidden_channels=128,  # ours
 )
 # ours: 120 epochs of 120 scenes in batches of 8

@@ -21,7 +21,7 @@ with read_base():
 task = dict(
     type=MapTask,
     backbone=dict(type=BevEncoder, camera=_camera),  # prototype: +-54 m in cells of 0.3 m
-    head=dict(type=BevMapHead),  # published
+    head=dict(type=BevMapHead),  # published: BEVFusion, mmdet3d/models/heads/segm/vanilla.py
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, bev_map=True),
 )
 train = _map

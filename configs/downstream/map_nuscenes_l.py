@@ -21,7 +21,7 @@ with read_base():
 task = dict(
     type=MapTask,
     backbone=dict(type=BevEncoder, lidar=_second),  # prototype: +-54 m, voxels of 0.075 m
-    head=dict(type=BevMapHead),  # published
+    head=dict(type=BevMapHead),  # published: BEVFusion, mmdet3d/models/heads/segm/vanilla.py
     views=dict(type=SensorViews, augmentation=_augmentation, bev_map=True),
 )
 train = _map

@@ -26,10 +26,11 @@ task = dict(
         type=BevEncoder,
         lidar=_second,
         camera=_camera,
-        # ours: fused after both necks, so that both pretrained branches go in whole; published: before LiDAR's neck
+        # ours: fused after both necks, so that both pretrained branches go in whole; published: BEVFusion, before
+        # LiDAR's neck
         fuser=dict(type=ConvFuser),
     ),
-    head=dict(type=BevMapHead),  # published
+    head=dict(type=BevMapHead),  # published: BEVFusion, mmdet3d/models/heads/segm/vanilla.py
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, bev_map=True),
 )
 train = _map

@@ -20,7 +20,7 @@ with read_base():
 
 task = dict(
     type=SegmentationTask,
-    backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # 0.1 m: published (SLidR)
+    backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # ours: cartesian; published: SLidR, 0.1 m, cylindrical
     view=dict(type=SingleView, augmentation=_augmentation),
 )
 train = _finetuning

@@ -19,10 +19,12 @@ with read_base():
 method = dict(
     type=BEVContrast,
     backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # 0.1 m: SLidR's
-    views=dict(type=ScanPairViews, augmentation=_augmentation, cell_size=0.6, cells=4096),  # published
-    temperature=0.07,  # published
+    # published: BEVContrast, the reference code's config
+    views=dict(type=ScanPairViews, augmentation=_augmentation, cell_size=0.6, cells=4096),
+    temperature=0.07,  # published: BEVContrast, the reference code's config
 )
-# published: AdamW at 1e-3, weight decay 1e-3, 50 epochs in batches of 24; 51,250 steps of the about 24,600 keyframes of
+# published: BEVContrast, the reference code's config; AdamW at 1e-3, weight decay 1e-3, 50 epochs in batches of 24;
+# 51,250 steps of the about 24,600 keyframes of
 # the 600 scenes of `--split parametrizing`
 train = dict(
     _pretraining,
@@ -30,5 +32,5 @@ train = dict(
     batch_size=24,
     learning_rate=1e-3,
     weight_decay=1e-3,
-    schedule=dict(type=Cosine, warmup_share=0.05, floor=0.01),  # published (utils/optimizer.py)
+    schedule=dict(type=Cosine, warmup_share=0.05, floor=0.01),  # published: BEVContrast, utils/optimizer.py
 )

@@ -25,7 +25,7 @@ method = dict(
     views=dict(
         type=DrawnViews,
         sensors=dict(type=SensorViews, augmentation=_augmentation, images=_images),
-        inside=4096,  # ours: most points of regions, as the published masks hold all cells of objects
+        inside=4096,  # ours: most points of regions, as BEVDistill's masks hold all cells of objects
         outside=0,
     ),
 )

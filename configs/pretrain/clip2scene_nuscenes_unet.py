@@ -19,34 +19,36 @@ from pc_ssl.views.sensors import SensorViews
 method = dict(
     type=CLIP2Scene,
     backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # prototype: 0.1 m
-    clip=dict(type=MaskClip, folder="clip-vit-base-patch16"),  # published
+    clip=dict(type=MaskClip, folder="clip-vit-base-patch16"),  # published: CLIP2Scene, implementation details
     views=dict(
         type=SensorViews,
         augmentation=dict(
             type=Augmentation,
-            rotation=3.141592653589793,  # published: any angle about the vertical
-            scale=(1.0, 1.0),  # published: none
-            flip=0.5,  # published
-            shift=0.0,  # published: none
+            rotation=3.141592653589793,  # published: CLIP2Scene, implementation details; any angle about the vertical
+            scale=(1.0, 1.0),  # published: CLIP2Scene, implementation details; none
+            flip=0.5,  # published: CLIP2Scene, implementation details
+            shift=0.0,  # published: CLIP2Scene, implementation details; none
         ),
         # prototype: 416 x 224, crops of 0.3 to 1 of the image; ours are of 0.75 to 1, to keep most points in
         images=dict(type=ImageAugmentation, width=416, height=224, resize=(0.26, 0.3), rotation=0.0, flip=0.5),
         pairs=True,
     ),
     cell_size=0.1,  # prototype
-    temperature=0.5,  # published
-    attention_temperature=1.0,  # published
-    switch_after=49230,  # published: 10 epochs
+    temperature=0.5,  # published: CLIP2Scene, Eq. 1
+    attention_temperature=1.0,  # published: CLIP2Scene, Eq. 3
+    switch_after=49230,  # published: CLIP2Scene, implementation details; 10 epochs
     switch_probability=0.5,  # prototype
     variant="paper",
 )
-# 20 epochs (published) of the about 24,600 keyframes of 600 scenes in batches of 5 (ours; prototype: 4 on two GPUs)
+# ours: 20 epochs of the about 24,600 keyframes of 600 scenes in batches of 5; published: CLIP2Scene, 20 epochs;
+# prototype:
+# batches of 4 on two GPUs
 train = dict(
     type=TrainOptions,
     steps=98460,
     batch_size=5,
-    learning_rate=1e-3,  # ours, of AdamW; published: SGD at 0.1
-    schedule="cosine",  # published
+    learning_rate=1e-3,  # ours, of AdamW; published: CLIP2Scene, SGD at 0.1
+    schedule="cosine",  # published: CLIP2Scene, implementation details
     precision="bf16",  # ours
     num_workers=8,
 )

@@ -29,4 +29,4 @@ method = dict(
     correlated=4,
 )
 train = _pretraining  # ours: CALICO's, as for the other methods on nuScenes
-region = "vccs"  # published: supervoxels
+region = "vccs"  # reconstructed: FAC's abstract says segments

@@ -32,4 +32,4 @@ method = dict(
     correlated=4,
 )
 train = dict(_pretraining, steps=20000)  # ours
-region = "vccs"  # published: supervoxels; "graph" are the segments of ScanNet's own method
+region = "vccs"  # reconstructed: FAC's abstract says segments; "graph" are the segments of ScanNet's own method

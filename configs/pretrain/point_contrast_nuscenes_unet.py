@@ -20,9 +20,9 @@ method = dict(
     backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # 0.1 m: SLidR's
     views=dict(
         type=PairViews, augmentation=_augmentation, inside=0, outside=4096, keep=0.8
-    ),  # 4096 published; keep: ours
-    embedding_channels=32,  # published
+    ),  # ours: keep; published: PointContrast, 4096 points
+    embedding_channels=32,  # published: PointContrast, implementation details
     loss="point_info_nce",
-    temperature=0.07,  # published
+    temperature=0.07,  # published: PointContrast, implementation details
 )
 train = _pretraining  # ours: CALICO's, as for the other methods on nuScenes

@@ -20,9 +20,10 @@ _room = dict(type=Augmentation, rotation=3.141592653589793, scale=(0.9, 1.1), fl
 method = dict(
     type=PointContrast,
     backbone=dict(type=SparseUNet, voxel_size=(0.025, 0.025, 0.025)),  # 0.025 m: PointContrast's
-    views=dict(type=PairViews, augmentation=_room, inside=0, outside=4096, keep=0.8),  # 4096 published; keep: ours
-    embedding_channels=32,  # published
+    # ours: keep; published: PointContrast, 4096
+    views=dict(type=PairViews, augmentation=_room, inside=0, outside=4096, keep=0.8),
+    embedding_channels=32,  # published: PointContrast, implementation details
     loss="point_info_nce",
-    temperature=0.07,  # published; the authors' script has 0.4
+    temperature=0.07,  # published: PointContrast, implementation details; the authors' script has 0.4
 )
-train = dict(_pretraining, steps=60000, batch_size=32)  # steps and batch published; ours: AdamW, published: SGD at 0.1
+train = dict(_pretraining, steps=60000, batch_size=32)  # ours: AdamW; published: PointContrast, SGD at 0.1

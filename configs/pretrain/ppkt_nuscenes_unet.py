@@ -20,15 +20,15 @@ with read_base():
 
 method = dict(
     type=PPKT,
-    backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # published: 0.1 m, in cylindrical coordinates
+    backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # ours: cartesian; published: SLidR, cylindrical
     image=dict(
         type=PixelFeatures,
-        # published: frozen; ours: ImageNet's labels instead of MoCo v2, stages joined at 1 / 4
+        # ours: ImageNet's labels, stages joined at 1 / 4; published: SLidR, MoCo v2, frozen as here
         backbone=dict(type=PretrainedBackbone, source="microsoft/resnet-50", stages=(1, 2, 3, 4), frozen=True),
-        out_channels=64,  # published
+        out_channels=64,  # published: SLidR, ppkt_nuscenes.yaml
     ),
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, pairs=True),
-    num_pairs=4096,  # published
-    temperature=0.07,  # published
+    num_pairs=4096,  # published: SLidR, ppkt_nuscenes.yaml
+    temperature=0.07,  # published: SLidR, ppkt_nuscenes.yaml
 )
 train = _distillation

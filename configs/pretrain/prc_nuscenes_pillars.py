@@ -21,14 +21,14 @@ method = dict(
     views=dict(
         type=PairViews,
         augmentation=_augmentation,
-        inside=1024,  # published
-        outside=1024,  # published
+        inside=1024,  # published: CALICO, N and M of PRC
+        outside=1024,  # published: CALICO, N and M of PRC
     ),
     hidden_channels=256,  # ours: the paper's projector is not known
     embedding_channels=64,  # prototype
     temperature=0.1,  # prototype; the paper's is not known
-    alpha=0.5,  # published
+    alpha=0.5,  # published: CALICO, Eq. 2
     negatives="all_points",  # reconstructed
 )
 train = _pretraining
-region = "dbscan"  # published: eps 0.75 m, 5 points
+region = "dbscan"  # published: CALICO, region generator; eps 0.75 m, 5 points

@@ -17,11 +17,12 @@ with read_base():
 method = dict(
     type=PointRegionContrast,
     backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # 0.1 m: SLidR's
-    views=dict(type=PairViews, augmentation=_augmentation, inside=1024, outside=1024),  # published
+    # published: CALICO, N and M of PRC
+    views=dict(type=PairViews, augmentation=_augmentation, inside=1024, outside=1024),
     hidden_channels=256,  # ours
     embedding_channels=64,  # prototype
     temperature=0.1,  # prototype
-    alpha=0.5,  # published
+    alpha=0.5,  # published: CALICO, Eq. 2
     negatives="all_points",  # reconstructed
 )
 train = _pretraining  # ours: CALICO's, as for the other methods on nuScenes

@@ -24,14 +24,14 @@ method = dict(
     views=dict(
         type=DrawnViews,
         sensors=dict(type=SensorViews, augmentation=_augmentation, images=_images),
-        inside=1024,  # published
-        outside=1024,  # published
+        inside=1024,  # published: CALICO, N and M of PRC
+        outside=1024,  # published: CALICO, N and M of PRC
     ),
     hidden_channels=256,  # ours: the paper's projector is not known
     embedding_channels=64,  # prototype
     temperature=0.1,  # prototype; the paper's is not known
     teacher_space="learned",  # prototype: projectors of both branches
-    weighting="region",  # published
+    weighting="region",  # published: CALICO, Eq. 3
 )
-train = _pretraining  # published: 20 epochs, as PRC
-region = "dbscan"  # published: eps 0.75 m, 5 points
+train = _pretraining  # ours, as PRC; published: CALICO, 20 epochs
+region = "dbscan"  # published: CALICO, region generator; eps 0.75 m, 5 points

@@ -26,23 +26,26 @@ method = dict(
     backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # ours
     image=dict(
         type=PixelFeatures,
-        backbone=dict(type=PretrainedBackbone, source="facebook/dinov2-large", stages=(24,), frozen=True),  # published
-        out_channels=None,  # published: its 1024 channels as they are
+        # published: ScaLR, WI_768_pretrain.yaml
+        backbone=dict(type=PretrainedBackbone, source="facebook/dinov2-large", stages=(24,), frozen=True),
+        out_channels=None,  # published: ScaLR, WI_768_pretrain.yaml; its 1024 channels as they are
     ),
     views=dict(
         type=SensorViews,
         augmentation=_augmentation,  # ours, SLidR's
-        # 448 x 224 published; of 448 x 252, without the upper 28 rows: ours
+        # ours: of 448 x 252, without the upper 28 rows; published: ScaLR, WI_768_pretrain.yaml, 448 x 224
         images=dict(type=ImageAugmentation, width=448, height=224, resize=(0.28, 0.28), rotation=0.0, flip=0.5),
         pairs=True,
     ),
 )
-# published: AdamW at 2e-3, weight decay 0.03, 25 epochs in batches of 8; 87,906 steps of 28,130 keyframes
+# published: ScaLR, WI_768_pretrain.yaml; AdamW at 2e-3, weight decay 0.03, 25 epochs in batches of 8; 87,906 steps of
+# 28,130 keyframes
 train = dict(
     _distillation,
     steps=87906,
     batch_size=8,
     learning_rate=2e-3,
     weight_decay=0.03,
-    schedule=dict(type=Cosine, warmup_steps=3500, floor=0.005),  # published: 3,500 steps, 1e-5 (utils/scheduler.py)
+    # published: ScaLR, WI_768_pretrain.yaml; 3,500 steps, 1e-5 (utils/scheduler.py)
+    schedule=dict(type=Cosine, warmup_steps=3500, floor=0.005),
 )

@@ -17,15 +17,15 @@ with read_base():
 
 method = dict(
     type=SegContrast,
-    backbone=dict(type=SparseUNet, voxel_size=(0.05, 0.05, 0.05)),  # published
+    backbone=dict(type=SparseUNet, voxel_size=(0.05, 0.05, 0.05)),  # published: SegContrast, the reference code
     views=dict(
         type=PairViews, augmentation=_augmentation, inside=20000, keep=0.8
-    ),  # 20,000 points published; keep: ours
+    ),  # ours: keep; published: SegContrast, 20,000 points
     pooling="max",
     embedding_channels=128,  # ours, as MoCo
-    temperature=0.1,  # published
+    temperature=0.1,  # published: SegContrast, the reference code
     momentum=0.999,  # ours, as MoCo
     queue_size=65536,  # ours, as MoCo
 )
 train = _pretraining  # ours: CALICO's, as for the other methods on nuScenes
-region = "dbscan3d"  # published, with eps 0.25 m and 10 points for 64 beams
+region = "dbscan3d"  # published: SegContrast, the reference code; eps 0.25 m and 10 points for 64 beams

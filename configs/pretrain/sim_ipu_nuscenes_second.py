@@ -21,7 +21,7 @@ with read_base():
     from .._base_.nuscenes import _pretraining
     from .._base_.nuscenes_bev import _camera, _images, _second
 
-# published: +-90 degrees, scale 0.75 to 1.25
+# published: SimIPU, implementation details; +-90 degrees, scale 0.75 to 1.25
 _wide = dict(type=Augmentation, rotation=1.5707963267948966, scale=(0.75, 1.25), flip=0.5, shift=0.0)
 
 method = dict(
@@ -43,8 +43,8 @@ method = dict(
         augmentation=_wide,
     ),
     hidden_channels=256,  # ours
-    embedding_channels=128,  # published
-    temperature=0.07,  # published
+    embedding_channels=128,  # published: SimIPU, implementation details
+    temperature=0.07,  # published: SimIPU, implementation details
 )
 train = _pretraining  # as RAD, to compare with
 region = "dbscan"  # as RAD

@@ -21,14 +21,14 @@ with read_base():
 
 method = dict(
     type=SLidR,
-    backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # published: 0.1 m, in cylindrical coordinates
+    backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # ours: cartesian; published: SLidR, cylindrical
     image=dict(
         type=PixelFeatures,
-        # published: frozen, a map at 1 / 4; ours: stages 1 to 4 joined there instead of dilations in the network
+        # ours: ImageNet's labels, stages 1 to 4 joined at 1 / 4; published: SLidR, MoCo v2, dilations, frozen as here
         backbone=dict(type=PretrainedBackbone, source="microsoft/resnet-50", stages=(1, 2, 3, 4), frozen=True),
-        out_channels=64,  # published
+        out_channels=64,  # published: SLidR, slidr_minkunet.yaml
     ),
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, pairs=True, superpixel="slic"),
-    temperature=0.07,  # published
+    temperature=0.07,  # published: SLidR, slidr_minkunet.yaml
 )
 train = _distillation

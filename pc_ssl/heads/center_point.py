@@ -30,7 +30,7 @@ from pc_ssl.derived import BackboneChannels, BoxNames
 from pc_ssl.heads.attributes import NUSCENES_CLASSES
 from pc_ssl.heads.box_coding import CODE, BoxTargets, MapCells, code_loss
 from pc_ssl.heads.heat_map import INITIAL_BIAS, highest, local_maxima, target_heat_map
-from pc_ssl.heads.suppression import CircleNms, KeepAll, RotatedNms, suppressed
+from pc_ssl.heads.suppression import CircleNms, KeepAll, MixedNms, RotatedNms, suppressed
 from pc_ssl.losses.focal import gaussian_focal
 from pc_ssl.models.features import BevFeatures
 from pc_ssl.structures import Boxes3D
@@ -79,7 +79,7 @@ class CenterPointHead(nn.Module):
         candidates: local maxima that are looked at in each group.
 
     Raises:
-        ValueError: the groups do not hold each class once, or circles have another number of distances.
+        ValueError: the groups do not hold each class once, or circles have another number of distances or scales.
     """
 
     group_of: Tensor
@@ -91,7 +91,7 @@ class CenterPointHead(nn.Module):
         class_names: BoxNames = NUSCENES_CLASSES,
         groups: tuple[tuple[str, ...], ...] | Literal["usual", "one"] = "usual",
         shared_channels: int = 64,
-        suppression: RotatedNms | CircleNms | KeepAll = RotatedNms(),  # noqa: B008 (frozen)
+        suppression: RotatedNms | CircleNms | MixedNms | KeepAll = RotatedNms(),  # noqa: B008 (frozen)
         min_overlap: float = 0.1,
         min_radius: int = 2,
         box_weight: float = 0.25,
@@ -105,7 +105,9 @@ class CenterPointHead(nn.Module):
             groups = NUSCENES_GROUPS if six else (tuple(class_names),)
         if sorted(name for group in groups for name in group) != sorted(class_names):
             raise ValueError(f"CenterPointHead: groups {groups} must hold each of {class_names} once")
-        if isinstance(suppression, CircleNms) and len(suppression.distance) != len(groups):
+        if isinstance(suppression, MixedNms) and len(suppression.scale) != len(class_names):
+            raise ValueError(f"CenterPointHead: {len(suppression.scale)} scales for {len(class_names)} classes")
+        if isinstance(suppression, CircleNms | MixedNms) and len(suppression.distance) != len(groups):
             raise ValueError(f"CenterPointHead: {len(suppression.distance)} distances for {len(groups)} groups")
         self.in_channels, self.class_names, self.groups = in_channels, class_names, groups
         self.suppression, self.score_threshold, self.candidates = suppression, score_threshold, candidates

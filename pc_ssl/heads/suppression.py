@@ -22,7 +22,9 @@ class Suppression(Protocol):
     Predictions of one group (a number) are seen as rivals; those of different groups never are.
     """
 
-    def __call__(self, box: Tensor, score: Tensor, group: Tensor) -> Tensor: ...
+    def __call__(self, box: Tensor, score: Tensor, group: Tensor, label: Tensor) -> Tensor:
+        """box [N, 9], score [N], group and label [N] int64 -> [n] int64."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class RotatedNms:
 
     threshold: float = 0.2
 
-    def __call__(self, box: Tensor, score: Tensor, group: Tensor) -> Tensor:
-        """box [N, 9], score [N], group [N] int64 -> [n] int64."""
+    def __call__(self, box: Tensor, score: Tensor, group: Tensor, label: Tensor) -> Tensor:
+        """box [N, 9], score [N], group and label [N] int64 -> [n] int64."""
         return rotated_nms(box, score, self.threshold, classes=group, max_kept=MAX_BOXES)
 
 
@@ -51,17 +53,58 @@ class CircleNms:
 
     distance: tuple[float, ...]
 
-    def __call__(self, box: Tensor, score: Tensor, group: Tensor) -> Tensor:
-        """box [N, 9], score [N], group [N] int64 -> [n] int64."""
+    def __call__(self, box: Tensor, score: Tensor, group: Tensor, label: Tensor) -> Tensor:
+        """box [N, 9], score [N], group and label [N] int64 -> [n] int64."""
         return circle_nms(box, score, torch.tensor(self.distance), classes=group, max_kept=MAX_BOXES)
+
+
+@dataclass(frozen=True)
+class MixedNms:
+    """Circles in some groups and rotated boxes in the others, as BEVFusion suppresses what cameras alone find.
+
+    (mit-han-lab/bevfusion, configs/nuscenes/det/centerhead/lssfpn/camera, nms_type and nms_scale.) Boxes of small
+    objects that are seen twice hardly overlap, so length and width are multiplied first.
+
+    Args:
+        distance: of each group, metres, as in CircleNms; None: rotated boxes.
+        threshold: intersection over union of rotated boxes, as in RotatedNms.
+        scale: of each class by its label, on length and width of rotated boxes.
+
+    Raises:
+        ValueError: a distance or a scale is not positive.
+    """
+
+    distance: tuple[float | None, ...]
+    threshold: float
+    scale: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if min(*self.scale, *(distance for distance in self.distance if distance is not None)) <= 0:
+            raise ValueError(f"MixedNms: distance {self.distance} and scale {self.scale} must be positive")
+
+    def __call__(self, box: Tensor, score: Tensor, group: Tensor, label: Tensor) -> Tensor:
+        """box [N, 9], score [N], group and label [N] int64 -> [n] int64."""
+        by_circle = torch.tensor([distance is not None for distance in self.distance], device=box.device)[group]
+        enlarged = box.clone()
+        enlarged[:, 3:5] *= box.new_tensor(self.scale)[label, None]
+        circles = CircleNms(tuple(distance or 0.0 for distance in self.distance))
+        kept = [
+            rows[rule(boxes[rows], score[rows], group[rows], label[rows])]
+            for rows, rule, boxes in (
+                (by_circle.nonzero()[:, 0], circles, box),
+                ((~by_circle).nonzero()[:, 0], RotatedNms(self.threshold), enlarged),
+            )
+        ]
+        both = torch.cat(kept)
+        return both[score[both].argsort(descending=True, stable=True)[:MAX_BOXES]]
 
 
 @dataclass(frozen=True)
 class KeepAll:
     """Drops nothing but what exceeds MAX_BOXES."""
 
-    def __call__(self, box: Tensor, score: Tensor, group: Tensor) -> Tensor:
-        """box [N, 9], score [N], group [N] int64 -> [n] int64."""
+    def __call__(self, box: Tensor, score: Tensor, group: Tensor, label: Tensor) -> Tensor:
+        """box [N, 9], score [N], group and label [N] int64 -> [n] int64."""
         return score.argsort(descending=True, stable=True)[:MAX_BOXES]
 
 
@@ -81,5 +124,5 @@ def suppressed(
     box, score, label, group = (torch.cat(values) for values in zip(*candidates, strict=True))
     high = score > score_threshold
     box, score, label, group = box[high], score[high], label[high], group[high]
-    kept = suppression(box, score, group)
+    kept = suppression(box, score, group, label)
     return Boxes3D(box[kept], label[kept], score=score[kept])

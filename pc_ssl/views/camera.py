@@ -30,6 +30,7 @@ class ImageAugmentation:
         height: of the result, pixels.
         resize: the factor is uniform in this range.
         bottom_crop: share of the resized image's height below the crop, uniform in this range; 0 keeps the lower edge.
+        evaluation_resize: the factor of images that are not augmented; None: the middle of `resize`.
         rotation: the angle is uniform in +-rotation, radians, about the centre.
         flip: probability of mirroring left and right.
 
@@ -43,8 +44,11 @@ class ImageAugmentation:
     bottom_crop: tuple[float, float] = (0.0, 0.0)
     rotation: float = math.radians(5.4)
     flip: float = 0.5
+    evaluation_resize: float | None = None
 
     def __post_init__(self) -> None:
+        if self.evaluation_resize is not None and self.evaluation_resize <= 0:
+            raise ValueError(f"ImageAugmentation: evaluation_resize is {self.evaluation_resize}, expected more than 0")
         if self.width < 1 or self.height < 1 or not 0 < self.resize[0] <= self.resize[1]:
             raise ValueError(
                 f"ImageAugmentation: width {self.width}, height {self.height}, resize {self.resize}: out of range"
@@ -67,8 +71,8 @@ class ImageAugmentation:
         return self._turned(rng.random() < self.flip, rng.uniform(-self.rotation, self.rotation)) @ crop
 
     def still(self, size: tuple[int, int]) -> NDArray[np.float64]:
-        """`view_from_pixel` without randomness: the middle of each range, the crop in the middle, no flip."""
-        factor = sum(self.resize) / 2
+        """`view_from_pixel` without randomness: `evaluation_resize`, the crop in the middle, no flip."""
+        factor = sum(self.resize) / 2 if self.evaluation_resize is None else self.evaluation_resize
         left = (size[0] * factor - self.width) / 2
         top = (1 - sum(self.bottom_crop) / 2) * size[1] * factor - self.height
         return np.array([[factor, 0, -left], [0, factor, -top], [0, 0, 1]])

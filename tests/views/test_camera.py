@@ -71,3 +71,13 @@ def test_pixels_on_the_lower_edge_are_outside() -> None:
 def test_values_out_of_range_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="out of range"):
         ImageAugmentation(**wrong)
+
+
+def test_images_are_evaluated_at_a_scale_of_their_own() -> None:
+    """BEVFusion: 0.48 of 1600 x 900, cut to 704 x 256 at the middle of the lower edge."""
+    published = ImageAugmentation(resize=(0.38, 0.55), evaluation_resize=0.48)
+    expected = np.array([[0.48, 0, -(1600 * 0.48 - 704) / 2], [0, 0.48, -(900 * 0.48 - 256)], [0, 0, 1]])
+    np.testing.assert_allclose(published.still((1600, 900)), expected)
+    assert ImageAugmentation(resize=(0.38, 0.55)).still((1600, 900))[0, 0] == pytest.approx(0.465)
+    with pytest.raises(ValueError, match="evaluation_resize is 0"):
+        ImageAugmentation(evaluation_resize=0.0)
