@@ -96,14 +96,17 @@ class RunConfig:
         """Instantiate the top-level entry `name` with everything in it, innermost first.
 
         Args:
-            name: such as "method".
+            name: such as "method", or a part: "method.backbone".
             facts: of the data that it is built for; arguments that follow from them are filled in (`derived.py`).
 
         Raises:
             UserError: a class cannot be imported, or does not accept its arguments, or a value contradicts a fact.
         """
         known = {} if facts is None else {fact: (value, facts.source) for fact, value in facts.values.items()}
-        return _build(self.path, name, self.values[name], known)
+        value: Any = self.values
+        for part in name.split("."):
+            value = value[part]
+        return _build(self.path, name, value, known)
 
     def flat(self) -> dict[str, Any]:
         """`{"method.temperature": 0.1, ...}`: one entry for each value that is not a dictionary."""

@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from pc_ssl.cli import app
 from pc_ssl.config import load_config
-from pc_ssl.errors import UserError
+from pc_ssl.errors import UsageError, UserError
 from pc_ssl.recipes import config_folder, find_config, recipes
 
 ROOT = Path(__file__).parents[1]
@@ -63,3 +65,31 @@ def test_the_installed_package_holds_the_configs(tmp_path: Path) -> None:
     )  # fmt: skip
     path = built / "pc_ssl" / "configs" / "pretrain" / "prc_nuscenes_second.py"
     assert done.stdout.split() == [str(path), str(len(recipes())), "35160"]
+
+
+def run_configs(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["configs", *arguments])
+
+
+def test_the_command_lists_prints_and_draws(tmp_path: Path) -> None:
+    listed = run_configs()
+    assert listed.exit_code == 0
+    assert all(name in listed.stdout for name in ("prc_nuscenes_second", "demo/bev_detection", "GFLOPs"))
+    printed = run_configs("demo/prc", "--set", "train.steps=7")
+    (tmp_path / "again.py").write_text(printed.stdout)
+    assert load_config(tmp_path / "again.py").values == load_config(Path("demo/prc"), ["train.steps=7"]).values
+    picture = tmp_path / "schedule.png"
+    assert run_configs("det_nuscenes_c", "--plot-schedule", "--out", str(picture)).exit_code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_command_lists_published_values() -> None:
+    done = run_configs("--check-published")
+    assert done.exit_code == 0
+    assert "_base_/nuscenes_bev.py" in done.stdout
+    assert "0 of them" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("--plot-schedule",), ("demo/prc", "--check-published")])
+def test_the_command_refuses_options_that_do_not_fit(arguments: tuple[str, ...]) -> None:
+    assert isinstance(run_configs(*arguments).exception, UsageError)
