@@ -4,12 +4,12 @@
     from mmengine.config import read_base
 
     from pc_ssl.engine.options import TrainOptions
-    from pc_ssl.methods.prc import PointRegionContrast
+    from pc_ssl.methods.prc import PRC
 
     with read_base():
         from .._base_.grids import nuscenes_54m as _grid         # private: an ingredient, not part of the run
 
-    method = dict(type=PointRegionContrast, temperature=0.1, ...)    # or `task = ...` for a downstream task
+    method = dict(type=PRC, temperature=0.1, ...)    # or `task = ...` for a downstream task
     train = dict(type=TrainOptions, steps=1000, batch_size=8, learning_rate=1e-3)
     region = "dbscan"             # of a method: whose regions it reads
     label_rule = "calico"         # of a task: which scenes `--labels 0.05` takes (`data/fractions.py`)

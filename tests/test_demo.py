@@ -44,11 +44,11 @@ def small_plan(demo: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> ob
     )
     imports = (
         "from pc_ssl.engine.options import TrainOptions\nfrom pc_ssl.heads.segmentation import SegmentationTask\n"
-        "from pc_ssl.methods.prc import PointRegionContrast\nfrom pc_ssl.models.lidar import SparseUNet\n"
+        "from pc_ssl.methods.prc import PRC\nfrom pc_ssl.models.lidar import SparseUNet\n"
         "from pc_ssl.views.lidar import Augmentation, PairViews, SingleView\n"
     )
     views = "dict(type=PairViews, augmentation=dict(type=Augmentation), inside=16, outside=16)"
-    method = f'method = dict(type=PointRegionContrast, backbone={network}, views={views})\nregion = "dbscan"\n'
+    method = f'method = dict(type=PRC, backbone={network}, views={views})\nregion = "dbscan"\n'
     view = "dict(type=SingleView, augmentation=dict(type=Augmentation))"
     task = f"task = dict(type=SegmentationTask, backbone={network}, view={view})\n"
     for name, text in (("prc", method), ("segmentation", task)):

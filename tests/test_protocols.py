@@ -37,8 +37,8 @@ READER_CLASSES = {
 }
 # Classes that lack one member, or have it of another type.
 WRONG = '''
-class Whole(PointRegionContrast): ...
-class NumberOfNetworks(PointRegionContrast):
+class Whole(PRC): ...
+class NumberOfNetworks(PRC):
     networks = 3  # type: ignore[assignment]
 class NoReads:
     def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> Scene:
@@ -77,7 +77,7 @@ import numpy as np
 from torch import Tensor, nn
 from pc_ssl.geometry import BevGrid
 from pc_ssl.heads import SegmentationTask
-from pc_ssl.methods import PPKT, PointRegionContrast
+from pc_ssl.methods import PPKT, PRC
 from pc_ssl.models import SECOND, LiftSplat
 from pc_ssl.structures import PairBatch, Scene
 from pc_ssl.views import PairViews

@@ -6,14 +6,14 @@ pc-ssl pretrain configs/demo/bev_prc.py --cache cache --work-dir work_dirs/bev_p
 from mmengine.config import read_base
 
 from pc_ssl.engine.options import TrainOptions
-from pc_ssl.methods.prc import PointRegionContrast
+from pc_ssl.methods.prc import PRC
 from pc_ssl.views.lidar import Augmentation, PairViews
 
 with read_base():
     from .._base_.small_bev import _lidar
 
 method = dict(
-    type=PointRegionContrast,
+    type=PRC,
     backbone=_lidar,
     views=dict(type=PairViews, augmentation=dict(type=Augmentation), inside=512, outside=512),
     alpha=0.5,

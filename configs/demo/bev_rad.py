@@ -7,7 +7,7 @@ pc-ssl pretrain configs/demo/bev_rad.py --cache cache --init teacher=work_dirs/b
 from mmengine.config import read_base
 
 from pc_ssl.engine.options import TrainOptions
-from pc_ssl.methods.rad import RegionAwareDistillation
+from pc_ssl.methods.rad import RAD
 from pc_ssl.views.drawn import DrawnViews
 from pc_ssl.views.sensors import SensorViews
 
@@ -15,7 +15,7 @@ with read_base():
     from .._base_.small_bev import _augmentation, _camera, _images, _lidar
 
 method = dict(
-    type=RegionAwareDistillation,
+    type=RAD,
     backbone=_camera,
     teacher=_lidar,
     views=dict(

@@ -6,14 +6,14 @@ pc-ssl pretrain configs/demo/fac.py --cache cache --work-dir work_dirs/demo/pret
 from mmengine.config import read_base
 
 from pc_ssl.engine.options import TrainOptions
-from pc_ssl.methods.fac import ForegroundAwareContrast
+from pc_ssl.methods.fac import FAC
 from pc_ssl.views.foreground import ForegroundViews
 
 with read_base():
     from .._base_.small_unet import _augmentation, _backbone
 
 method = dict(
-    type=ForegroundAwareContrast,
+    type=FAC,
     backbone=_backbone,
     views=dict(type=ForegroundViews, augmentation=_augmentation, foreground=256, background=256),
     hidden_channels=256,

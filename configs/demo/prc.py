@@ -7,14 +7,14 @@ pc-ssl pretrain configs/demo/prc.py --cache cache --work-dir work_dirs/demo/pret
 from mmengine.config import read_base
 
 from pc_ssl.engine.options import TrainOptions
-from pc_ssl.methods.prc import PointRegionContrast
+from pc_ssl.methods.prc import PRC
 from pc_ssl.views.lidar import PairViews
 
 with read_base():
     from .._base_.small_unet import _augmentation, _backbone
 
 method = dict(
-    type=PointRegionContrast,
+    type=PRC,
     backbone=_backbone,
     # ours, as the cost grows with the square; published: CALICO, 1024 points each
     views=dict(type=PairViews, augmentation=_augmentation, inside=256, outside=256),

@@ -8,14 +8,14 @@ pc-ssl pretrain configs/demo/room_prc.py --cache cache --work-dir work_dirs/room
 from mmengine.config import read_base
 
 from pc_ssl.engine.options import TrainOptions
-from pc_ssl.methods.prc import PointRegionContrast
+from pc_ssl.methods.prc import PRC
 from pc_ssl.views.lidar import PairViews
 
 with read_base():
     from .._base_.small_room_unet import _augmentation, _backbone
 
 method = dict(
-    type=PointRegionContrast,
+    type=PRC,
     backbone=_backbone,
     views=dict(type=PairViews, augmentation=_augmentation, inside=256, outside=256),
     alpha=0.5,

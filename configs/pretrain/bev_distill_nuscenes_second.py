@@ -10,7 +10,7 @@ torchrun --nproc-per-node 4 -m pc_ssl.cli pretrain configs/pretrain/bev_distill_
 
 from mmengine.config import read_base
 
-from pc_ssl.methods.bev_distill import BEVDistillation
+from pc_ssl.methods.bev_distill import BEVDistill
 from pc_ssl.views.drawn import DrawnViews
 from pc_ssl.views.sensors import SensorViews
 
@@ -19,7 +19,7 @@ with read_base():
     from .._base_.nuscenes_bev import _camera, _images, _second
 
 method = dict(
-    type=BEVDistillation,
+    type=BEVDistill,
     backbone=_camera,
     teacher=_second,
     views=dict(

@@ -7,7 +7,7 @@ pc-ssl pretrain configs/pretrain/fac_nuscenes_second.py --cache cache --work-dir
 
 from mmengine.config import read_base
 
-from pc_ssl.methods.fac import ForegroundAwareContrast
+from pc_ssl.methods.fac import FAC
 from pc_ssl.models.lidar import SECOND
 from pc_ssl.views.foreground import ForegroundViews
 
@@ -15,7 +15,7 @@ with read_base():
     from .._base_.nuscenes import _augmentation, _grid, _pretraining
 
 method = dict(
-    type=ForegroundAwareContrast,
+    type=FAC,
     backbone=dict(type=SECOND, grid=_grid),
     views=dict(type=ForegroundViews, augmentation=_augmentation, foreground=1024, background=1024),  # ours
     hidden_channels=256,  # ours

@@ -7,7 +7,7 @@ pc-ssl pretrain configs/pretrain/fac_nuscenes_unet.py --cache cache --work-dir w
 
 from mmengine.config import read_base
 
-from pc_ssl.methods.fac import ForegroundAwareContrast
+from pc_ssl.methods.fac import FAC
 from pc_ssl.models.lidar import SparseUNet
 from pc_ssl.views.foreground import ForegroundViews
 
@@ -15,7 +15,7 @@ with read_base():
     from .._base_.nuscenes import _augmentation, _pretraining
 
 method = dict(
-    type=ForegroundAwareContrast,
+    type=FAC,
     backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # 0.1 m: SLidR's
     views=dict(type=ForegroundViews, augmentation=_augmentation, foreground=1024, background=1024),  # ours
     hidden_channels=256,  # ours

@@ -7,7 +7,7 @@ pc-ssl pretrain configs/pretrain/fac_scannet_unet.py --cache cache --work-dir wo
 
 from mmengine.config import read_base
 
-from pc_ssl.methods.fac import ForegroundAwareContrast
+from pc_ssl.methods.fac import FAC
 from pc_ssl.models.lidar import SparseUNet
 from pc_ssl.views.foreground import ForegroundViews
 from pc_ssl.views.lidar import Augmentation
@@ -18,7 +18,7 @@ with read_base():
 _room = dict(type=Augmentation, rotation=3.141592653589793, scale=(0.9, 1.1), flip=0.5, shift=0.0)  # ours
 
 method = dict(
-    type=ForegroundAwareContrast,
+    type=FAC,
     backbone=dict(type=SparseUNet, voxel_size=(0.025, 0.025, 0.025)),  # 0.025 m: PointContrast's
     views=dict(type=ForegroundViews, augmentation=_room, foreground=1024, background=1024),  # ours
     hidden_channels=256,  # ours

@@ -8,7 +8,7 @@ torchrun --nproc-per-node 4 -m pc_ssl.cli pretrain configs/pretrain/prc_nuscenes
 
 from mmengine.config import read_base
 
-from pc_ssl.methods.prc import PointRegionContrast
+from pc_ssl.methods.prc import PRC
 from pc_ssl.views.lidar import PairViews
 
 with read_base():
@@ -16,7 +16,7 @@ with read_base():
     from .._base_.nuscenes_bev import _pillars
 
 method = dict(
-    type=PointRegionContrast,
+    type=PRC,
     backbone=_pillars,
     views=dict(
         type=PairViews,

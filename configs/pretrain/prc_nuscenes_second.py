@@ -7,7 +7,7 @@ torchrun --nproc-per-node 4 -m pc_ssl.cli pretrain configs/pretrain/prc_nuscenes
 
 from mmengine.config import read_base
 
-from pc_ssl.methods.prc import PointRegionContrast
+from pc_ssl.methods.prc import PRC
 from pc_ssl.models.lidar import SECOND
 from pc_ssl.views.lidar import PairViews
 
@@ -15,7 +15,7 @@ with read_base():
     from .._base_.nuscenes import _augmentation, _grid, _pretraining
 
 method = dict(
-    type=PointRegionContrast,
+    type=PRC,
     backbone=dict(type=SECOND, grid=_grid),
     views=dict(
         type=PairViews,

@@ -7,7 +7,7 @@ pc-ssl pretrain configs/pretrain/prc_nuscenes_unet.py --cache cache --split para
 
 from mmengine.config import read_base
 
-from pc_ssl.methods.prc import PointRegionContrast
+from pc_ssl.methods.prc import PRC
 from pc_ssl.models.lidar import SparseUNet
 from pc_ssl.views.lidar import PairViews
 
@@ -15,7 +15,7 @@ with read_base():
     from .._base_.nuscenes import _augmentation, _pretraining
 
 method = dict(
-    type=PointRegionContrast,
+    type=PRC,
     backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # 0.1 m: SLidR's
     # published: CALICO, N and M of PRC
     views=dict(type=PairViews, augmentation=_augmentation, inside=1024, outside=1024),

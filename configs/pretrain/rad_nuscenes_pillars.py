@@ -9,7 +9,7 @@ torchrun --nproc-per-node 4 -m pc_ssl.cli pretrain configs/pretrain/rad_nuscenes
 
 from mmengine.config import read_base
 
-from pc_ssl.methods.rad import RegionAwareDistillation
+from pc_ssl.methods.rad import RAD
 from pc_ssl.views.drawn import DrawnViews
 from pc_ssl.views.sensors import SensorViews
 
@@ -18,7 +18,7 @@ with read_base():
     from .._base_.nuscenes_bev import _camera_of_pillars, _images, _pillars
 
 method = dict(
-    type=RegionAwareDistillation,
+    type=RAD,
     backbone=_camera_of_pillars,
     teacher=_pillars,
     views=dict(

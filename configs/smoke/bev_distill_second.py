@@ -7,12 +7,12 @@ pc-ssl pretrain configs/smoke/bev_distill_second.py --cache cache --work-dir wor
 
 from mmengine.config import read_base
 
-from pc_ssl.methods.bev_distill import BEVDistillation
+from pc_ssl.methods.bev_distill import BEVDistill
 
 with read_base():
     from .._base_.smoke import _steps
     from .._base_.smoke_bev import _camera, _second, _views
 
-method = dict(type=BEVDistillation, backbone=_camera, teacher=_second, views=_views)
+method = dict(type=BEVDistill, backbone=_camera, teacher=_second, views=_views)
 train = _steps
 region = "dbscan"

@@ -5,7 +5,7 @@ pc-ssl pretrain configs/smoke/fac_unet.py --cache cache --work-dir work_dirs/smo
 
 from mmengine.config import read_base
 
-from pc_ssl.methods.fac import ForegroundAwareContrast
+from pc_ssl.methods.fac import FAC
 from pc_ssl.views.foreground import ForegroundViews
 from pc_ssl.views.lidar import Augmentation
 
@@ -13,7 +13,7 @@ with read_base():
     from .._base_.smoke import _steps, _unet
 
 method = dict(
-    type=ForegroundAwareContrast,
+    type=FAC,
     backbone=_unet,
     views=dict(type=ForegroundViews, augmentation=dict(type=Augmentation), foreground=128, background=128),
     hidden_channels=16,

@@ -5,7 +5,7 @@ pc-ssl pretrain configs/smoke/prc_second.py --cache cache --work-dir work_dirs/s
 
 from mmengine.config import read_base
 
-from pc_ssl.methods.prc import PointRegionContrast
+from pc_ssl.methods.prc import PRC
 from pc_ssl.views.lidar import Augmentation, PairViews
 
 with read_base():
@@ -13,7 +13,7 @@ with read_base():
     from .._base_.smoke_bev import _second
 
 method = dict(
-    type=PointRegionContrast,
+    type=PRC,
     backbone=_second,
     views=dict(type=PairViews, augmentation=dict(type=Augmentation), inside=128, outside=128),
     hidden_channels=16,

@@ -7,14 +7,14 @@ pc-ssl pretrain configs/smoke/rad_second.py --cache cache --work-dir work_dirs/s
 
 from mmengine.config import read_base
 
-from pc_ssl.methods.rad import RegionAwareDistillation
+from pc_ssl.methods.rad import RAD
 
 with read_base():
     from .._base_.smoke import _steps
     from .._base_.smoke_bev import _camera, _second, _views
 
 method = dict(
-    type=RegionAwareDistillation,
+    type=RAD,
     backbone=_camera,
     teacher=_second,
     views=_views,

@@ -29,7 +29,7 @@ from pc_ssl.structures import SensorBatch
 from pc_ssl.views.drawn import DrawnViews
 
 
-class BEVDistillation(FrozenParts):
+class BEVDistill(FrozenParts):
     """Pretrains the camera branch `backbone` with the frozen LiDAR backbone `teacher`.
 
     Args:

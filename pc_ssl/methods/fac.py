@@ -27,7 +27,7 @@ from pc_ssl.structures import ForegroundBatch, PointBatch
 from pc_ssl.views.foreground import ForegroundViews
 
 
-class ForegroundAwareContrast(nn.Module):
+class FAC(nn.Module):
     """Pretrains `backbone` by segments and foreground.
 
     Args:

@@ -32,7 +32,7 @@ from pc_ssl.structures import PairBatch, PointBatch
 from pc_ssl.views.lidar import PairViews
 
 
-class PointRegionContrast(nn.Module):
+class PRC(nn.Module):
     """Pretrains `backbone` by point-region contrast.
 
     Args:

@@ -49,7 +49,7 @@ class Weighting(StrEnum):
     POINT = "point"
 
 
-class RegionAwareDistillation(FrozenParts):
+class RAD(FrozenParts):
     """Pretrains the camera branch `backbone` with the frozen LiDAR backbone `teacher`.
 
     Args:

@@ -15,7 +15,7 @@ NETWORK = (
 )
 IMPORTS = (
     "from pc_ssl.engine.options import TrainOptions\nfrom pc_ssl.heads.segmentation import SegmentationTask\n"
-    "from pc_ssl.methods.prc import PointRegionContrast\nfrom pc_ssl.models.lidar import SparseUNet\n"
+    "from pc_ssl.methods.prc import PRC\nfrom pc_ssl.models.lidar import SparseUNet\n"
     "from pc_ssl.views.lidar import Augmentation, PairViews, SingleView\n"
 )
 TRAIN = "train = dict(type=TrainOptions, steps=2, batch_size=1, learning_rate=1e-3, num_workers=0, log_every=1)\n"
@@ -23,7 +23,7 @@ TRAIN = "train = dict(type=TrainOptions, steps=2, batch_size=1, learning_rate=1e
 
 def write_method(path: Path, alpha: float, network: str = NETWORK) -> Path:
     views = "dict(type=PairViews, augmentation=dict(type=Augmentation), inside=16, outside=16)"
-    method = f"method = dict(type=PointRegionContrast, alpha={alpha}, backbone={network}, views={views})\n"
+    method = f"method = dict(type=PRC, alpha={alpha}, backbone={network}, views={views})\n"
     path.write_text(f'{IMPORTS}{method}region = "dbscan"\n{TRAIN}')
     return path
 

@@ -20,7 +20,7 @@ from pc_ssl.engine.pretrain import build, pretrain
 from pc_ssl.engine.weights import load_backbone, read_tensors
 from pc_ssl.errors import UserError
 from pc_ssl.files import sha256_of
-from pc_ssl.methods.prc import PointRegionContrast
+from pc_ssl.methods.prc import PRC
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SMOKE = CONFIGS / "smoke" / "prc_second.py"
@@ -41,7 +41,7 @@ def test_pretraining_leaves_weights_that_a_downstream_backbone_loads(street_cach
     assert any(not torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
     assert load_config(tmp_path / "config.py").hash == load_config(SMOKE).hash
     _, metadata = read_tensors(tmp_path / "weights.safetensors")
-    assert metadata["method"] == "PointRegionContrast"
+    assert metadata["method"] == "PRC"
     assert metadata["split"] == "train"
 
 
@@ -110,8 +110,8 @@ def test_a_method_that_needs_weights_of_a_part_gets_them_or_is_refused(
 ) -> None:
     pretrain(SMOKE, street_cache.path, tmp_path / "first", overrides=["train.seed=5"], device="cpu")
     weights = tmp_path / "first" / "weights.safetensors"
-    monkeypatch.setattr(PointRegionContrast, "needs_weights", ("backbone",), raising=False)
-    with pytest.raises(UserError, match=r"PointRegionContrast learns from a pretrained backbone: .* --init backbone=F"):
+    monkeypatch.setattr(PRC, "needs_weights", ("backbone",), raising=False)
+    with pytest.raises(UserError, match=r"PRC learns from a pretrained backbone: .* --init backbone=F"):
         pretrain(SMOKE, street_cache.path, tmp_path / "second", device="cpu")
     assert not (tmp_path / "second").exists()
     init = InitialWeights({"backbone": weights})

@@ -13,7 +13,7 @@ from pc_ssl.data.dataset import CacheScenes
 from pc_ssl.data.sampler import Draw
 from pc_ssl.geometry import BevGrid
 from pc_ssl.methods.bev_contrast import BEVContrast
-from pc_ssl.methods.fac import ForegroundAwareContrast
+from pc_ssl.methods.fac import FAC
 from pc_ssl.methods.point_contrast import PointContrast
 from pc_ssl.methods.seg_contrast import SegContrast
 from pc_ssl.models.lidar import SECOND, SparseUNet
@@ -35,7 +35,7 @@ def unet() -> nn.Module:
 
 
 def fac(backbone: nn.Module, **options: Any) -> nn.Module:
-    return ForegroundAwareContrast(backbone, ForegroundViews(Augmentation(), 150, 150), 32, 16, **options)
+    return FAC(backbone, ForegroundViews(Augmentation(), 150, 150), 32, 16, **options)
 
 
 def point(backbone: nn.Module, **options: Any) -> nn.Module:

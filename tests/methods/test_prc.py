@@ -10,7 +10,7 @@ from pc_ssl.data.cache import Cache
 from pc_ssl.data.dataset import CacheScenes
 from pc_ssl.data.sampler import Draw
 from pc_ssl.geometry import BevGrid
-from pc_ssl.methods.prc import PointRegionContrast
+from pc_ssl.methods.prc import PRC
 from pc_ssl.models.lidar import SECOND, SparseUNet
 from pc_ssl.models.networks import grids_of
 from pc_ssl.structures import PairBatch
@@ -27,12 +27,12 @@ def unet() -> nn.Module:
     return SparseUNet((0.4, 0.4, 0.4), 1, 8, (8, 16), (1, 1), (16, 8), (1, 1))
 
 
-def method(backbone: nn.Module, **options: object) -> PointRegionContrast:
+def method(backbone: nn.Module, **options: object) -> PRC:
     views = PairViews(Augmentation(), inside=200, outside=200)
-    return PointRegionContrast(backbone, views, hidden_channels=32, embedding_channels=16, **options)
+    return PRC(backbone, views, hidden_channels=32, embedding_channels=16, **options)
 
 
-def batch(cache: Cache, prc: PointRegionContrast, frames: int = 4) -> PairBatch:
+def batch(cache: Cache, prc: PRC, frames: int = 4) -> PairBatch:
     dataset = CacheScenes(cache, range(frames), "dbscan", prc.views, grids=grids_of(prc))
     return prc.collate([dataset[Draw(row, 0, 0)] for row in range(frames)])
 
@@ -94,7 +94,7 @@ def test_points_of_one_frame_are_told_apart_from_those_of_another(street_cache: 
 
 def test_a_batch_without_points_to_contrast_gives_a_zero_with_zero_gradients(street_cache: Cache) -> None:
     far = BevGrid((100.0, 100.0, -3.0), (101.0, 101.0, 5.0), (0.5, 0.5, 1.0))
-    prc = PointRegionContrast(unet(), PairViews(Augmentation()), hidden_channels=32, embedding_channels=16)
+    prc = PRC(unet(), PairViews(Augmentation()), hidden_channels=32, embedding_channels=16)
     dataset = CacheScenes(street_cache, range(2), "dbscan", prc.views, grids=[far])
     terms = prc(prc.collate([dataset[Draw(row, 0, 0)] for row in range(2)]))
     terms["loss"].backward()
@@ -104,7 +104,7 @@ def test_a_batch_without_points_to_contrast_gives_a_zero_with_zero_gradients(str
 
 
 def test_a_single_point_has_nothing_to_be_contrasted_with(street_cache: Cache) -> None:
-    prc = PointRegionContrast(unet(), PairViews(Augmentation(), inside=1, outside=0), hidden_channels=32)
+    prc = PRC(unet(), PairViews(Augmentation(), inside=1, outside=0), hidden_channels=32)
     one = batch(street_cache, prc, frames=1)
     assert len(one.region) == 1
     assert prc(one)["loss"].item() == 0

@@ -7,8 +7,8 @@ from torch import nn
 from pc_ssl.data.cache import Cache
 from pc_ssl.data.dataset import CacheScenes
 from pc_ssl.data.sampler import Draw
-from pc_ssl.methods.bev_distill import BEVDistillation
-from pc_ssl.methods.rad import RegionAwareDistillation
+from pc_ssl.methods.bev_distill import BEVDistill
+from pc_ssl.methods.rad import RAD
 from pc_ssl.models.networks import grids_of
 from pc_ssl.structures import SensorBatch
 from pc_ssl.views.drawn import DrawnViews
@@ -23,8 +23,8 @@ def batch(cache: Cache, method: nn.Module, frames: int = 3, region: str | None =
 def method(request: pytest.FixtureRequest, toy_camera: nn.Module, second: nn.Module, drawn_views: DrawnViews) -> object:
     torch.manual_seed(0)
     if request.param == "bev_distill":
-        return BEVDistillation(toy_camera, second, drawn_views)
-    return RegionAwareDistillation(toy_camera, second, drawn_views, 32, 16, teacher_space=request.param)
+        return BEVDistill(toy_camera, second, drawn_views)
+    return RAD(toy_camera, second, drawn_views, 32, 16, teacher_space=request.param)
 
 
 def test_the_student_learns_and_the_teacher_gets_no_gradient(street_cache: Cache, method: nn.Module) -> None:
@@ -93,6 +93,6 @@ def test_weighting_by_points_is_another_loss(
     values = []
     for weighting in ("region", "point"):
         torch.manual_seed(0)
-        rad = RegionAwareDistillation(toy_camera, second, drawn_views, weighting=weighting)
+        rad = RAD(toy_camera, second, drawn_views, weighting=weighting)
         values.append(rad(batch(street_cache, rad))["loss"].item())
     assert values[0] != values[1]

@@ -17,7 +17,7 @@ from pc_ssl.data.cache import Cache, Manifest, encode_frame, write_frame, write_
 from pc_ssl.data.dataset import CacheScenes
 from pc_ssl.data.sampler import Draw
 from pc_ssl.methods.bev_contrast import BEVContrast
-from pc_ssl.methods.fac import ForegroundAwareContrast
+from pc_ssl.methods.fac import FAC
 from pc_ssl.methods.point_contrast import PointContrast
 from pc_ssl.methods.seg_contrast import SegContrast
 from pc_ssl.models.lidar import SparseUNet
@@ -92,9 +92,7 @@ def test_fac(recording: tuple[str, Cache]) -> None:
     kind, cache = recording
     for region in ["vccs"] if kind == "street" else ["vccs", "graph"]:
         torch.manual_seed(0)
-        five_steps(
-            ForegroundAwareContrast(backbone(kind, cache), ForegroundViews(Augmentation(shift=0.0))), cache, region
-        )
+        five_steps(FAC(backbone(kind, cache), ForegroundViews(Augmentation(shift=0.0))), cache, region)
 
 
 def test_point_contrast(recording: tuple[str, Cache]) -> None:
