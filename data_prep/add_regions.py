@@ -49,7 +49,8 @@ def add_regions(
     plan = _plan(reader, stages, folder)
     if folder.base_manifest().options != plan.manifest.options:
         folder.begin_adding()
-    return run(plan, folder, executor or Executor(), strict=strict)
+    with folder.at_work(plan.manifest.options):
+        return run(plan, folder, executor or Executor(), strict=strict)
 
 
 def estimate_adding(reader: Reader, stages: Stages, folder: CacheFolder, executor: Executor | None = None) -> Estimate:

@@ -82,11 +82,13 @@ def prepare(
             prepared, or (`strict`) one could not.
         UsageError: the split is unknown.
     """
-    asked = manifest_options(reader, stages)
+    executor, asked = executor or Executor(), manifest_options(reader, stages)
     folder.check(asked)
-    if not folder.is_read_only:
-        folder.undo_adding()
-    return run(_plan(reader, stages, asked), folder, executor or Executor(), strict=strict)
+    if folder.is_read_only:
+        return _check_on_read_only_disk(_plan(reader, stages, asked), folder, executor)
+    folder.undo_adding()
+    with folder.at_work(asked):
+        return run(_plan(reader, stages, asked), folder, executor, strict=strict)
 
 
 def estimate(reader: Reader, stages: Stages, folder: CacheFolder, executor: Executor | None = None) -> Estimate:
@@ -122,40 +124,37 @@ def _plan(reader: Reader, stages: Stages, asked: dict) -> Plan:
 def run(plan: Plan, folder: CacheFolder, executor: Executor, *, strict: bool) -> PrepareReport:
     """Make what is missing of a shard's frames, and complete the cache if no shard has frames left.
 
+    Args:
+        plan: what shall be made.
+        folder: at work (`CacheFolder.at_work`).
+        executor, strict: as for `prepare`.
+
     Raises:
         UserError: as for `prepare`.
     """
     start = time.monotonic()
-
-    def report(
-        made: int, kept: int, failures: Sequence[Failure] = (), waiting: int = 0, **more: object
-    ) -> PrepareReport:
-        seconds = time.monotonic() - start
-        return PrepareReport(folder.path, made, kept, tuple(failures), waiting, seconds, **more)  # type: ignore[arg-type]
-
-    if folder.is_read_only:
-        return report(0, _checked_on_read_only_disk(plan, folder, executor), memory_bytes=0)
-    with folder.at_work(plan.manifest.options):
-        settled = folder.settled()
-        vanished = _vanished(plan, settled)
-        if settled is not None and _is_up_to_date(plan, settled):
-            own = folder.shard.of(settled.frames)
-            folder.remove_leftovers([entry.token for entry in own])
-            damaged = len(own) - len(folder.undamaged(own, executor.workers))
-            if not damaged or plan.damage_advice is not None:
-                folder.close_settled()
-            if damaged and plan.damage_advice is not None:
-                raise UserError(f"{folder.path}: has these regions, but {damaged} damaged frames; {plan.damage_advice}")
-            if not damaged:
-                return report(0, len(own), memory_bytes=0, vanished=vanished)
-        left, kept = folder.claim(plan.frames, executor.workers)
-        outcomes = _make(left, plan, folder, executor, strict)
-        failures, waiting = folder.finish(plan.frames, plan.manifest_of)
-    return report(
-        sum(not isinstance(outcome.result, Failure) for outcome in outcomes),
-        kept,
-        failures,
-        waiting,
+    settled = folder.settled()
+    vanished = _vanished(plan, settled)
+    if settled is not None and _is_up_to_date(plan, settled):
+        own = folder.shard.of(settled.frames)
+        folder.remove_leftovers([entry.token for entry in own])
+        damaged = len(own) - len(folder.undamaged(own, executor.workers))
+        if not damaged or plan.damage_advice is not None:
+            folder.close_settled()
+        if damaged and plan.damage_advice is not None:
+            raise UserError(f"{folder.path}: has these regions, but {damaged} damaged frames; {plan.damage_advice}")
+        if not damaged:
+            return PrepareReport(folder.path, 0, len(own), (), 0, time.monotonic() - start, 0, vanished)
+    left, kept = folder.claim(plan.frames, executor.workers)
+    outcomes = _make(left, plan, folder, executor, strict)
+    failures, waiting = folder.finish(plan.frames, plan.manifest_of)
+    return PrepareReport(
+        out=folder.path,
+        prepared=sum(not isinstance(outcome.result, Failure) for outcome in outcomes),
+        kept=kept,
+        failures=tuple(failures),
+        waiting=waiting,
+        seconds=time.monotonic() - start,
         memory_bytes=max((outcome.memory_bytes for outcome in outcomes), default=0),
         vanished=vanished,
         without_regions=dict(Counter(name for outcome in outcomes for name in outcome.without_regions)),
@@ -204,20 +203,20 @@ def _vanished(plan: Plan, settled: Manifest | None) -> tuple[str, ...]:
     return tuple(entry.token for entry in settled.frames if entry.token not in listed) if settled else ()
 
 
-def _checked_on_read_only_disk(plan: Plan, folder: CacheFolder, executor: Executor) -> int:
-    """How many frames of a complete cache were checked.
+def _check_on_read_only_disk(plan: Plan, folder: CacheFolder, executor: Executor) -> PrepareReport:
+    """The report of a complete cache.
 
     Raises:
         UserError: there is something to do, which cannot be written.
     """
-    settled = folder.settled()
+    start, settled = time.monotonic(), folder.settled()
     if settled is None or not _is_up_to_date(plan, settled):
         raise UserError(f"{folder.path}: cannot be written (read-only), and is not complete with these options")
     own = folder.shard.of(settled.frames)
     damaged = len(own) - len(folder.undamaged(own, executor.workers))
     if damaged:
         raise UserError(f"{folder.path}: cannot be written (read-only), and {damaged} of {len(own)} frames are damaged")
-    return len(own)
+    return PrepareReport(folder.path, 0, len(own), (), 0, time.monotonic() - start, 0, _vanished(plan, settled))
 
 
 def _job(reader: Reader, stages: Stages, frame: FrameName) -> Job:
