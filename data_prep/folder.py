@@ -6,8 +6,8 @@
     ROOT/SCENE/images/FRONT/000000.jpg   optional: an image of the same name as the points; .jpg or .png
     ROOT/splits.json                     optional: {"train": ["SCENE", ...], ...}; without it all are "train"
 
-Files are taken in the order of their names. A frame is called SCENE-NAME; the names of its file and of its scene become
-part of the cache's own, and are made of letters, digits and _ + - . alone.
+Files are taken in the order of their names, numbers in them by value. A frame is called SCENE-NAME; the names of its
+file and of its scene become part of the cache's own, and are made of letters, digits and _ + - . alone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.file_order import natural_order
 from data_prep.folder_source import XYZ, CameraFile, FolderSource
 from data_prep.point_files import ENDINGS, UNNAMED
 from data_prep.poses import pinhole, read_numbers, rigid
@@ -90,7 +91,24 @@ class FolderReader:
             what: sum(not (self._home(scene) / file).is_file() for scene in self._scenes)
             for what, file in wanted.items()
         }
-        return [f"{what} of {count} of {len(self._scenes)} scenes" for what, count in counts.items() if count]
+        absent = [f"{what} of {count} of {len(self._scenes)} scenes" for what, count in counts.items() if count]
+        return absent + [
+            f"use of {unused} of {total} images in {folder} (no file of points has their name)"
+            for scene in self._scenes
+            for folder, unused, total in self._unused_images(scene)
+        ]
+
+    def _unused_images(self, scene: str) -> list[tuple[Path, int, int]]:
+        """Folders of images with some that belong to no frame: the folder, how many, and of how many."""
+        stems = {file.stem for file in self._scenes[scene]}
+        found = []
+        for camera in self._calibrations[scene]:
+            folder = self._home(scene) / "images" / camera
+            images = natural_order(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_ENDINGS)
+            unused = sum(path.stem not in stems for path in images)
+            if unused:
+                found.append((folder, unused, len(images)))
+        return found
 
     def frames(self, split: str | None) -> list[FrameName]:
         scenes = of_split(self, split, self._scenes, self.root)
@@ -116,7 +134,7 @@ class FolderReader:
         own = _point_files(self.root)
         if own:
             return {self.root.resolve().name: own}
-        folders = sorted(path for path in self.root.iterdir() if path.is_dir())
+        folders = natural_order(path for path in self.root.iterdir() if path.is_dir())
         scenes = {folder.name: _point_files(folder) for folder in folders}
         return {name: files for name, files in scenes.items() if files}
 
@@ -193,6 +211,8 @@ def read_calibration(path: Path) -> dict[str, tuple]:
     for name, entry in content.items():
         if not CAMERA_NAME.fullmatch(name):
             raise UserError(f"{path}: the camera's name {name!r} has other characters than letters, digits, _ and -")
+        if isinstance(entry, dict):
+            _check_keys(path, name, entry)
         matrices = []
         for field, shape in (("intrinsic", (3, 3)), ("camera_from_lidar", (4, 4))):
             try:
@@ -207,10 +227,22 @@ def read_calibration(path: Path) -> dict[str, tuple]:
     return cameras
 
 
+def _check_keys(path: Path, camera: str, entry: Mapping[str, Any]) -> None:
+    """Refuse what would be ignored: lens distortion that is not zero, and keys that are not known."""
+    for key, value in entry.items():
+        if key in ("intrinsic", "camera_from_lidar") or (key == "distortion" and not np.any(value)):
+            continue
+        advice = "undistort the images first" if key == "distortion" else "remove it"
+        raise UserError(
+            f"{path}: camera {camera!r} has {key!r}, but only intrinsic and camera_from_lidar of an undistorted image "
+            f"are used; {advice}"
+        )
+
+
 def _point_files(folder: Path) -> list[Path]:
     """The files of points in a folder, or else in its folder `points`."""
     for place in (folder, folder / "points"):
-        files = sorted(path for path in place.glob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+        files = natural_order(path for path in place.glob("*") if path.suffix.lower() in ENDINGS and path.is_file())
         for first, second in pairwise(files):
             if first.stem == second.stem:
                 raise UserError(f"{first}: {second.name} has the same name; a frame is one file")

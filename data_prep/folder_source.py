@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.images import check_image
+from data_prep.left_out import is_measured
 from data_prep.point_files import Columns, read_columns
 from data_prep.projection import PinholeCamera
 from data_prep.reader import RawFrame
@@ -52,14 +53,19 @@ class FolderSource:
         """Points [N, 3 + F]: x, y, z, then the other columns as they are named; intensity and colours in [0, 1].
 
         Coordinates too large for float32, as in a map's frame, are counted from a corner of the cloud, and
-        global_from_lidar says where that is.
+        global_from_lidar says where that is. Points that are not measurements are left out (`is_measured`).
 
         Raises:
             UserError: a file is missing or damaged, or holds values out of range.
         """
         columns = read_columns(self.file, self.columns)
-        with np.errstate(all="ignore"):  # what is no number is told below, and by more than numpy's warning
+        with np.errstate(invalid="ignore"):  # a damaged file's signalling NaN
             xyz = np.stack([columns[axis] for axis in XYZ], 1).astype(np.float64)
+        measured, left_out = is_measured(self.file, xyz)
+        if left_out:
+            xyz = xyz[measured]
+            columns = {name: values[measured] for name, values in columns.items()}
+        with np.errstate(all="ignore"):  # `_feature` refuses what is not a number, and says more than numpy's warning
             features = [self._feature(name, columns) for name in columns if name not in (*XYZ, "-")]
         frame_from_cloud = np.eye(4)
         frame_from_cloud[:3, 3] = self._origin(xyz)
@@ -82,15 +88,11 @@ class FolderSource:
             },
             images=contents,
             image_names={camera.name: f"{self.file.stem}_{camera.name}" for camera in self.cameras},
+            left_out=left_out,
         )
 
     def _origin(self, xyz: NDArray[np.float64]) -> NDArray[np.float64]:
         """[3] whole metres; zero if the coordinates are a sensor's own."""
-        if not len(xyz):
-            raise UserError(f"{self.file}: holds no points")
-        bad = ~np.isfinite(xyz).all(axis=1)
-        if bad.any():
-            raise UserError(f"{self.file}: point {int(bad.argmax())} lies at {xyz[bad.argmax()].tolist()}")
         low, high = xyz.min(axis=0), xyz.max(axis=0)
         if np.abs([low, high]).max() <= FARTHEST:
             return np.zeros(3)

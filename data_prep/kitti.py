@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.file_order import natural_order
 from data_prep.folder_source import CameraFile, FolderSource
 from data_prep.poses import pinhole, rigid
 from data_prep.reader import FrameName, RawFrame, of_split
@@ -43,17 +44,24 @@ class KittiSource:
     number: str
 
     def read(self) -> RawFrame:
-        """Points with the reflectance as intensity, the left colour image, and boxes if the part has labels.
+        """Points with the reflectance as intensity, and what is there of the left colour image and the boxes.
+
+        Both need the frame's calibration.
 
         Raises:
             UserError: a file is missing or damaged.
         """
+        file = self.part / "velodyne" / f"{self.number}.bin"
+        if not (self.part / "calib").is_dir():  # without it neither the image nor the boxes can be placed
+            return replace(FolderSource(file, COLUMNS, 1.0, np.eye(4), ()).read(), mount=MOUNT)
         calib = self.part / "calib" / f"{self.number}.txt"
         intrinsic, camera_from_rectified, rectified_from_lidar = read_calibration(calib)
         image = self.part / CAMERA / f"{self.number}.png"
         camera = CameraFile(CAMERA, image, intrinsic, camera_from_rectified @ rectified_from_lidar)
-        file = self.part / "velodyne" / f"{self.number}.bin"
-        raw = replace(FolderSource(file, COLUMNS, 1.0, np.eye(4), (camera,)).read(), mount=MOUNT)
+        cameras = (camera,) if image.is_file() else ()
+        raw = replace(FolderSource(file, COLUMNS, 1.0, np.eye(4), cameras).read(), mount=MOUNT)
+        if not cameras and image.parent.is_dir():
+            raw = replace(raw, left_out={**raw.left_out, f"images of {CAMERA}, without a file": 1})
         if not (self.part / "label_2").is_dir():
             return raw
         box, box_class = read_boxes(self.part / "label_2" / f"{self.number}.txt", invert(rectified_from_lidar))
@@ -93,13 +101,20 @@ class KittiReader:
 
     def absent(self) -> list[str]:
         missing = [f"{part} (its frames)" for part in PARTS if not (self.root / part / "velodyne").is_dir()]
-        if not (self.root / "training" / "label_2").is_dir():
-            missing.append("label_2 (no boxes)")
+        for part in PARTS:
+            if (self.root / part / "velodyne").is_dir():
+                needed = {"calib": "no images, no boxes", CAMERA: "no images"}
+                needed |= {"label_2": "no boxes"} if part == "training" else {}
+                missing += [
+                    f"{part}/{name} ({what})" for name, what in needed.items() if not (self.root / part / name).is_dir()
+                ]
         return missing if self.splits() else [*missing, "ImageSets (no splits)"]
 
     def frames(self, split: str | None) -> list[FrameName]:
         scenes = [
-            f"{part}_{path.stem}" for part in PARTS for path in sorted((self.root / part / "velodyne").glob("*.bin"))
+            f"{part}_{path.stem}"
+            for part in PARTS
+            for path in natural_order((self.root / part / "velodyne").glob("*.bin"))
         ]
         if not scenes:
             raise UserError(f"{self.root}: no frame is there")

@@ -207,6 +207,12 @@ class NuScenesReader:
     def _annotations(self, row: int) -> tuple[Annotation, ...]:
         boxes, names = self._tables.boxes, self._tables.names
         first, end = self._tables.samples.first_box[row : row + 2].tolist()
+        empty = ~(boxes.size[first:end].astype(np.float32) > 0).all(axis=1)
+        if empty.any():
+            path = self.root / self.version / "sample_annotation.json"
+            size = boxes.size[first + int(empty.argmax())].tolist()
+            token = self._tables.samples.token[row]
+            raise UserError(f"{path}: size of a box of sample {token!r} is {size}, expected numbers above 0")
         return tuple(
             Annotation(
                 global_from_box=_transform(boxes.pose[box]),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from data_prep.bev_map import MapElements
 from data_prep.images import check_jpeg
+from data_prep.left_out import left_out
 from data_prep.nuscenes_map import GRID, MAP_LAYERS
 from data_prep.projection import PinholeCamera
 from data_prep.reader import RawFrame, Sweep
@@ -109,6 +110,7 @@ class NuScenesSource:
                 Sweep(columns_of(sweep, is_return(sweep)), file.key_from_sweep, file.lag_s)
                 for sweep, file in zip(earlier, self.sweeps[1:], strict=True)
             ],
+            left_out=left_out(np.concatenate([key, *earlier])[:, :3]),
         )
 
     def _labels(

@@ -67,7 +67,7 @@ class RawFrame:
         merges_sweeps: whether earlier sweeps were asked for. The cache's frame then has one column more, the time lag
             in seconds (0 for the keyframe's own sweep), and says which points are the keyframe's.
         earlier: these sweeps, the latest first; fewer or none where the recording begins.
-        left_out: what of the recording was left out, such as "points at the origin" or "views without a pose", with
+        left_out: what of the recording was left out, such as "points at (0, 0, 0), ..." or "views without a pose", with
             its count; the run sums and reports it, the cache does not store it.
     """
 

@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from data_prep.regions.distinct import distinct
 from data_prep.regions.neighbours import nearest, normals_of
 from data_prep.regions.numbering import numbered
 from data_prep.regions.union_find import join, number_sets, root_of
@@ -50,14 +51,16 @@ class GraphRegions:
     ) -> NDArray[np.int32]:
         """Regions [N] of one cloud, as `RegionGenerator` says."""
         above = np.flatnonzero(~ground)
-        points = xyz[above].astype(np.float64)
+        places = distinct(xyz[above])  # neighbours at the same place would say nothing about a normal
+        points = xyz[above[places.first]].astype(np.float64)
         distance, row = nearest(points, max(self.neighbours, self.normal_neighbours))
         normal = normals_of(points, row[:, : self.normal_neighbours])
         near = distance[:, : self.neighbours] <= self.max_edge
         first, second = np.nonzero(near)[0], row[:, : self.neighbours][near]
         weight = 1 - np.abs((normal[first] * normal[second]).sum(axis=1))
         region = np.full(len(xyz), -1, np.int32)
-        region[above] = felzenszwalb(len(points), first, second, weight, self.threshold, self.min_points)
+        segment = felzenszwalb(places.points, first, second, weight, self.threshold, self.min_points)
+        region[above] = segment[places.of_point]
         return numbered(region, self.min_points)
 
 
@@ -91,11 +94,13 @@ def mesh_segments(
     first, second = corner[:, [0, 0, 2]].ravel(), corner[:, [1, 2, 1]].ravel()
     weight = 1 - (normal[first] * normal[second]).sum(axis=1)
     convex = (normal[second] * (xyz[second] - xyz[first])).sum(axis=1) > 0
-    return felzenszwalb(len(xyz), first, second, np.where(convex, weight**2, weight), threshold, min_vertices)
+    return felzenszwalb(
+        np.ones(len(xyz), np.int64), first, second, np.where(convex, weight**2, weight), threshold, min_vertices
+    )
 
 
 def felzenszwalb(
-    nodes: int,
+    size: NDArray[np.int64],
     first: NDArray[np.int64],
     second: NDArray[np.int64],
     weight: NDArray[np.float64],
@@ -105,23 +110,25 @@ def felzenszwalb(
     """Segment a graph.
 
     Args:
-        nodes: N.
+        size: [N] points that each node stands for.
         first, second: [E] the nodes of each edge.
         weight: [E]; of equal edges the earlier one comes first.
         threshold: as above.
-        min_size: afterwards the edges are walked once more, and join segments of which one has fewer nodes.
+        min_size: afterwards the edges are walked once more, and join segments of which one has fewer points.
 
     Returns:
         [N] int32: segment 0..S - 1 by their first nodes.
     """
     order = np.argsort(weight, kind="stable")
-    return _walk(nodes, first[order], second[order], weight[order], threshold, min_size)
+    return _walk(size, first[order], second[order], weight[order], threshold, min_size)
 
 
 @njit(cache=True, nogil=True)
-def _walk(nodes: int, first: NDArray, second: NDArray, weight: NDArray, threshold: float, min_size: int) -> NDArray:
-    parent, size = np.arange(nodes), np.ones(nodes, np.int64)
-    limit = np.full(nodes, threshold)  # Int(A) + threshold / |A|, at the root
+def _walk(
+    points: NDArray, first: NDArray, second: NDArray, weight: NDArray, threshold: float, min_size: int
+) -> NDArray:
+    parent, size = np.arange(len(points)), points.copy()
+    limit = threshold / size  # Int(A) + threshold / |A|, at the root
     for i in range(len(first)):
         a, b = root_of(parent, first[i]), root_of(parent, second[i])
         if a != b and weight[i] <= min(limit[a], limit[b]):

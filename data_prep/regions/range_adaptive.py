@@ -31,6 +31,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from data_prep.regions.distinct import distinct
 from data_prep.regions.union_find import join, number_sets, root_of
 
 BAND = 0.1  # degrees; narrower than the gap between the beams of any sensor of up to 128 of them
@@ -134,7 +135,8 @@ def cluster_by_range(
         raise ValueError(f"cluster_by_range: points must be [N, 3], got {xyz.shape}")
     if not (azimuth_reach > 0 and height_reach > 0 and min_range > 0 and fragment_reach >= 1):
         raise ValueError("cluster_by_range: the reaches and min_range must be positive, fragment_reach 1 or more")
-    points = xyz.astype(np.float64)
+    places = distinct(xyz)  # points at one place are neighbours whatever the reach: the search needs one of them
+    points = xyz[places.first].astype(np.float64)
     distance = np.hypot(points[:, 0], points[:, 1])
     farthest = 2 * math.asin(min(1.0, fragment_reach * azimuth_reach / 2))  # angle between neighbours beyond min_range
     columns = max(1, int(2 * math.pi / (farthest * (1 + 1e-9))))
@@ -142,7 +144,7 @@ def cluster_by_range(
     column = np.minimum((azimuth * columns).astype(np.int64), columns - 1)
     order = np.lexsort((distance, column))
     cloud = Polar(points[order], distance[order], np.searchsorted(column[order], np.arange(columns + 1)), min_range)
-    parent, size = np.arange(len(points)), np.ones(len(points), np.int64)
+    parent, size = np.arange(len(points)), places.points.copy()
     _join_neighbours(cloud, azimuth_reach, height_reach, order, parent, size)
     fragment = _of_fragments(order, parent, size, fragment_points)
     first, second, squared = _fragment_links(
@@ -150,7 +152,7 @@ def cluster_by_range(
     )
     shortest = np.argsort(squared, kind="stable")
     _join_fragments(order[first[shortest]], order[second[shortest]], parent, size, fragment_points)
-    return number_sets(parent, size, min_points)
+    return number_sets(parent, size, min_points)[places.of_point]
 
 
 class Polar(NamedTuple):

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from data_prep.cache_folder import CacheFolder
 from data_prep.folder import FolderReader
+from data_prep.left_out import NO_RETURN, NOT_FINITE
 from data_prep.options import choose_stages
 from data_prep.pipeline import prepare
 from data_prep.reader import RawFrame
@@ -227,7 +228,7 @@ def test_names_that_the_cache_cannot_have_are_told_at_once(tmp_path: Path, name:
         ("a/calibration.json", b'{"A": {"intrinsic": [[1]]}}', "camera 'A' has no intrinsic of 3 x 3 numbers"),
         ("a/images/FRONT/000000.jpg", b"\xff\xd8\xff", "cannot be decoded as a JPEG or PNG image"),
         ("b/000000.bin", b"", "holds no points"),
-        ("b/000000.bin", struct.pack("<4f", 1, 2, float("nan"), 0), "point 0 lies at"),
+        ("b/000000.bin", struct.pack("<4f", 1, 2, float("nan"), 0), "1 of 1 points are not finite"),
         ("b/000000.bin", struct.pack("<8f", 1, 2, 3, 0, 1e30, 2, 3, 0), "expected up to 10000 m"),
     ],
 )
@@ -237,6 +238,55 @@ def test_mistakes_are_told_by_file_and_field(root: Path, file: str, content: byt
         frames(FolderReader(root, COLUMNS))
     assert file in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_points_that_are_not_measurements_are_left_out_with_a_count(tmp_path: Path) -> None:
+    """Half of an organised cloud did not come back: a quarter at the origin, a quarter NaN or infinite."""
+    points = cloud(0)
+    expected = points[::2].copy()
+    points[1::4, :3] = 0
+    points[3::8, 0], points[7::8, 2] = np.nan, np.inf
+    (tmp_path / "0.bin").write_bytes(points.tobytes())
+    (tmp_path / "1.bin").write_bytes(points.tobytes())
+    for raw in frames(FolderReader(tmp_path, COLUMNS)):
+        np.testing.assert_array_equal(raw.points, expected)
+        assert raw.left_out == {NOT_FINITE: len(points[3::4]), NO_RETURN: len(points[1::4])}
+
+
+def test_a_cloud_of_no_returns_alone_is_refused(tmp_path: Path) -> None:
+    np.zeros((50, 4), np.float32).tofile(tmp_path / "0.bin")
+    with pytest.raises(UserError, match=r"0\.bin: all 50 points are at \(0, 0, 0\)"):
+        frames(FolderReader(tmp_path, COLUMNS))
+
+
+def test_numbers_in_names_count_by_value_and_resource_forks_are_ignored(tmp_path: Path) -> None:
+    for number in (0, 1, 2, 10, 11):
+        cloud(number).tofile(tmp_path / f"{number}.bin")
+    (tmp_path / "._10.bin").write_bytes(b"macOS")
+    np.savetxt(tmp_path / "poses.txt", poses(5).reshape(5, 12))
+    reader = FolderReader(tmp_path, COLUMNS)
+    names = [frame.token.rpartition("-")[2] for frame in reader.frames(None)]
+    assert names == ["0", "1", "2", "10", "11"]
+    np.testing.assert_allclose([raw.global_from_lidar[:3] for raw in frames(reader)], poses(5), atol=1e-9)
+
+
+@pytest.mark.parametrize("key", ["distortion", "width"])
+def test_keys_of_a_calibration_that_would_be_ignored_are_refused(root: Path, key: str) -> None:
+    content = {"FRONT": {**CALIBRATION["FRONT"], key: [0.1, 0, 0, 0, 0]}}
+    (root / "a/calibration.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=f"a/calibration.json: camera 'FRONT' has '{key}'"):
+        frames(FolderReader(root, COLUMNS))
+
+
+def test_a_distortion_of_zero_says_nothing(root: Path) -> None:
+    content = {"FRONT": {**CALIBRATION["FRONT"], "distortion": [0, 0, 0, 0, 0]}}
+    (root / "a/calibration.json").write_text(json.dumps(content))
+    assert set(frames(FolderReader(root, COLUMNS))[0].cameras) == {"FRONT"}
+
+
+def test_images_of_no_frame_are_named(root: Path) -> None:
+    (root / "a/images/FRONT/1690000000123.jpg").write_bytes(encoded("JPEG"))
+    assert any("1 of 3 images" in phrase and "FRONT" in phrase for phrase in FolderReader(root, COLUMNS).absent())
 
 
 def test_the_command(root: Path, tmp_path: Path) -> None:

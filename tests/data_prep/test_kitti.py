@@ -1,6 +1,7 @@
 """A tiny copy of KITTI's 3D object benchmark."""
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +141,21 @@ def test_mistakes_are_told_by_file_and_field(root: Path, file: str, old: str, ne
 def test_other_folders_are_no_root(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds neither training/velodyne nor testing/velodyne"):
         KittiReader(tmp_path)
+
+
+def test_what_a_copy_lacks_does_not_stop_what_it_has(root: Path) -> None:
+    """No image of one frame, no images of testing, then no calibration at all: points are there all the same."""
+    (root / "training/image_2/000003.png").unlink()
+    shutil.rmtree(root / "testing/image_2")
+    reader = KittiReader(root)
+    first, second, third = (reader.source(frame).read() for frame in reader.frames(None))
+    assert [len(raw.cameras) for raw in (first, second, third)] == [0, 1, 0]
+    assert sum(first.left_out.values()) == 1
+    assert [second.left_out, third.left_out] == [{}, {}]  # a missing folder is named once, for all frames
+    assert first.box is not None
+    assert len(first.box) == 2
+    assert "testing/image_2 (no images)" in reader.absent()
+    shutil.rmtree(root / "training/calib")
+    raw = reader.source(reader.frames(None)[0]).read()
+    assert (raw.cameras, raw.box) == ({}, None)
+    assert "training/calib (no images, no boxes)" in reader.absent()

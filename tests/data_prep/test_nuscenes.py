@@ -406,6 +406,11 @@ def set_field(row: int, /, **fields: Any) -> Callable[[list], None]:
         ),
         (
             "sample_annotation",
+            lambda records: records[-1].update(size=[1.0, 0.0, 2.0]),
+            r"sample_annotation.json: size of .* is \[1.0, 0.0, 2.0\], expected numbers above 0",
+        ),
+        (
+            "sample_annotation",
             set_field(0, attribute_tokens=["lost"]),
             "sample_annotation.json: attribute_tokens 'lost' of record .* is not in attribute.json",
         ),

@@ -18,6 +18,7 @@ def test_returns_from_the_vehicle_are_left_out() -> None:
 
 def test_a_sweep_is_read_as_it_lies(tmp_path: Path) -> None:
     points = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
+    points[:, 3], points[:, 4] = 17.0, np.arange(7)
     points.tofile(tmp_path / "sweep.bin")
     np.testing.assert_array_equal(read_sweep(tmp_path / "sweep.bin"), points)
 
@@ -37,7 +38,23 @@ def test_values_that_no_sensor_gives_are_refused(tmp_path: Path, value: float, c
     points[42, column] = value
     points.tofile(tmp_path / "sweep.bin")
     name = ["x", "y", "z", "intensity", "ring"][column]
+    if column < 3 and not np.isfinite(value):  # one point is left out, most of them are damage
+        kept = is_return(read_sweep(tmp_path / "sweep.bin") + np.float32([5, 0, 0, 0, 0]))
+        assert np.flatnonzero(~kept).tolist() == [42]
+        points[:91, column] = value
+        points.tofile(tmp_path / "sweep.bin")
+        with pytest.raises(UserError, match=r"sweep\.bin: x, y, z of 91 of 100 points are not finite"):
+            read_sweep(tmp_path / "sweep.bin")
+        return
     with pytest.raises(UserError, match=rf"sweep\.bin: {name} of point 42 is "):
+        read_sweep(tmp_path / "sweep.bin")
+
+
+def test_four_columns_read_as_five_are_noticed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    four = np.column_stack([rng.uniform(-30, 30, (100, 3)), rng.uniform(0, 1, 100)]).astype(np.float32)
+    four.tofile(tmp_path / "sweep.bin")
+    with pytest.raises(UserError, match=r"sweep\.bin: (intensity|ring) of point .*x y z intensity ring the file's"):
         read_sweep(tmp_path / "sweep.bin")
 
 

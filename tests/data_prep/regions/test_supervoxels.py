@@ -125,7 +125,7 @@ def test_graph_segments_are_those_of_the_paper(
     rng = np.random.default_rng(seed)
     first, second = rng.integers(0, nodes, (2, edges))
     weight = rng.integers(0, 8, edges) / 8  # with ties
-    label = felzenszwalb(nodes, first, second, weight, threshold, min_size)
+    label = felzenszwalb(np.ones(nodes, np.int64), first, second, weight, threshold, min_size)
     segment = walked(
         nodes, list(zip(first.tolist(), second.tolist(), weight.tolist(), strict=True)), threshold, min_size
     )

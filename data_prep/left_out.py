@@ -1,0 +1,54 @@
+"""Which points of a recording are measurements. What is left out is counted, and said at the end of preparation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pc_ssl.errors import UserError
+
+NOT_FINITE = "points without finite coordinates"
+NO_RETURN = "points at (0, 0, 0), which are not returns"
+MOST = 0.9  # share of points without finite coordinates above which a file is damaged; organised clouds have up to 60 %
+
+
+def is_finite(path: Path, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """[N] bool of points [N, 3]: x, y and z are finite.
+
+    Raises:
+        UserError: most of them are not.
+    """
+    finite = np.isfinite(xyz).all(axis=1)
+    lost = len(xyz) - int(finite.sum())
+    if lost > MOST * len(xyz):
+        first = int((~finite).argmax())
+        raise UserError(
+            f"{path}: x, y, z of {lost} of {len(xyz)} points are not finite (point {first}: {xyz[first].tolist()}), "
+            f"expected at most {MOST:.0%}; are these the file's columns?"
+        )
+    return finite
+
+
+def is_measured(path: Path, xyz: NDArray[np.floating]) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Which points [N, 3] were measured, and how many were not, by the reason.
+
+    Sensors that write one point for each shot put those that did not come back to NaN or to their own origin.
+
+    Raises:
+        UserError: none is, or the coordinates of most are not finite.
+    """
+    if not len(xyz):
+        raise UserError(f"{path}: holds no points")
+    finite, at_origin = is_finite(path, xyz), (xyz == 0).all(axis=1)
+    measured = finite & ~at_origin
+    if not measured.any():
+        raise UserError(f"{path}: all {int(at_origin.sum())} points are at (0, 0, 0); are these the file's columns?")
+    return measured, left_out(xyz)
+
+
+def left_out(xyz: NDArray[np.floating]) -> dict[str, int]:
+    """How many of the points [N, 3] were not measured, by the reason; no entry where that is 0."""
+    counts = {NOT_FINITE: (~np.isfinite(xyz).all(axis=1)).sum(), NO_RETURN: (xyz == 0).all(axis=1).sum()}
+    return {reason: int(count) for reason, count in counts.items() if count}
