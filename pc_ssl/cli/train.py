@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,17 @@ LabelPoints = Annotated[
     typer.Option(metavar="N|FILE", help="Labelled points of each scene: their number, or ScanNet's file of them."),
 ]
 LabelOffset = Annotated[int, typer.Option(help="Shift which scenes are labelled; 0 gives the published ones.")]
+
+
+class ProbeProtocolName(Enum):
+    """How a linear probe is fitted."""
+
+    BEST = "best"
+    SLIDR = "slidr"
+    SCALR = "scalr"
+    SONATA = "sonata"
+
+
 Device = Annotated[str, typer.Option(help="`cpu`, `cuda` or `auto`.")]
 
 
@@ -100,6 +112,13 @@ def probe(
     train_split: TrainSplit = None,
     val_split: ValSplit = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and of the sampled points.")] = 0,
+    protocol: Annotated[
+        ProbeProtocolName,
+        typer.Option(
+            help="`best`: the best classifier, found to convergence on standardised features. `slidr`, `scalr`, "
+            "`sonata`: trained by gradient descent as published there, for `train.steps` of the config."
+        ),
+    ] = ProbeProtocolName.BEST,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
@@ -117,7 +136,14 @@ def probe(
     chosen = _labels(run, frames, labels, label_offset, label_rule, train_split, val_split)
     print(
         probe(
-            run, frames, work_dir, init=InitialWeights.parse(init or ()), labels=chosen, seed=seed, device=device
+            run,
+            frames,
+            work_dir,
+            init=InitialWeights.parse(init or ()),
+            labels=chosen,
+            seed=seed,
+            device=device,
+            protocol=None if protocol is ProbeProtocolName.BEST else protocol.value,
         ).summary()
     )
 

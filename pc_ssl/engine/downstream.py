@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from pc_ssl.engine.labels import Labels
 from pc_ssl.engine.segmentation import fit_probe, head_from_texts
 from pc_ssl.engine.tasks import task_kind
 from pc_ssl.engine.train import train
+from pc_ssl.engine.trained_probe import PROTOCOLS, train_probe
 from pc_ssl.engine.weights import load_backbone, load_head, save_weights
 from pc_ssl.engine.work_folder import work_folder
 from pc_ssl.errors import UserError
@@ -45,8 +46,9 @@ def probe(
     labels: Labels | None = None,
     seed: int = 0,
     device: str = "auto",
+    protocol: str | None = None,
 ) -> RunResult:
-    """Fit a linear head to the frozen backbone's features (`heads/linear_probe.py`), and evaluate it.
+    """Fit a linear head to the frozen backbone's features, and evaluate it.
 
     Args:
         config: a segmentation `task`; its backbone must be that of the weights.
@@ -56,6 +58,8 @@ def probe(
         labels: splits and labelled fraction; None: all training scenes.
         seed: of initialisation and of the points that are drawn.
         device: "cpu", "cuda" or "auto".
+        protocol: None finds the best classifier (`heads/linear_probe.py`); a name of PROTOCOLS trains one as published
+            (`engine/trained_probe.py`).
 
     Raises:
         UserError: another task, wrong settings, weights or cache, or a work folder with another run's result.
@@ -69,9 +73,14 @@ def probe(
                 f"{config.path}: task is {type(task).__name__}; a linear probe classifies points and needs a "
                 "SegmentationTask: use finetune"
             )
-        return fit_probe(task, cache, rows, seed, device, labels.transforms(seed))
+        transforms = labels.transforms(seed)
+        if protocol is None:
+            return fit_probe(task, cache, rows, seed, device, transforms)
+        published = PROTOCOLS[protocol]
+        return train_probe(config, task, cache, rows, seed, device, published, (*config.transforms, *transforms))
 
-    return _run("probe", fit, config, cache, work_dir, init or InitialWeights(), labels, seed, device)
+    extra = {} if protocol is None else {"protocol": protocol}
+    return _run("probe", fit, config, cache, work_dir, init or InitialWeights(), labels, seed, device, extra)
 
 
 def finetune(
@@ -232,8 +241,9 @@ def _run(
     labels: Labels,
     seed: int,
     device: str,
+    extra: Mapping[str, Any] | None = None,
 ) -> RunResult:
-    settings = _settings(command, config, cache, init, labels, seed)
+    settings = {**_settings(command, config, cache, init, labels, seed), **(extra or {})}
     before = _reused(work_dir, settings)
     if before is not None:
         return before
