@@ -1,11 +1,14 @@
 r"""CLIP2Scene on the demo's network, with the teacher that `pc-ssl simulate teacher` trains on other streets.
 
+pc-ssl simulate nuscenes --out streets --scenes 20 --keyframes 4 --sweeps 2 --image-size 320x180
+pc-ssl prepare nuscenes --root streets --version v1.0-mini --sweeps 3 --out cache
 pc-ssl pretrain configs/demo/clip2scene.py --cache cache --work-dir work_dirs/clip2scene \
     --set method.clip.folder=work_dirs/teacher
 """
 
 from mmengine.config import read_base
 
+from pc_ssl.data.drawn_sweeps import DrawnSweeps
 from pc_ssl.engine.options import TrainOptions
 from pc_ssl.methods.clip2scene import CLIP2Scene
 from pc_ssl.models.clip import MaskClip
@@ -30,6 +33,7 @@ method = dict(
     # ours: in so few steps a network's own classes are of no use; published: CLIP2Scene, switchable self-training
     switch_after=None,
 )
+transforms = [dict(type=DrawnSweeps, count=2)]  # three sweeps, each a cloud of its own, where the cache holds them
 train = dict(
     type=TrainOptions, steps=350, batch_size=2, learning_rate=3e-3, num_workers=0, log_every=10, checkpoint_every=50
 )

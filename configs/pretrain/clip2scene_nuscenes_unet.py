@@ -1,13 +1,14 @@
-r"""CLIP2Scene on the point features of MinkUNet34 (published: SPVCNN), three sweeps.
+r"""CLIP2Scene on the point features of MinkUNet34 (published: SPVCNN), three sweeps, each a cloud of its own.
 
-pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --sweeps 3 --out cache --workers 16
+pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --sweeps 11 --out cache --workers 16
 pc-ssl pretrain configs/pretrain/clip2scene_nuscenes_unet.py --cache cache --split parametrizing \
     --work-dir work_dirs/clip2scene --set method.clip.folder=clip-vit-base-patch16
 
-The folder is openai/clip-vit-base-patch16 as transformers saves it. Three sweeps in a row are ours: the authors' code
-draws two of the ten before the keyframe.
+The folder is openai/clip-vit-base-patch16 as transformers saves it. Of the ten sweeps before the keyframe two are drawn
+for each sample, as in the authors' code.
 """
 
+from pc_ssl.data.drawn_sweeps import DrawnSweeps
 from pc_ssl.engine.options import TrainOptions
 from pc_ssl.methods.clip2scene import CLIP2Scene
 from pc_ssl.models.clip import MaskClip
@@ -40,9 +41,11 @@ method = dict(
     switch_probability=0.5,  # prototype
     variant="paper",
 )
+transforms = [
+    dict(type=DrawnSweeps, count=2)
+]  # published: CLIP2Scene, Sec. 4.1: 3 sweeps; prototype: two random ones of ten
 # ours: 20 epochs of the about 24,600 keyframes of 600 scenes in batches of 5; published: CLIP2Scene, 20 epochs;
-# prototype:
-# batches of 4 on two GPUs
+# prototype: batches of 4 on two GPUs
 train = dict(
     type=TrainOptions,
     steps=98460,

@@ -84,4 +84,5 @@ def _text(folder: str, classes: tuple[str, ...]) -> Tensor:
     """[C - 1, D]: all classes but "ignore"."""
     from pc_ssl.models.clip import class_embeddings
 
-    return class_embeddings(load_model(folder, "CLIPModel"), folder, classes[1:])
+    spoken = [name.replace("_", " ") for name in classes[1:]]
+    return class_embeddings(load_model(folder, "CLIPModel"), folder, spoken)

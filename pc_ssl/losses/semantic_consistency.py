@@ -2,8 +2,9 @@
 
 Chen et al., "CLIP2Scene: Towards Label-efficient 3D Scene Understanding by CLIP", CVPR 2023, Sec. 3.2 and 3.3.
 
-All in float32 (float64 stays). Embeddings are of unit length: the paper writes scalar products D(a, b) and does not
-say so, but CLIP compares by cosine, and without it Eq. 1 has no lower bound (reconstructed).
+All in float32 (float64 stays). Reconstructed: embeddings of unit length. The paper writes scalar products D(a, b) and
+does not say so, but CLIP compares by cosine, and without it Eq. 1 has no lower bound. The authors' code does not
+normalise.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def semantic_consistency(point: Tensor, label: Tensor, text: Tensor, temperature
     alone.
 
     Args:
-        point: [P, D] p, unit length.
+        point: [P, D] p; of unit length, or as the layer gives it.
         label: [P] int64 class c of each point, 0..C - 1.
         text: [C, D] t, unit length.
         temperature: tau; 0.5 in the paper.
@@ -61,8 +62,9 @@ def spatial_temporal_consistency(
 ) -> Tensor:
     """Eq. 2-4: points of one cell, of all sweeps, are drawn to a common feature of the cell.
 
-    1/P sum_n sum_{i in n} (1 - sigmoid(D(p_i, f_n))) with f_n = sum_{i in n} a_i x_i + b_i p_i, where (a, b) is the
-    softmax over all images' and points' terms of the cell, D(x_i, t_i) / lambda and D(p_i, t_i) / lambda.
+    1/N sum_n sum_{i in n} (1 - sigmoid(D(p_i, f_n))) with f_n = sum_{i in n} a_i x_i + b_i p_i, over the N cells that
+    have a point; (a, b) is the softmax over all images' and points' terms of the cell, D(x_i, t_i) / lambda and
+    D(p_i, t_i) / lambda.
 
     Args:
         point: [P, D] p.
@@ -74,22 +76,57 @@ def spatial_temporal_consistency(
         temperature: lambda; 1 in the paper.
 
     Returns:
+        Scalar, at least 0 and at most the mean number of points of a cell; a zero connected to `point` when no point
+        takes part.
+    """
+    dtype = torch.promote_types(point.dtype, torch.float32)
+    if not bool((cell >= 0).any()):
+        return connected_zero(point.to(dtype), None if image is None else image.to(dtype))
+    disagreement = _disagreement(point, image, text, cell, num_cells, temperature)
+    return disagreement.sum() / len(cell[cell >= 0].unique())
+
+
+def released_consistency(
+    point: Tensor, text: Tensor, cell: Tensor, num_cells: int, temperature: float, slots: int
+) -> Tensor:
+    """What the authors' code trains in the place of Eq. 2-4, for cells of at most `slots` points.
+
+    It has no image terms, and its mean goes over all slots of the N cells: an empty one counts 1 - sigmoid(0).
+
+    Args:
+        point, text, cell, num_cells, temperature: as in `spatial_temporal_consistency`.
+        slots: 8 in the code.
+
+    Returns:
         Scalar in 0..1; a zero connected to `point` when no point takes part.
     """
     dtype = torch.promote_types(point.dtype, torch.float32)
-    count = (cell >= 0).sum()
-    if int(count) == 0:
+    filled = int((cell >= 0).sum())
+    if filled == 0:
         return connected_zero(point.to(dtype))
+    total = slots * len(cell[cell >= 0].unique())
+    return (_disagreement(point, None, text, cell, num_cells, temperature).sum() + 0.5 * (total - filled)) / total
+
+
+def _disagreement(
+    point: Tensor, image: Tensor | None, text: Tensor, cell: Tensor, num_cells: int, temperature: float
+) -> Tensor:
+    """1 - sigmoid(D(p_i, f_n)) of the points in cells, float32."""
+    dtype = torch.promote_types(point.dtype, torch.float32)
     with torch.autocast(point.device.type, enabled=False):
         point, text = point.to(dtype), text.to(dtype)
-        # unit vectors: D / lambda is at most 1 / lambda, so that exp() needs no shift
-        of_point = ((point * text).sum(dim=1, keepdim=True) / temperature).exp()
-        weight, value = of_point, of_point * point
-        if image is not None:
-            image = image.to(dtype)
-            of_image = ((image * text).sum(dim=1, keepdim=True) / temperature).exp()
+        logit = (point * text).sum(dim=1, keepdim=True) / temperature
+        image = None if image is None else image.to(dtype)
+        image_logit = None if image is None else (image * text).sum(dim=1, keepdim=True) / temperature
+        largest = (logit if image_logit is None else torch.maximum(logit, image_logit)).detach()
+        of_cell = region_gather(region_pool(largest, cell, num_cells, reduce="max"), cell)
+        shift = torch.where((cell < 0)[:, None], torch.maximum(largest, logit.detach()), of_cell)  # exp() of at most 1
+        weight = (logit - shift).exp()
+        value = weight * point
+        if image is not None and image_logit is not None:
+            of_image = (image_logit - shift).exp()
             weight, value = weight + of_image, value + of_image * image
         total = region_pool(weight, cell, num_cells, reduce="sum")
         feature = region_pool(value, cell, num_cells, reduce="sum") / total.clamp(min=torch.finfo(dtype).tiny)
         agreement = (point * region_gather(feature, cell)).sum(dim=1)
-        return (1 - agreement.sigmoid())[cell >= 0].mean()
+        return 1 - agreement[cell >= 0].sigmoid()

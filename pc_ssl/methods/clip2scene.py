@@ -1,15 +1,20 @@
 """CLIP2Scene: LiDAR features from the images and the words of a frozen CLIP.
 
-Chen et al., "CLIP2Scene: Towards Label-efficient 3D Scene Understanding by CLIP", CVPR 2023, Sec. 3. The equations are
-the paper's (`losses/semantic_consistency.py`). The authors' released code computes others; `Variant.RELEASED` is what
-it does, to compare with.
+Chen et al., "CLIP2Scene: Towards Label-efficient 3D Scene Understanding by CLIP", CVPR 2023, Sec. 3 and 4.1. The
+equations are the paper's (`losses/semantic_consistency.py`). The authors' released code computes others;
+`Variant.RELEASED` is what it does, to compare with.
 
 1. View: K sweeps, registered by ego motion as preparation stores them, and the images of the keyframe; pairs of pixel
-   and point for points of all sweeps.
-2. Forward: MaskCLIP gives each pixel a feature x and, by the class whose text is nearest, a text t. The backbone gives
-   each point a feature, and two linear layers, one for each loss, bring it to CLIP's space: p.
+   and point for points of all sweeps. `DrawnSweeps` draws some of the sweeps of a cache, as the code does.
+2. Forward: MaskCLIP gives each pixel a feature x and, by the class whose text is nearest, a text t. Each sweep passes
+   the backbone as a cloud of its own (Sec. 4.1; merged sweeps are the paper's ablation of 18.6 against 20.8 mIoU), and
+   two linear layers, one for each loss, bring the features of points to CLIP's space: p.
 3. Loss: semantic consistency (Eq. 1, tau = 0.5) + spatial-temporal consistency (Eq. 2-4, lambda = 1) over the cells of
-   a regular grid. After `switch_after` steps the class of a point is, at random, the pixel's or the point's own.
+   one regular grid over all sweeps of a frame. After `switch_after` steps the class of a point is, at random, the
+   pixel's or the point's own.
+
+Reconstructed: embeddings of unit length; the layer that pixel features pass before Eq. 2-4 is linear, begins as the
+identity and is trained (in the code it is random and frozen, and its output is not used).
 
 The layer of the first loss, with the texts, classifies points without annotation (`pc-ssl evaluate --annotation-free`).
 """
@@ -24,7 +29,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from pc_ssl.losses.monitors import collapse_monitors
-from pc_ssl.losses.semantic_consistency import class_cross_entropy, semantic_consistency, spatial_temporal_consistency
+from pc_ssl.losses.semantic_consistency import (
+    class_cross_entropy,
+    released_consistency,
+    semantic_consistency,
+    spatial_temporal_consistency,
+)
 from pc_ssl.models.clip import MaskClip
 from pc_ssl.models.features import at_pixels
 from pc_ssl.protocols import Backbone
@@ -36,8 +46,12 @@ RELEASED_CELL_POINTS = 8  # the released code takes so many points of a cell
 
 
 class Variant(StrEnum):
-    """PAPER: Eq. 1-4. RELEASED: cross-entropy in the place of Eq. 1; in Eq. 3-4 no image terms, the text of the first
-    point of the cell for all its points, and 8 points of a cell at most."""
+    """PAPER: Eq. 1-4.
+
+    RELEASED: cross-entropy in the place of Eq. 1; in Eq. 2-4 no image terms, the text of the first point of the cell
+    for all its points, 8 points of a cell at most, and a mean over all 8 places of each cell; features are not
+    normalised, and self-training takes the own classes of a whole batch at once.
+    """
 
     PAPER = "paper"
     RELEASED = "released"
@@ -54,8 +68,10 @@ class CLIP2Scene(nn.Module):
         temperature: tau of Eq. 1; 0.5 in the paper.
         attention_temperature: lambda of Eq. 3-4; 1 in the paper.
         semantic_weight, spatial_weight: of the two losses; 1 in the code.
-        switch_after: steps before self-training begins (10 of 20 epochs in the paper); None: never.
-        switch_probability: that a point's own prediction is taken for its class; 0.5 in the code.
+        switch_after: steps before self-training begins (10 of 20 epochs in the paper, 11 in the code); None: never.
+        switch_probability: that a point's own prediction is taken for its class (`Variant.RELEASED`: those of all
+            points of a batch); 0.5 in the code.
+        merge_sweeps: let all sweeps of a frame pass the backbone as one cloud: the paper's losing ablation.
         variant: see `Variant`.
 
     Raises:
@@ -80,6 +96,7 @@ class CLIP2Scene(nn.Module):
         spatial_weight: float = 1.0,
         switch_after: int | None = None,
         switch_probability: float = 0.5,
+        merge_sweeps: bool = False,
         variant: str = Variant.PAPER,
     ) -> None:
         super().__init__()
@@ -98,12 +115,15 @@ class CLIP2Scene(nn.Module):
         self.backbone, self.clip, self.views = backbone, clip, views
         self.semantic_layer = nn.Linear(backbone.out_channels, clip.channels)
         self.spatial_layer = nn.Linear(backbone.out_channels, clip.channels)
+        self.variant, self.merge_sweeps = Variant(variant), merge_sweeps
+        if self.variant is Variant.PAPER:
+            self.image_layer = nn.Linear(clip.channels, clip.channels, bias=False)
+            nn.init.eye_(self.image_layer.weight)
         self.register_buffer("text", clip.text.clone())
         self.register_buffer("steps_done", torch.zeros((), dtype=torch.long))
         self.cell_size, self.temperature, self.attention_temperature = cell_size, temperature, attention_temperature
         self.semantic_weight, self.spatial_weight = semantic_weight, spatial_weight
         self.switch_after, self.switch_probability = switch_after, switch_probability
-        self.variant = Variant(variant)
 
     collate = staticmethod(SensorBatch.pack)
 
@@ -113,21 +133,27 @@ class CLIP2Scene(nn.Module):
         assert batch.cameras is not None
         assert batch.pairs is not None
         image = self._pixel_features(batch.cameras, batch.pairs)
-        feature = self.backbone(batch.points).at_points(batch.points, batch.pairs.point)
-        semantic = normalize(self.semantic_layer(feature).float(), dim=1)
-        spatial = normalize(self.spatial_layer(feature).float(), dim=1)
+        feature = self._point_features(batch, batch.pairs.point)
+        semantic, spatial = self.semantic_layer(feature).float(), self.spatial_layer(feature).float()
+        if self.variant is Variant.PAPER:
+            semantic, spatial = normalize(semantic, dim=1), normalize(spatial, dim=1)
         of_pixel = (image @ self.text.T).argmax(dim=1)
         of_point = (semantic.detach() @ self.text.T).argmax(dim=1)
         label = self._switched(of_pixel, of_point)
         cell, num_cells = self._cells(batch.points, batch.pairs.point)
         if self.variant is Variant.PAPER:
             first = semantic_consistency(semantic, label, self.text, self.temperature)
-            text, image_terms = self.text[of_pixel], image
+            pixel = normalize(self.image_layer(image).float(), dim=1)
+            second = spatial_temporal_consistency(
+                spatial, pixel, self.text[of_pixel], cell, num_cells, self.attention_temperature
+            )
         else:
             first = class_cross_entropy(semantic, label, self.text)
             cell, leader = _released_cells(cell, num_cells)
-            text, image_terms = self.text[of_pixel[leader]], None
-        second = spatial_temporal_consistency(spatial, image_terms, text, cell, num_cells, self.attention_temperature)
+            text = self.text[of_pixel[leader]]
+            second = released_consistency(
+                spatial, text, cell, num_cells, self.attention_temperature, RELEASED_CELL_POINTS
+            )
         if self.training:
             self.steps_done += 1
         return {
@@ -135,8 +161,15 @@ class CLIP2Scene(nn.Module):
             "semantic": first.detach(),
             "spatial_temporal": second.detach(),
             "agreement": (of_point == of_pixel).float().mean() if len(label) else first.detach() * 0,
-            **collapse_monitors(semantic, image),
+            **collapse_monitors(normalize(semantic, dim=1), image),
         }
+
+    def _point_features(self, batch: SensorBatch, rows: Tensor) -> Tensor:
+        """[P, C] of the points in these rows; each sweep passes the backbone for itself."""
+        if self.merge_sweeps:
+            return self.backbone(batch.points).at_points(batch.points, rows)
+        clouds, row = batch.single_sweeps()
+        return self.backbone(clouds).at_points(clouds, row[rows])
 
     def _pixel_features(self, cameras: CameraBatch, pairs: PixelPairs) -> Tensor:
         """[P, D] unit length, float32: CLIP's feature of each pair's pixel, bilinear between patches."""
@@ -150,7 +183,8 @@ class CLIP2Scene(nn.Module):
         """Class of each point: its pixel's, or once self-training has begun, at random its own."""
         if self.switch_after is None or int(self.steps_done) < self.switch_after:
             return of_pixel
-        own = torch.rand(len(of_pixel), device=of_pixel.device) < self.switch_probability
+        draws = 1 if self.variant is Variant.RELEASED else len(of_pixel)
+        own = torch.rand(draws, device=of_pixel.device) < self.switch_probability
         return torch.where(own, of_point, of_pixel)
 
     def _cells(self, points: PointBatch, rows: Tensor) -> tuple[Tensor, int]:

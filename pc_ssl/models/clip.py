@@ -35,6 +35,8 @@ class MaskClip(nn.Module):
         folder: of a CLIPModel with a Vision Transformer and its tokenizer, as transformers' save_pretrained writes them
             (CLIP2Scene: openai/clip-vit-base-patch16).
         classes: names of the C classes to embed, "ignore" left out. Underscores are read as spaces.
+        verbatim: those of the names that are embedded with their underscores, as CLIP2Scene's code embeds
+            "traffic_cone" and "other_flat" of nuScenes.
 
     Raises:
         UserError: there is no such model in the folder, or it cannot be loaded.
@@ -42,7 +44,7 @@ class MaskClip(nn.Module):
 
     text: Tensor
 
-    def __init__(self, folder: str, classes: LabelNames) -> None:
+    def __init__(self, folder: str, classes: LabelNames, verbatim: tuple[str, ...] = ()) -> None:
         super().__init__()
         check_folder(folder, ("clip",))
         model = load_model(folder, "CLIPModel")
@@ -50,7 +52,8 @@ class MaskClip(nn.Module):
         self.channels: int = model.config.projection_dim
         self.patch: int = model.config.vision_config.patch_size
         with torch.device("cpu"):  # the teacher is there, even where the network around it has no memory ("meta")
-            text = class_embeddings(model, folder, tuple(classes)).cpu()
+            spoken = [name if name in verbatim else name.replace("_", " ") for name in classes]
+            text = class_embeddings(model, folder, spoken).cpu()
         self.register_buffer("text", text, persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MaskClip:
@@ -105,7 +108,7 @@ def class_embeddings(model: Any, folder: str, classes: Sequence[str]) -> Tensor:
     Args:
         model: CLIPModel.
         folder: that holds its tokenizer.
-        classes: C names; underscores are read as spaces.
+        classes: C names, as they are put into sentences.
 
     Raises:
         UserError: the tokenizer cannot be loaded.
@@ -118,7 +121,7 @@ def class_embeddings(model: Any, folder: str, classes: Sequence[str]) -> Tensor:
         raise UserError(f"{folder}: the tokenizer cannot be loaded ({str(error).splitlines()[0]})") from error
     embeddings = []
     for name in classes:
-        sentences = [template.format(name.replace("_", " ")) for template in TEMPLATES]
+        sentences = [template.format(name) for template in TEMPLATES]
         tokens = tokenizer(sentences, padding=True, return_tensors="pt").to(model.device)
         embedding = model.text_projection(model.text_model(**tokens).pooler_output)
         embeddings.append(normalize(normalize(embedding, dim=-1).mean(dim=0), dim=0))

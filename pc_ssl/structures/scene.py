@@ -10,6 +10,8 @@ from torch import Tensor
 from pc_ssl.structures.boxes import Boxes3D
 from pc_ssl.structures.cameras import Camera
 
+TIME = "time"  # the column of the seconds from a point's sweep to the keyframe's, as caches name it
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -61,6 +63,20 @@ class Scene:
                 raise ValueError(f"{self.token}: {name} must be [{len(self.points)}], got {tuple(value.shape)}")
         if self.columns and len(self.columns) != self.points.shape[1]:
             raise ValueError(f"{self.token}: {self.points.shape[1]} columns of points are named {self.columns}")
+
+    def sweep(self) -> Tensor:
+        """[N] int64: 0 for points of the keyframe, then 1, 2, ... for those of earlier sweeps, the latest first.
+
+        Raises:
+            ValueError: the scene holds earlier sweeps, and no column of its points is called "time".
+        """
+        if bool(self.keyframe.all()):
+            return torch.zeros(len(self.points), dtype=torch.long)
+        if TIME not in self.columns:
+            raise ValueError(f"{self.token}: earlier sweeps need a column {TIME!r}, found {', '.join(self.columns)}")
+        lag = self.points[:, self.columns.index(TIME)].clone()
+        lag[self.keyframe] = -torch.inf
+        return torch.unique(lag, return_inverse=True)[1] + int(not self.keyframe.any())
 
     def keep(self, kept: Tensor) -> Scene:
         """The scene with the points of the mask [N] alone, in their order, and with the pixels of these points.

@@ -67,6 +67,7 @@ class SensorSample:
         boxes: in the frame of the view.
         bev_map: in the frame of the view.
         drawn: [S] int64 rows of the points that were drawn to be contrasted.
+        sweep: [N] int64 sweep of each point, 0 for the keyframe's.
     """
 
     token: str
@@ -80,6 +81,7 @@ class SensorSample:
     boxes: Boxes3D | None = None
     bev_map: BevMap | None = None
     drawn: Tensor | None = None
+    sweep: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ class SensorBatch:
         boxes: those of each frame.
         bev_map: masks [B, K, H, W] and known [B, H, W].
         drawn: [S] int64 rows in `points.points`.
+        sweep: [N] int64 sweep of each point, 0 for the keyframe's.
     """
 
     tokens: tuple[str, ...]
@@ -111,6 +114,7 @@ class SensorBatch:
     boxes: tuple[Boxes3D, ...] | None = None
     bev_map: BevMap | None = None
     drawn: Tensor | None = None
+    sweep: Tensor | None = None
 
     @classmethod
     def pack(cls, samples: Sequence[SensorSample]) -> SensorBatch:
@@ -140,11 +144,29 @@ class SensorBatch:
                     for s, start in zip(samples, points.offsets[:-1], strict=True)
                 ]
             ),
+            sweep=_joined([sample.sweep for sample in samples]),
         )
 
     @property
     def num_frames(self) -> int:
         return len(self.tokens)
+
+    def single_sweeps(self) -> tuple[PointBatch, Tensor]:
+        """Each sweep of each frame as a cloud of its own.
+
+        Returns:
+            the clouds that hold points, frame by frame and the keyframe's first, and row [N] int64 of each point of
+            `points` in them.
+        """
+        frame = self.points.frame_index()
+        sweep = torch.zeros_like(frame) if self.sweep is None else self.sweep
+        cloud = frame * (int(sweep.max()) + 1 if len(sweep) else 1) + sweep
+        order = cloud.argsort(stable=True)
+        row = torch.empty_like(order)
+        row[order] = torch.arange(len(order), device=order.device)
+        lengths = torch.unique_consecutive(cloud[order], return_counts=True)[1]
+        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]).cpu()
+        return PointBatch(self.points.points[order], offsets), row
 
     def to(self, device: torch.device | str) -> SensorBatch:
         pairs, bev_map = self.pairs, self.bev_map
@@ -162,6 +184,7 @@ class SensorBatch:
             boxes=None if self.boxes is None else tuple(boxes.to(device) for boxes in self.boxes),
             bev_map=None if bev_map is None else BevMap(bev_map.mask.to(device), bev_map.known.to(device)),
             drawn=None if self.drawn is None else self.drawn.to(device),
+            sweep=None if self.sweep is None else self.sweep.to(device),
         )
 
 

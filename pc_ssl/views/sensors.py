@@ -88,6 +88,7 @@ class SensorViews:
             pairs=pairs,
             boxes=None if scene.boxes is None else scene.boxes.moved(view),
             bev_map=None if scene.bev_map is None else moved_map(scene.bev_map, scene.bev_map_reach, view_from_lidar),
+            sweep=scene.sweep(),
         )
 
     def _cameras(

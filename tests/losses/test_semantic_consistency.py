@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pc_ssl.losses.semantic_consistency import class_cross_entropy, semantic_consistency, spatial_temporal_consistency
+from pc_ssl.losses.semantic_consistency import (
+    class_cross_entropy,
+    released_consistency,
+    semantic_consistency,
+    spatial_temporal_consistency,
+)
 
 
 def unit(generator: torch.Generator, rows: int, channels: int) -> Tensor:
@@ -25,7 +30,7 @@ def slow_semantic(point: Tensor, label: Tensor, text: Tensor, tau: float) -> Ten
 
 
 def slow_spatial(point: Tensor, image: Tensor | None, text: Tensor, cell: Tensor, lam: float) -> Tensor:
-    total, count = point.sum() * 0, 0
+    total, cells = point.sum() * 0, 0
     for n in sorted(set(cell.tolist()) - {-1}):
         members = [i for i in range(len(point)) if cell[i] == n]
         z = sum(torch.exp(point[i] @ text[i] / lam) for i in members)
@@ -36,8 +41,8 @@ def slow_spatial(point: Tensor, image: Tensor | None, text: Tensor, cell: Tensor
             f = f + sum(torch.exp(image[i] @ text[i] / lam) / z * image[i] for i in members)
         for i in members:
             total = total + 1 - torch.sigmoid(point[i] @ f)
-            count += 1
-    return total / max(count, 1)
+        cells += 1
+    return total / max(cells, 1)
 
 
 @given(seed=st.integers(0, 10**6), points=st.integers(0, 12), classes=st.integers(1, 4), tau=st.floats(0.1, 2))
@@ -90,6 +95,43 @@ def test_a_point_alone_in_its_cell_without_an_image_agrees_with_itself() -> None
     point = torch.eye(3)
     loss = spatial_temporal_consistency(point, None, point, torch.arange(3), 3, 1.0)
     assert loss.item() == pytest.approx(1 - 1 / (1 + math.exp(-1)))
+
+
+def test_eq_2_divides_by_the_number_of_grids_and_not_of_points() -> None:
+    point = torch.tensor([[1.0, 0.0]] * 6)
+    cell = torch.tensor([0, 0, 0, 0, 0, 1])
+    one = 1 - 1 / (1 + math.exp(-1))
+    assert spatial_temporal_consistency(point, None, point, cell, 2, 1.0).item() == pytest.approx(6 * one / 2)
+    assert spatial_temporal_consistency(point, None, point, cell, 9, 1.0).item() == pytest.approx(6 * one / 2)
+
+
+@given(seed=st.integers(0, 10**6), points=st.integers(1, 20), cells=st.integers(1, 5))
+def test_the_released_mean_goes_over_all_slots(seed: int, points: int, cells: int) -> None:
+    """Tables of 8 places a cell, the empty ones zeros, as the released network gets them; nothing is normalised."""
+    generator = torch.Generator().manual_seed(seed)
+    point = 3 * torch.randn(points, 4, generator=generator, dtype=torch.float64)
+    text = unit(generator, points, 4)
+    cell = torch.randint(-1, cells, (points,), generator=generator)
+    values = []
+    for n in sorted(set(cell.tolist()) - {-1}):
+        members = [i for i in range(points) if cell[i] == n]
+        slots = [point[i] for i in members] + [torch.zeros(4).double()] * (8 - len(members))
+        weight = torch.softmax(torch.stack([point[i] @ text[i] for i in members]), dim=0)
+        f = sum(w * point[i] for w, i in zip(weight, members, strict=True))
+        values += [1 - torch.sigmoid(slot @ f) for slot in slots]
+    if max(torch.bincount(cell + 1, minlength=2)[1:]) <= 8:
+        expected = torch.stack(values).mean() if values else torch.zeros(()).double()
+        torch.testing.assert_close(released_consistency(point, text, cell, cells, 1.0, 8), expected)
+
+
+def test_features_of_any_length_leave_the_gradient_finite() -> None:
+    point = torch.tensor([[200.0, 0.0], [-200.0, 0.0], [900.0, 0.0]], requires_grad=True)
+    text = torch.tensor([[1.0, 0.0]] * 3)
+    loss = released_consistency(point, text, torch.tensor([0, 0, -1]), 1, 1.0, 8)
+    loss.backward()
+    assert loss.isfinite()
+    assert point.grad is not None
+    assert point.grad.isfinite().all()
 
 
 def test_cross_entropy_has_no_temperature() -> None:

@@ -12,7 +12,7 @@ from pc_ssl.methods.clip2scene import CLIP2Scene, _released_cells
 from pc_ssl.models.clip import MaskClip
 from pc_ssl.models.lidar import SparseUNet
 from pc_ssl.models.networks import grids_of
-from pc_ssl.structures import SensorBatch
+from pc_ssl.structures import PointBatch, SensorBatch
 from pc_ssl.views.camera import ImageAugmentation
 from pc_ssl.views.lidar import Augmentation
 from pc_ssl.views.sensors import SensorViews
@@ -82,6 +82,82 @@ def test_self_training_begins_after_its_steps(street_cache: Cache, clip_folder: 
     for _ in range(2):
         clip2scene(batch(street_cache, clip2scene))
     assert torch.equal(clip2scene._switched(pixel, point), point)
+
+
+def test_the_released_variant_switches_a_whole_batch_at_once(clip_folder: Path) -> None:
+    clip2scene = method(clip_folder, switch_after=0, variant="released")
+    pixel, point = torch.zeros(10, dtype=torch.long), torch.ones(10, dtype=torch.long)
+    torch.manual_seed(0)
+    drawn = [clip2scene._switched(pixel, point) for _ in range(40)]
+    assert all(len(set(classes.tolist())) == 1 for classes in drawn)
+    assert {int(classes[0]) for classes in drawn} == {0, 1}
+
+
+def two_sweeps(batch: SensorBatch) -> SensorBatch:
+    """The batch with every other point counted to an earlier sweep."""
+    return replace(batch, sweep=torch.arange(len(batch.points.points)) % 2)
+
+
+def test_each_sweep_passes_the_backbone_for_itself(street_cache: Cache, clip_folder: Path) -> None:
+    clip2scene = method(clip_folder)
+    sensors = two_sweeps(batch(street_cache, clip2scene, 2))
+    assert sensors.pairs is not None
+    found = clip2scene._point_features(sensors, sensors.pairs.point)
+    points, sweep = sensors.points, sensors.sweep
+    assert sweep is not None
+    clouds = [
+        points.points[points.offsets[b] : points.offsets[b + 1]][sweep[points.offsets[b] : points.offsets[b + 1]] == k]
+        for b in range(2)
+        for k in range(2)
+    ]
+    packed = PointBatch.pack(clouds)
+    every = torch.empty(len(points.points), 8)
+    of_cloud = clip2scene.backbone(packed).at_points(packed)
+    frame = points.frame_index()
+    start = 0
+    for b in range(2):
+        for k in range(2):
+            rows = ((frame == b) & (sweep == k)).nonzero()[:, 0]
+            every[rows] = of_cloud[start : start + len(rows)]
+            start += len(rows)
+    torch.testing.assert_close(found, every[sensors.pairs.point])
+    merged = clip2scene.backbone(points).at_points(points, sensors.pairs.point)
+    assert not torch.allclose(found, merged, atol=1e-3)
+
+
+def test_points_of_two_sweeps_in_one_voxel_share_a_feature_only_where_sweeps_are_merged(clip_folder: Path) -> None:
+    place = torch.rand(50, 3, generator=torch.Generator().manual_seed(0)) * 20
+    cloud = torch.cat([torch.cat([place, torch.zeros(50, 1)], 1), torch.cat([place, torch.ones(50, 1)], 1)])
+    batch_of_two = SensorBatch(("a",), PointBatch.pack([cloud]), torch.eye(4)[None], torch.full((100,), -1), 0,
+                               sweep=torch.arange(100) // 50)  # fmt: skip
+    rows = torch.arange(100)
+    for merge in (True, False):
+        feature = method(clip_folder, merge_sweeps=merge)._point_features(batch_of_two, rows)
+        assert torch.allclose(feature[:50], feature[50:], atol=1e-6) == merge
+
+
+def test_cells_go_over_all_sweeps_of_a_frame(street_cache: Cache, clip_folder: Path) -> None:
+    clip2scene = method(clip_folder, cell_size=1.0)
+    sensors = batch(street_cache, clip2scene, 2)
+    rows = torch.arange(len(sensors.points.points))
+    assert torch.equal(
+        clip2scene._cells(sensors.points, rows)[0], clip2scene._cells(two_sweeps(sensors).points, rows)[0]
+    )
+
+
+def test_the_layer_of_pixels_begins_as_the_identity_and_is_trained(street_cache: Cache, clip_folder: Path) -> None:
+    clip2scene = method(clip_folder, cell_size=1.0)
+    assert torch.equal(clip2scene.image_layer.weight, torch.eye(12))
+    clip2scene(batch(street_cache, clip2scene))["loss"].backward()
+    assert clip2scene.image_layer.weight.grad is not None
+    assert bool(clip2scene.image_layer.weight.grad.any())
+
+
+def test_names_are_embedded_verbatim_where_asked(clip_folder: Path) -> None:
+    names = ("traffic_cone", "car")
+    spoken, verbatim = (MaskClip(str(clip_folder), names, words).text for words in ((), ("traffic_cone",)))
+    assert not torch.allclose(spoken[0], verbatim[0], atol=1e-4)
+    torch.testing.assert_close(spoken[1], verbatim[1])
 
 
 def test_a_batch_without_pairs_trains_on(street_cache: Cache, clip_folder: Path) -> None:

@@ -1,0 +1,38 @@
+"""A few of the sweeps that a scene holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pc_ssl.protocols import SceneTransform
+from pc_ssl.structures import Scene
+
+
+@dataclass(frozen=True)
+class DrawnSweeps(SceneTransform):
+    """Keeps the keyframe and `count` of the earlier sweeps, drawn anew each time.
+
+    CLIP2Scene's code draws two of ten (runnanchen/CLIP2Scene, `np.random.choice` in its data set).
+
+    Args:
+        count: earlier sweeps to keep; where the scene holds fewer, all of them.
+
+    Raises:
+        ValueError: count is negative.
+    """
+
+    count: int = 2
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            raise ValueError(f"DrawnSweeps: count {self.count} must not be negative")
+
+    def __call__(self, scene: Scene, rng: np.random.Generator) -> Scene:
+        """The scene with the points of these sweeps."""
+        sweep = scene.sweep()
+        earlier = int(sweep.max()) if len(sweep) else 0
+        drawn = rng.permutation(earlier)[: self.count] + 1
+        return scene.keep(torch.isin(sweep, torch.tensor([0, *drawn.tolist()])))
