@@ -13,7 +13,7 @@ The peers get what their users would give them: sorted ids or a plan let segment
 product prepare offsets, order or matrix outside the clock. torch_scatter takes part where it is installed.
 
 Everything runs in one process, so all share one allocator. `--allocator keeping` starts the process with settings of
-glibc and torch that keep freed memory and put it in huge pages, for ours and the peers alike; `default` sets nothing.
+glibc that keep freed memory and put it in huge pages, for ours and the peers alike; `default` sets nothing.
 """
 
 from __future__ import annotations
@@ -53,11 +53,10 @@ SLOW = 0.5  # seconds
 ALLOCATORS = {  # environment of the process
     "default": {},
     "keeping": {
-        "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+        "MALLOC_MMAP_MAX_": "0",  # glibc takes no threshold above 32 MB
         "MALLOC_TRIM_THRESHOLD_": str(16 << 30),
         "MALLOC_TOP_PAD_": str(64 << 20),
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # transparent huge pages by madvise
-        "THP_MEM_ALLOC_ENABLE": "1",  # of torch's own allocator
     },
 }
 LARGE = 300_000  # points from which a call is about bandwidth
