@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
 # The CPU build of torch, pinned so that nothing pulls gigabytes of CUDA packages onto a machine without a GPU.
 # On a GPU machine: make setup TORCH="torch" SPCONV=cu126
 TORCH ?= torch==2.13.0
@@ -9,15 +10,18 @@ SPCONV ?= cpu
 STAMP := $(VENV)/.installed-$(SPCONV)
 WORKERS ?= 2
 
-.PHONY: setup demo demo-bev test test-asan test-slow bench lint format clean
+.PHONY: setup demo demo-bev test test-asan test-numpy2 test-slow test-wheel wheel bench lint format clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml setup.py $(wildcard csrc/*.cpp csrc/*.h csrc/*/*.cpp csrc/*/*.h csrc/*/*.cu)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "setuptools>=77" wheel ninja
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable ".[$(SPCONV),dev]" "$(TORCH)"
+	$(PIP) install --quiet "$(TORCH)"
+	$(PIP) install --quiet "setuptools>=77" wheel ninja
+	@! $(BIN)/python -m pip show --quiet opencv-python 2>/dev/null || $(PIP) uninstall --yes --quiet \
+		mmengine opencv-python opencv-python-headless  # of an older setup: two packages of the same files
+	$(PIP) install --quiet --no-build-isolation --editable ".[all,dev]" "$(TORCH)"
+	@test $(SPCONV) = cpu || { $(PIP) uninstall --yes --quiet spconv cumm && $(PIP) install --quiet spconv-$(SPCONV); }
 	@touch $@
 
 demo: setup
@@ -34,11 +38,23 @@ test: setup
 test-asan: setup
 	$(BIN)/python csrc/testing/sanitized.py
 
+# The parts that do not need nuScenes' devkit or the simulator, in an environment of their own with numpy 2.
+test-numpy2: setup
+	$(BIN)/python tests/environments/numpy2.py
+
+# A wheel for this platform in dist/: for the CPU, and with CUDA kernels where a toolkit and a CUDA build of torch are.
+wheel: setup
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+# The wheel in an environment of its own, without a compiler: help, a smoke pretraining, region_pool.
+test-wheel: wheel
+	$(BIN)/python tests/environments/wheel.py dist
+
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
 bench: setup
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --editable ".[$(SPCONV),bench]" "$(TORCH)"
+	$(PIP) install --quiet --no-build-isolation --editable ".[bench]" "$(TORCH)"
 	$(BIN)/python benchmarks/region_pool.py --json work_dirs/bench/region_pool.json
 	$(BIN)/python benchmarks/prepare.py --json work_dirs/bench/prepare.json
 	$(BIN)/python benchmarks/engine.py --json work_dirs/bench/engine.json
@@ -54,4 +70,4 @@ format: setup
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf build work_dirs .pytest_cache .mypy_cache .ruff_cache .hypothesis pc_ssl/*.so
+	rm -rf build dist work_dirs .pytest_cache .mypy_cache .ruff_cache .hypothesis pc_ssl/*.so

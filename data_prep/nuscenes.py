@@ -36,6 +36,7 @@ from data_prep.projection import PinholeCamera
 from data_prep.reader import FrameName, of_split, read_splits
 from pc_ssl.data.cache import TIME, XYZ
 from pc_ssl.errors import UsageError, UserError
+from pc_ssl.extras import extra
 from pc_ssl.files import inside
 from pc_ssl.geometry import invert, transform_from
 
@@ -77,7 +78,8 @@ class NuScenesReader:
 
     def splits(self) -> dict[str, list[str]]:
         """The devkit's splits, SLidR's two parts of "train", and those of <version>/splits.json."""
-        from nuscenes.utils.splits import create_splits_scenes
+        with extra("nuscenes", "reading nuScenes' splits"):
+            from nuscenes.utils.splits import create_splits_scenes
 
         splits = dict(create_splits_scenes())
         splits["parametrizing"] = sorted(set(splits["train"]) - set(VERIFYING_SCENES))

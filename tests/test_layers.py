@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"errors", "version"},
+    {"extras"},
     {"files", "progress", "pretrained", "taxonomies", "derived"},
     {"structures"},
     {"geometry"},
@@ -25,12 +26,14 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 DATA_PREP_MAY_IMPORT = {
-    *("errors", "files", "progress", "structures", "geometry", "data.cache", "data.fields", "data.label_maps"),
+    *("errors", "extras", "files", "progress", "structures", "geometry"),
+    *("data.cache", "data.fields", "data.label_maps"),
     *("taxonomies", "protocols"),
     *("models.clip", "pretrained"),  # frozen networks that label images
 }
 
-NOT_INSTALLED = {"rerun": "rerun-sdk"}  # optional: what brings a module, where it is not there to be asked
+# What brings a module, where that cannot be asked: it is optional, or another package of the same files is installed.
+BROUGHT_BY = {"rerun": "rerun-sdk", "mmengine": "mmengine-lite"}
 
 
 def imports_of(path: Path) -> set[str]:
@@ -92,7 +95,7 @@ def test_every_library_that_is_imported_is_declared() -> None:
     for folder in ("pc_ssl", "data_prep"):
         for path in (ROOT / folder).rglob("*.py"):
             for name in {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names):
-                brought_by = {_plain(of) for of in distributions.get(name, [NOT_INSTALLED.get(name, name)])}
+                brought_by = {_plain(of) for of in (*distributions.get(name, []), BROUGHT_BY.get(name, name))}
                 if name not in ("pc_ssl", "data_prep") and not brought_by & declared:
                     missing.add(f"{path.relative_to(ROOT)} imports {name}")
     assert not missing, missing

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.regions.mount import SensorMount
+from pc_ssl.extras import extra
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class PatchworkGround:
 
     def __call__(self, xyz: NDArray[np.float32], mount: SensorMount) -> NDArray[np.bool_]:
         """xyz [N, 3] metres, LiDAR frame, z up -> [N] bool, True for ground."""
-        from pypatchworkpp import Parameters, patchworkpp
+        with extra("patchwork", "the ground of patchwork++"):
+            from pypatchworkpp import Parameters, patchworkpp
 
         parameters = Parameters()
         parameters.verbose = False

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.simulate.mesh import Mesh
+from pc_ssl.extras import extra
 
 NO_OWNER = -1
 
@@ -78,7 +79,8 @@ class Shell:
     """
 
     def __init__(self, vertex: NDArray, triangle: NDArray, row: NDArray) -> None:
-        import open3d as o3d
+        with extra("simulate", "simulating a recording"):
+            import open3d as o3d
 
         self._tensor = o3d.core.Tensor.from_numpy  # shares memory
         self.row = row

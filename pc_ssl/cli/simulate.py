@@ -9,6 +9,7 @@ import typer
 
 from pc_ssl.cli.app import DryRun, simulate_app
 from pc_ssl.errors import UsageError
+from pc_ssl.extras import extra
 
 Workers = Annotated[int, typer.Option(help="Worker processes; any number gives the same bytes.", min=1)]
 
@@ -29,7 +30,8 @@ def simulate_nuscenes(
 
     Example: `pc-ssl simulate nuscenes --out streets --scenes 20 --keyframes 5 --workers 2`
     """
-    from data_prep.simulate.nuscenes import SimulateOptions, estimate, simulate_nuscenes
+    with extra("simulate", "pc-ssl simulate nuscenes"):
+        from data_prep.simulate.nuscenes import SimulateOptions, estimate, simulate_nuscenes
 
     options = SimulateOptions(scenes, keyframes, seed, _size(image_size), beams, sweeps)
     print((estimate if dry_run else simulate_nuscenes)(out, options, workers=workers).summary())
@@ -49,7 +51,8 @@ def simulate_scannet(
 
     Example: `pc-ssl simulate scannet --out rooms --rooms 20 --workers 2`
     """
-    from data_prep.simulate.scannet import SimulateOptions, estimate, simulate_scannet
+    with extra("simulate", "pc-ssl simulate scannet"):
+        from data_prep.simulate.scannet import SimulateOptions, estimate, simulate_scannet
 
     options = SimulateOptions(rooms, seed, frames, _size(image_size))
     print((estimate if dry_run else simulate_scannet)(out, options, workers=workers).summary())

@@ -24,6 +24,7 @@ from pc_ssl.data.cache import MANIFEST, Cache, Frame
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.detection_result import ClassDetection, DetectionResult, DistanceDetection
 from pc_ssl.evaluation.nuscenes_results import attribute_name, global_poses, result_boxes, write_results
+from pc_ssl.extras import extra
 from pc_ssl.heads.attributes import ATTRIBUTES, NUSCENES_CLASSES
 from pc_ssl.structures import Boxes3D
 
@@ -71,7 +72,8 @@ class DetectionMetric:
     """
 
     def __init__(self, cache: Cache, class_names: Sequence[str]) -> None:
-        from nuscenes.eval.common.data_classes import EvalBoxes
+        with extra("nuscenes", "nuScenes' detection metric"):
+            from nuscenes.eval.common.data_classes import EvalBoxes
 
         check_nuscenes(cache, class_names)
         self.cache, self.class_names = cache, tuple(class_names)

@@ -1,12 +1,21 @@
-"""The compiled ops. Whoever uses one imports it from here, so that a failure to load them says what to do."""
+"""The compiled ops, or where pc_ssl._C is missing the same in plain torch. Whoever uses one imports it from here."""
+
+import warnings
 
 import torch
 
 try:
     import pc_ssl._C  # noqa: F401  (registers torch.ops.pc_ssl.*)
 except ImportError as error:
-    raise ImportError(
-        f"pc_ssl._C does not load ({error}): build it against this torch with `pip install --no-build-isolation -e .`"
-    ) from error
+    from pc_ssl.ops import plain
+
+    plain.register()
+    warnings.warn(
+        f"pc_ssl._C does not load ({error}), so region pooling and the overlap and suppression of boxes run in plain "
+        "torch: poolings take several times as long, evaluation of detection much longer; results are the same. "
+        "Install a wheel of pc-ssl for this torch, or build it with `pip install --no-build-isolation -e .`",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 compiled = torch.ops.pc_ssl

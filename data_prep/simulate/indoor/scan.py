@@ -14,6 +14,7 @@ from data_prep.simulate.indoor.room import Room
 from data_prep.simulate.materials import Material
 from data_prep.simulate.mesh import Mesh, join
 from data_prep.simulate.raycast import Shell
+from pc_ssl.extras import extra
 from pc_ssl.geometry import invert
 
 VOXEL = 0.025  # metres; gives ScanNet's spacing of vertices of about 2 cm
@@ -180,7 +181,8 @@ class Studio:
 
     def fuse(self, poses: Sequence[NDArray[np.float64]]) -> Scan:
         """Walk the path with the depth camera and fuse what it measures into a mesh (truncated signed distances)."""
-        import open3d as o3d
+        with extra("simulate", "simulating a room"):
+            import open3d as o3d
 
         camera = Camera.of_size(FUSED_SIZE)
         integration: Any = o3d.pipelines.integration
@@ -271,7 +273,8 @@ class Studio:
 
     def _annotate(self, mesh: tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]) -> Scan:
         """Colour and piece of each vertex, from the nearest point of the true surface."""
-        import open3d as o3d
+        with extra("simulate", "simulating a room"):
+            import open3d as o3d
 
         vertex, triangle, normal = mesh
         scene = o3d.t.geometry.RaycastingScene(nthreads=1)

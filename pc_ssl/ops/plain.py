@@ -1,0 +1,175 @@
+"""The compiled ops in plain torch, registered in their place where pc_ssl._C is missing. Slower, and the same results.
+
+Schemas are those of csrc/ops.cpp; fake kernels, autograd and autocast come from the same modules as for the compiled
+ones. Results agree within rounding, not to the bit: torch adds in its own order. `reference.py` is for reading and for
+tests, one region at a time; this takes all regions at once.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pc_ssl.ops.reference import rotated_iou_reference
+
+SCHEMAS = (
+    "region_plan(Tensor region, SymInt num_regions) -> (Tensor order, Tensor offsets)",
+    "region_sum(Tensor feature, Tensor region, SymInt num_regions, bool mean, Tensor? order, Tensor? offsets)"
+    " -> (Tensor pooled, Tensor counts)",
+    "region_extremum(Tensor feature, Tensor region, SymInt num_regions, bool largest, bool with_point, Tensor? order,"
+    " Tensor? offsets) -> (Tensor pooled, Tensor point)",
+    "region_extremum_grad(Tensor grad, Tensor point, Tensor region) -> Tensor",
+    "region_gather(Tensor region_feature, Tensor region, Tensor? counts, Tensor? order, Tensor? offsets) -> Tensor",
+    "rotated_iou(Tensor a, Tensor b, bool in_3d) -> Tensor",
+    "rotated_nms(Tensor boxes, Tensor? group, float threshold, SymInt? max_kept) -> Tensor kept",
+    "circle_nms(Tensor center, Tensor squared_distance, Tensor? group, SymInt? max_kept) -> Tensor kept",
+)
+PAIRS_AT_ONCE = 20_000  # of boxes: about 100 MB
+_libraries: list[torch.library.Library] = []  # torch unregisters what is collected
+
+
+def register() -> None:
+    """Define the ops of torch.ops.pc_ssl in this process; only where the compiled ones did not."""
+    library = torch.library.Library("pc_ssl", "DEF")
+    for schema in SCHEMAS:
+        library.define(schema)
+        name = schema[: schema.index("(")]
+        for device in ("CPU", "CUDA"):
+            library.impl(name, globals()[name], device)
+    _libraries.append(library)
+
+
+def region_plan(region: Tensor, num_regions: int) -> tuple[Tensor, Tensor]:
+    _check_ids(region, num_regions)
+    key = torch.where(region < 0, num_regions, region).long()
+    counts = torch.bincount(key, minlength=num_regions + 1)[:num_regions]
+    return key.argsort(stable=True).int(), torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def region_sum(
+    feature: Tensor, region: Tensor, num_regions: int, mean: bool, order: Tensor | None, offsets: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    rows, ids = _inside(feature, region, num_regions, order, offsets)
+    wide = _wide(feature)[rows]
+    pooled = wide.new_zeros(num_regions, feature.shape[1]).index_add_(0, ids, wide)
+    counts = torch.bincount(ids, minlength=num_regions)
+    if mean:
+        pooled = pooled / counts.clamp(min=1).unsqueeze(1)
+    return pooled.to(feature.dtype), counts
+
+
+def region_extremum(
+    feature: Tensor,
+    region: Tensor,
+    num_regions: int,
+    largest: bool,
+    with_point: bool,
+    order: Tensor | None,
+    offsets: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    rows, ids = _inside(feature, region, num_regions, order, offsets)
+    value = feature[rows]
+    index = ids.unsqueeze(1).expand(value.shape)
+    pooled = feature.new_zeros(num_regions, feature.shape[1])
+    pooled.scatter_reduce_(0, index, value, "amax" if largest else "amin", include_self=False)
+    best = pooled[ids]
+    is_best = (value == best) | (value.isnan() & best.isnan())
+    row = torch.where(is_best, rows.int().unsqueeze(1), len(feature)).int()
+    point = row.new_full(pooled.shape, len(feature)).scatter_reduce_(0, index, row, "amin")
+    point.masked_fill_(point == len(feature), -1)
+    return pooled, point if with_point else point[:0]
+
+
+def region_extremum_grad(grad: Tensor, point: Tensor, region: Tensor) -> Tensor:
+    rows, ids = _inside(None, region, len(grad), None, None)
+    out = grad.new_zeros(len(region), grad.shape[1])
+    out[rows] = torch.where(point[ids] == rows.unsqueeze(1), grad[ids], 0)
+    return out
+
+
+def region_gather(
+    region_feature: Tensor, region: Tensor, counts: Tensor | None, order: Tensor | None, offsets: Tensor | None
+) -> Tensor:
+    rows, ids = _inside(None, region, len(region_feature), order, offsets)
+    table = region_feature
+    if counts is not None:
+        table = (_wide(table) / counts.clamp(min=1).unsqueeze(1)).to(table.dtype)
+    out = table.new_zeros(len(region), table.shape[1])
+    out[rows] = table[ids]
+    return out
+
+
+def rotated_iou(a: Tensor, b: Tensor, in_3d: bool) -> Tensor:
+    first, second = (_solid_boxes(boxes, in_3d) for boxes in (a, b))
+    step = max(PAIRS_AT_ONCE // max(len(b), 1), 1)
+    parts = [rotated_iou_reference(first[k : k + step], second, in_3d) for k in range(0, len(a), step)]
+    iou = torch.cat(parts) if parts else first.new_zeros(0, len(b))
+    return iou.nan_to_num(0).clamp(0, 1).to(a.dtype)
+
+
+def rotated_nms(boxes: Tensor, group: Tensor | None, threshold: float, max_kept: int | None) -> Tensor:
+    return _greedy(rotated_iou(boxes, boxes, False) > threshold, group, max_kept)
+
+
+def circle_nms(center: Tensor, squared_distance: Tensor, group: Tensor | None, max_kept: int | None) -> Tensor:
+    squared = (center[:, None, :2] - center[None, :, :2]).square().sum(-1)
+    return _greedy(squared <= squared_distance.unsqueeze(1), group, max_kept)
+
+
+def _greedy(drops: Tensor, group: Tensor | None, max_kept: int | None) -> Tensor:
+    """drops [N, N]: box i, if kept, drops box j. Boxes come best first."""
+    if group is not None:
+        drops = drops & (group.unsqueeze(1) == group)
+    host = drops.cpu()
+    kept = torch.zeros(len(host), dtype=torch.bool)
+    dropped = torch.zeros(len(host), dtype=torch.bool)
+    left = len(host) if max_kept is None else max_kept
+    for i in range(len(host)):
+        if left <= 0:
+            break
+        if not dropped[i]:
+            kept[i] = True
+            dropped |= host[i]
+            left -= 1
+    return kept.to(drops.device)
+
+
+def _solid_boxes(boxes: Tensor, in_3d: bool) -> Tensor:
+    """[N, 7] float64; a box with a number that is not finite becomes one of size 0, which overlaps nothing."""
+    if boxes.ndim != 2 or boxes.shape[1] < 7 or not boxes.is_floating_point():
+        raise ValueError(f"boxes must be floating [N, 7 or more], got {boxes.dtype} {list(boxes.shape)}")
+    rows = boxes[:, :7].double()
+    counted = rows if in_3d else rows[:, [0, 1, 3, 4, 6]]
+    return torch.where(counted.isfinite().all(1, keepdim=True), rows, 0)
+
+
+def _wide(feature: Tensor) -> Tensor:
+    return feature if feature.dtype == torch.float64 else feature.float()
+
+
+def _inside(
+    feature: Tensor | None, region: Tensor, num_regions: int, order: Tensor | None, offsets: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Rows of the points that belong to a region, and their ids, as int64. Of a plan only the sizes are used."""
+    _check_ids(region, num_regions)
+    if feature is not None and (feature.ndim != 2 or len(feature) != len(region)):
+        raise ValueError(f"feature has {len(feature)} rows but region {len(region)} ids")
+    for name, tensor, size in (("order", order, len(region)), ("offsets", offsets, num_regions + 1)):
+        if tensor is not None and tensor.shape != (size,):
+            raise ValueError(f"the plan's {name} must be [{size}], got {list(tensor.shape)}")
+    rows = (region >= 0).nonzero().squeeze(1)
+    return rows, region[rows].long()
+
+
+def _check_ids(region: Tensor, num_regions: int) -> None:
+    if region.ndim != 1 or region.dtype not in (torch.int32, torch.int64):
+        raise ValueError(f"region must be int32 or int64 [N], got {region.dtype} {list(region.shape)}")
+    if num_regions < 0:
+        raise ValueError(f"num_regions must not be negative, got {num_regions}")
+    bad = (region < -1) | (region >= num_regions)
+    if bad.any():
+        k = int(bad.int().argmax())
+        allowed = f" or 0 to {num_regions - 1}" if num_regions else ""
+        raise ValueError(
+            f"region[{k}] is {int(region[k])}, expected -1 (no region){allowed}, as num_regions is {num_regions}"
+        )
