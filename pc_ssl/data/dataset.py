@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from pc_ssl.data.cache import MANIFEST, Cache, Frame
-from pc_ssl.data.sampler import Draw
+from pc_ssl.data.sampler import Draw, TooSmall
 from pc_ssl.errors import UserError
 from pc_ssl.geometry import BevGrid
 from pc_ssl.protocols import SceneTransform, Views
@@ -52,6 +52,7 @@ class CacheScenes(Dataset):
             "label", "boxes", "cameras", "bev_map", "ground", "superpixel/NAME", "pseudo_label/NAME", "neighbour/K".
         transforms: change the scene, in this order, before the views see it; a neighbour goes through them as well.
         grids: boxes that the networks see; the views get them.
+        min_points: a draw of a frame with fewer points inside every grid raises `TooSmall`.
 
     Raises:
         UserError: there are no frames, or the first frame lacks something that is to be read.
@@ -65,10 +66,12 @@ class CacheScenes(Dataset):
         views: Views,
         transforms: Sequence[SceneTransform] = (),
         grids: Sequence[BevGrid] = (),
+        min_points: int = 0,
     ) -> None:
         if not indices:
             raise UserError(f"{cache.path}: no frames to train on")
         self.cache, self.indices, self.views, self.grids = cache, tuple(indices), views, tuple(grids)
+        self.min_points = min_points
         self.region_key = None if region is None else f"region/{region}"
         self.reads = views.reads.union(*(transform.reads for transform in transforms))
         farthest = [int(name.removeprefix(NEIGHBOUR)) for name in self.reads if name.startswith(NEIGHBOUR)]
@@ -85,8 +88,16 @@ class CacheScenes(Dataset):
         return len(self.indices)
 
     def __getitem__(self, draw: Draw) -> Any:
+        """The views of a draw.
+
+        Raises:
+            TooSmall: fewer than `min_points` points are inside one of the grids.
+            UserError: the frame's file is missing or damaged, or lacks a tensor.
+        """
         rng = draw.rng()
-        return self.views(self.changed(draw.row, rng), rng, self.grids)
+        scene = self.changed(draw.row, rng)
+        self._check_size(scene)
+        return self.views(scene, rng, self.grids)
 
     def changed(self, row: int, rng: np.random.Generator) -> Scene:
         """The frame in row `row` after all transforms, with a neighbour where one is asked for.
@@ -108,6 +119,18 @@ class CacheScenes(Dataset):
             UserError: the frame's file is missing or damaged, or lacks a tensor.
         """
         return self._scene(self.indices[row])
+
+    def _check_size(self, scene: Scene) -> None:
+        xyz = scene.points[:, :3]
+        where = ""
+        for grid in self.grids if self.min_points else ():
+            inside = int(grid.voxel_of(xyz)[1].sum())
+            if inside < min(self.min_points, len(xyz)):
+                where = f", {inside} of them inside the grid {grid.lower}..{grid.upper} (metres)"
+        if where or len(xyz) < self.min_points:
+            raise TooSmall(
+                f"frame {scene.token} has {len(xyz)} points{where}; training needs {self.min_points} or more"
+            )
 
     def _transformed(self, scene: Scene, rng: np.random.Generator) -> Scene:
         for transform in self.transforms:

@@ -17,6 +17,13 @@ from pc_ssl.errors import UserError
 ORDER, VIEW, FORWARD, BALANCE = 0, 1, 2, 3
 
 
+MIN_POINTS = 16  # that a frame needs inside the networks' grids; fewer have no neighbourhood to learn from
+
+
+class TooSmall(Exception):
+    """A frame has too few points to train on; the message names it."""
+
+
 class Draw(NamedTuple):
     """One sample to load: row of the data set, and the (seed, epoch) that its augmentation is drawn from."""
 

@@ -11,7 +11,10 @@ from pc_ssl.engine.log import LogCallback
 from pc_ssl.engine.loop import Callback, StepResult
 from pc_ssl.engine.options import TrainOptions
 from pc_ssl.engine.run_folder import RunFolder
+from pc_ssl.errors import UserError
 
+ZERO_GRADIENT_STEPS = 20  # in a row end a run
+SHOWN = 5  # frames left out that are named
 PEAK_LR_KEY = "peak_lr"  # entry of a parameter group: the learning rate that the schedule's factor multiplies
 
 
@@ -26,6 +29,50 @@ class ScheduleCallback(Callback):
         for group in self.optimizer.param_groups:
             group["lr"] = factors.learning_rate * group[PEAK_LR_KEY]
             group["betas"] = (factors.beta, group["betas"][1])
+
+
+class ZeroGradientGuard(Callback):
+    """Ends a run that learns nothing: the gradient was 0 in each of the last steps.
+
+    Args:
+        steps: of the run; of a run shorter than `ZERO_GRADIENT_STEPS`, all count.
+
+    Raises:
+        UserError: by `after_step`.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.limit, self.without_gradient = min(steps, ZERO_GRADIENT_STEPS), 0
+
+    def after_step(self, result: StepResult) -> None:
+        self.without_gradient = self.without_gradient + 1 if float(result.terms["grad_norm"]) == 0 else 0
+        if self.without_gradient == self.limit:
+            loss = float(result.terms["loss"].detach())
+            raise UserError(
+                f"step {result.step}: the gradient was 0 in {self.limit} steps in a row, loss {loss:g}: nothing is "
+                "learned. Look for frames without what the training needs (labels that are all ignored, no boxes, "
+                "regions, point-pixel pairs or neighbouring frames; pc-ssl report CACHE shows them) and for parameters "
+                "that are all frozen"
+            )
+
+
+class LeftOutCallback(Callback):
+    """Reports frames that are too small to train on: the first ones when they are met, their number at the end."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, None] = {}
+
+    def after_step(self, result: StepResult) -> None:
+        for line in result.left_out:
+            if line not in self.lines:
+                self.lines[line] = None
+                if len(self.lines) <= SHOWN:
+                    print(f"left out         {line}", flush=True)
+
+    def report(self) -> None:
+        """The number of different frames, if there are any."""
+        if self.lines:
+            print(f"left out         {len(self.lines)} frames that are too small to train on", flush=True)
 
 
 class CheckpointCallback(Callback):

@@ -20,6 +20,7 @@ from pc_ssl.config import RunConfig
 from pc_ssl.data.cache import MANIFEST, Cache
 from pc_ssl.data.dataset import CacheScenes, check_point_features
 from pc_ssl.data.facts import facts_of
+from pc_ssl.data.sampler import MIN_POINTS
 from pc_ssl.engine.batches import Transforms, evaluation_batches
 from pc_ssl.engine.distributed import join
 from pc_ssl.engine.initial import InitialWeights
@@ -107,7 +108,7 @@ def finetune(
         options = dataclasses.replace(config.build("train"), seed=seed)
         drawn = task_kind(config, task).rows(task, cache, rows, seed)
         transforms = (*config.transforms, *labels.transforms(seed))
-        scenes = CacheScenes(cache, drawn, None, task.views, transforms, grids_of(task))
+        scenes = CacheScenes(cache, drawn, None, task.views, transforms, grids_of(task), MIN_POINTS)
         train(task, scenes, options, work_dir / "train", resume=True, device=device.type, settings=settings)
         return {"steps": options.steps}
 

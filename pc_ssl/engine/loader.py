@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from torch.utils.data import DataLoader, Dataset
 
-from pc_ssl.data.sampler import Draw, StepBatches
+from pc_ssl.data.sampler import Draw, StepBatches, TooSmall
 from pc_ssl.engine.distributed import Process
 from pc_ssl.engine.options import TrainOptions
 from pc_ssl.errors import UserError
@@ -20,18 +20,37 @@ LOADER_DIED = (
 )
 
 
+MAX_LEFT_OUT = 32  # frames in a row that are too small: then no other of the data set is likely to be better
+
+
 class Frames(Protocol):
-    """A data set whose samples depend on the draw alone."""
+    """A data set whose samples depend on the draw alone; a draw raises `TooSmall` where its frame cannot be used."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, draw: Draw) -> Any: ...
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A batch, and the frames that were left out of it for others.
+
+    Args:
+        batch: of samples.
+        left_out: for each frame that is too small to train on, a line that names it.
+    """
+
+    batch: Any
+    left_out: tuple[str, ...]
+
+
 def step_loader(
     dataset: Frames, collate: Callable[[Sequence[Any]], Any], options: TrainOptions, process: Process, first_step: int
 ) -> DataLoader:
-    """The batches of the steps after `first_step`, this process's share of each.
+    """The batches of the steps after `first_step`, this process's share of each, as `Loaded`.
+
+    The next frame of the data set that is large enough takes the place of one that is too small, so that all batches
+    have the same size; which one depends on the draw alone.
 
     In place of a batch whose frames cannot be read comes the UserError that says why: torch's loader would wrap an
     exception's message into a traceback.
@@ -43,7 +62,7 @@ def step_loader(
         len(dataset), options.batch_size, options.seed, first_step, options.steps, process.rank, process.world_size
     )
     return DataLoader(
-        _CarryErrors(dataset), batch_sampler=batches, num_workers=options.num_workers, collate_fn=_Collate(collate)
+        _Samples(dataset), batch_sampler=batches, num_workers=options.num_workers, collate_fn=_Collate(collate)
     )
 
 
@@ -67,20 +86,34 @@ def worker_death_as_error() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _CarryErrors(Dataset):
+class _Samples(Dataset):
     dataset: Frames
 
-    def __getitem__(self, draw: Draw) -> Any:
-        try:
-            return self.dataset[draw]
-        except UserError as error:
-            return error
+    def __getitem__(self, draw: Draw) -> Loaded | UserError:
+        """The sample of the draw, or of the next frame that is large enough."""
+        left_out: list[str] = []
+        for ahead in range(min(len(self.dataset), MAX_LEFT_OUT)):
+            try:
+                sample = self.dataset[draw._replace(row=(draw.row + ahead) % len(self.dataset))]
+                return Loaded(sample, tuple(left_out))
+            except TooSmall as error:
+                left_out.append(str(error))
+            except UserError as error:
+                return error
+        return UserError(
+            f"{left_out[0]}; the {len(left_out) - 1} frames after it have too few as well; "
+            "are the points in the units and the frame of the network's grid?"
+        )
 
 
 @dataclass(frozen=True)
 class _Collate:
     collate: Callable[[Sequence[Any]], Any]
 
-    def __call__(self, samples: Sequence[Any]) -> Any:
-        errors = [sample for sample in samples if isinstance(sample, UserError)]
-        return errors[0] if errors else self.collate(samples)
+    def __call__(self, samples: Sequence[Loaded | UserError]) -> Loaded | UserError:
+        for sample in samples:
+            if isinstance(sample, UserError):
+                return sample
+        loaded = [sample for sample in samples if isinstance(sample, Loaded)]
+        left_out = tuple(line for sample in loaded for line in sample.left_out)
+        return Loaded(self.collate([sample.batch for sample in loaded]), left_out)

@@ -6,14 +6,13 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from pc_ssl.data.sampler import forward_seed
 from pc_ssl.engine.distributed import Process
-from pc_ssl.engine.step import NonFinite, TrainStep
+from pc_ssl.engine.loader import Loaded
+from pc_ssl.engine.step import NonFinite, TrainStep, seed_forward
 from pc_ssl.errors import UserError
 from pc_ssl.files import write_json
 
@@ -26,11 +25,13 @@ class StepResult:
         step: its number, counted from 1.
         terms: the module's terms and "grad_norm", scalars.
         waited: seconds that it waited for its batch.
+        left_out: a line for each frame that is too small to train on.
     """
 
     step: int
     terms: dict[str, Tensor]
     waited: float
+    left_out: tuple[str, ...] = ()
 
 
 class Callback:
@@ -48,7 +49,7 @@ class Callback:
 
 def run_steps(
     train_step: TrainStep,
-    batches: Iterable[Any],
+    batches: Iterable[Loaded | UserError],
     callbacks: Sequence[Callback],
     process: Process,
     *,
@@ -62,7 +63,9 @@ def run_steps(
         train_step: takes a step.
         batches: one for each step that is left, or the UserError that kept it from being read.
         callbacks: called in this order.
-        first_step, seed: the number of the first step, counted from 0; of the forward pass's randomness.
+        process: this process.
+        first_step: number of the first step, counted from 0.
+        seed: of the forward pass's randomness.
         folder: for the report of a step that is not finite.
 
     Raises:
@@ -72,29 +75,22 @@ def run_steps(
     for callback in callbacks:
         callback.start()
     asked = time.perf_counter()
-    for step, batch in enumerate(batches, start=first_step):
+    for step, loaded in enumerate(batches, start=first_step):
         waited = time.perf_counter() - asked
-        if isinstance(batch, UserError):
-            raise batch
+        if isinstance(loaded, UserError):
+            raise loaded
         for callback in callbacks:
             callback.before_step(step)
-        _seed_forward(forward_seed(seed, step, process.rank), process.device)
+        seed_forward(forward_seed(seed, step, process.rank), process.device)
         try:
-            terms = train_step(batch)
+            terms = train_step(loaded.batch)
         except NonFinite as error:
             report = folder / f"non_finite_rank{process.rank}.json"
-            write_json(report, {"step": step + 1, "found": str(error), "tokens": list(batch.tokens)})
+            write_json(report, {"step": step + 1, "found": str(error), "tokens": list(loaded.batch.tokens)})
             raise UserError(
-                f"step {step + 1}: not finite: {error}; frames {', '.join(batch.tokens)} (also in {report}); "
+                f"step {step + 1}: not finite: {error}; frames {', '.join(loaded.batch.tokens)} (also in {report}); "
                 "check them with pc-ssl verify, or lower train.learning_rate"
             ) from error
         for callback in callbacks:
-            callback.after_step(StepResult(step + 1, terms, waited))
+            callback.after_step(StepResult(step + 1, terms, waited, loaded.left_out))
         asked = time.perf_counter()
-
-
-def _seed_forward(seed: int, device: torch.device) -> None:
-    """torch.manual_seed would format a stack for each kind of device that is absent: 0.3 ms each step."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)

@@ -18,7 +18,7 @@ from pc_ssl.config import RunConfig, load_config
 from pc_ssl.data.cache import MANIFEST, Cache
 from pc_ssl.data.dataset import CacheScenes, check_point_features
 from pc_ssl.data.facts import facts_of
-from pc_ssl.data.sampler import Draw
+from pc_ssl.data.sampler import MIN_POINTS, Draw
 from pc_ssl.engine.cost import Cost, cost_of
 from pc_ssl.engine.distributed import Process, join
 from pc_ssl.engine.initial import InitialWeights
@@ -132,7 +132,7 @@ def build(config: RunConfig, cache: Cache, split: str) -> Pretraining:
     for network in networks_of(method).values():
         if network.point_features is not None:
             check_point_features(cache, network.point_features)
-    scenes = CacheScenes(cache, rows, config.region, method.views, config.transforms, grids_of(method))
+    scenes = CacheScenes(cache, rows, config.region, method.views, config.transforms, grids_of(method), MIN_POINTS)
     return Pretraining(method, scenes, options)
 
 
@@ -199,10 +199,10 @@ def rehearse(parts: Pretraining, process: Process) -> str:
     loading, computing = [], []
     for _ in range(1 + min(REHEARSED_STEPS, options.steps - 1)):
         start = time.perf_counter()
-        batch = next(batches)
-        if isinstance(batch, UserError):
-            raise batch
-        loaded = time.perf_counter()
+        found = next(batches)
+        if isinstance(found, UserError):
+            raise found
+        loaded, batch = time.perf_counter(), found.batch
         try:
             step(batch)
         except NonFinite as error:

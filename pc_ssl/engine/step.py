@@ -51,10 +51,21 @@ class TrainStep(nn.Module):
             raise UserError(f"frames {', '.join(batch.tokens)}: {error}; are these the grid's units?") from error
         if not bool(terms["loss"].isfinite()):
             raise NonFinite(", ".join(f"{name} {value.item():g}" for name, value in terms.items()))
-        terms["loss"].backward()
+        if terms["loss"].requires_grad:  # not where nothing of the batch could be learned from
+            terms["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         if not bool(norm.isfinite()):
             raise NonFinite(f"grad_norm {float(norm):g}")
         self.optimizer.step()
         self.optimizer.zero_grad()
         return terms | {"grad_norm": norm}
+
+
+def seed_forward(seed: int, device: torch.device) -> None:
+    """Seed the randomness of a forward pass.
+
+    torch.manual_seed would format a stack for each kind of device that is absent: 0.3 ms each step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)

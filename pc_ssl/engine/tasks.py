@@ -18,6 +18,7 @@ from pc_ssl.evaluation.detection import DetectionMetric, check_nuscenes
 from pc_ssl.evaluation.detection_result import DetectionResult
 from pc_ssl.evaluation.indoor_detection import IndoorDetectionMetric, IndoorDetectionResult
 from pc_ssl.evaluation.run_result import Result
+from pc_ssl.heads.attributes import NUSCENES_CLASSES
 from pc_ssl.heads.bev_map import MapTask
 from pc_ssl.heads.detection import DetectionTask
 from pc_ssl.heads.indoor_detection import IndoorDetectionTask
@@ -69,10 +70,12 @@ def _evaluate_boxes(task: DetectionTask, cache: Cache, batches: Batches, folder:
     return result
 
 
-def _rows_of_boxes(task: DetectionTask, cache: Cache, rows: Sequence[int], seed: int) -> Sequence[int]:
+def _balanced_rows(task: DetectionTask | MapTask, cache: Cache, rows: Sequence[int], seed: int) -> Sequence[int]:
     if not task.class_balanced:
         return rows
-    drawn = class_balanced_rows(classes_of_boxes(cache, rows), len(task.class_names), seed)
+    # Maps are balanced by the classes of boxes too, as in BEVFusion, whose map training wraps the same CBGSDataset.
+    num_classes = len(task.class_names if isinstance(task, DetectionTask) else NUSCENES_CLASSES)
+    drawn = class_balanced_rows(classes_of_boxes(cache, rows), num_classes, seed)
     if not drawn:
         raise UserError(f"{cache.path}: none of the {len(rows)} labelled frames shows a class to balance")
     return [rows[number] for number in drawn]
@@ -121,7 +124,7 @@ def _evaluate_rooms(task: IndoorDetectionTask, cache: Cache, batches: Batches, _
 
 TASK_KINDS: dict[type, TaskKind] = {
     SegmentationTask: TaskKind(check_classes, evaluate_points),
-    DetectionTask: TaskKind(_check_boxes, _evaluate_boxes, _rows_of_boxes),
-    MapTask: TaskKind(_check_map, _evaluate_map),
+    DetectionTask: TaskKind(_check_boxes, _evaluate_boxes, _balanced_rows),
+    MapTask: TaskKind(_check_map, _evaluate_map, _balanced_rows),
     IndoorDetectionTask: TaskKind(_check_rooms, _evaluate_rooms),
 }

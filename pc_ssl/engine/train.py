@@ -17,7 +17,13 @@ import torch
 from torch import nn
 
 from pc_ssl.data.sampler import steps_per_epoch
-from pc_ssl.engine.callbacks import PEAK_LR_KEY, CheckpointCallback, ScheduleCallback
+from pc_ssl.engine.callbacks import (
+    PEAK_LR_KEY,
+    CheckpointCallback,
+    LeftOutCallback,
+    ScheduleCallback,
+    ZeroGradientGuard,
+)
 from pc_ssl.engine.checkpoint import load_checkpoint
 from pc_ssl.engine.distributed import Process, join
 from pc_ssl.engine.loader import Frames, step_loader, worker_death_as_error
@@ -50,7 +56,8 @@ def train(
 
     Args:
         module: a training object, initialised.
-        dataset: `dataset[draw]` gives the sample of a `pc_ssl.data.sampler.Draw`.
+        dataset: `dataset[draw]` gives the sample of a `pc_ssl.data.sampler.Draw`, or raises `TooSmall`: another frame
+            takes its place then.
         options: what to do.
         work_dir: folder for the log, TensorBoard's files and the checkpoint; made if needed.
         resume: go on with the run in `work_dir`; without one, start.
@@ -59,7 +66,8 @@ def train(
 
     Raises:
         UserError: `work_dir` holds a run and `resume` is not set, or one with other settings; a frame cannot be read;
-            the loss is not finite; a loader process was killed; a file cannot be written.
+            the loss is not finite; the gradient is 0 in step after step; a loader process was
+            killed; a file cannot be written.
     """
     folder = RunFolder(work_dir)
     everything = {f"train.{name}": value for name, value in asdict(options).items() if name not in RESUMABLE_CHANGES}
@@ -79,7 +87,8 @@ def train(
         process.wait_for_all()
         log = LogCallback(folder, optimizer, process, options.log_every, first_step, options.steps)
         checkpoint = CheckpointCallback(folder, module, optimizer, options, process, log)
-        callbacks = [ScheduleCallback(optimizer, options), log, checkpoint]
+        left_out, guard = LeftOutCallback(), ZeroGradientGuard(options.steps)
+        callbacks = [ScheduleCallback(optimizer, options), log, left_out, guard, checkpoint]
         batches: Iterable[Any] = loader
         if process.is_first:
             batches = track(loader, total=options.steps - first_step, what="train", unit="step")
@@ -89,6 +98,7 @@ def train(
                 run_steps(
                     step, batches, callbacks, process, first_step=first_step, seed=options.seed, folder=folder.path
                 )
+            left_out.report()
         finally:
             log.close()
 

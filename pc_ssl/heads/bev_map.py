@@ -72,6 +72,8 @@ class MapTask(nn.Module):
         backbone: of LiDAR, cameras or both.
         head: takes the encoder's channels.
         views: training views with the map; with images where the encoder has a camera branch.
+        class_balanced: whether frames are drawn so that nuScenes' ten classes of boxes are seen equally often
+            (`data/class_balance.py`), as BEVFusion trains its maps; the engine looks at it.
 
     Raises:
         ValueError: the head takes other channels than the encoder gives, or the views lack the map or images.
@@ -79,7 +81,9 @@ class MapTask(nn.Module):
 
     networks: ClassVar[tuple[str, ...]] = ("backbone",)
 
-    def __init__(self, backbone: BevEncoder, head: BevMapHead, views: SensorViews) -> None:
+    def __init__(
+        self, backbone: BevEncoder, head: BevMapHead, views: SensorViews, class_balanced: bool = False
+    ) -> None:
         super().__init__()
         if head.in_channels != backbone.out_channels:
             raise ValueError(
@@ -88,7 +92,7 @@ class MapTask(nn.Module):
         if not views.bev_map or (backbone.uses_cameras and views.images is None):
             raise ValueError("MapTask: views must give the map, and images to an encoder with a camera branch")
         self.backbone, self.head, self.views = backbone, head, views
-        self.class_names = head.class_names
+        self.class_names, self.class_balanced = head.class_names, class_balanced
 
     collate = staticmethod(SensorBatch.pack)
 

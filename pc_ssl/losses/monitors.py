@@ -17,7 +17,8 @@ def collapse_monitors(first: Tensor, second: Tensor) -> dict[str, Tensor]:
         second: [S, D] of unit length; row i is the same point as row i of `first`.
 
     Returns:
-        Scalars in float32; all zero when S is below 2.
+        Scalars in float32; all zero when S is below 2, not a number where an embedding is not finite. They never raise:
+        whether a step is finite is for the training loop to judge and to report.
         "feature_std": mean over the D channels of the standard deviation, times sqrt(D): 1 when spread evenly over the
             sphere, 0 when collapsed to a point.
         "effective_rank": exp of the entropy of the normalised singular values of the centred embeddings, 1..D (Roy and
@@ -32,7 +33,10 @@ def collapse_monitors(first: Tensor, second: Tensor) -> dict[str, Tensor]:
         return {name: torch.zeros((), device=first.device) for name in names}
     first, second = first.float(), second.float()
     some = first[:: -(-len(first) // MAX_ROWS)]
-    singular = torch.linalg.svdvals(some - some.mean(dim=0))
+    try:
+        singular = torch.linalg.svdvals(some - some.mean(dim=0))
+    except torch.linalg.LinAlgError:  # not finite, or a decomposition that did not converge
+        singular = first.new_full((1,), torch.nan)
     share = singular / singular.sum().clamp(min=torch.finfo(singular.dtype).tiny)
     return {
         "feature_std": first.std(dim=0).mean() * first.shape[1] ** 0.5,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from pc_ssl.models.norm import RowNorm
+
 
 class Projector(nn.Sequential):
     """[n, in_channels] -> [n, out_channels] through one hidden layer with batch norm; n must be 2 or more to train.
@@ -18,7 +20,7 @@ class Projector(nn.Sequential):
     def __init__(self, in_channels: int, hidden_channels: int, out_channels: int) -> None:
         super().__init__(
             nn.Linear(in_channels, hidden_channels, bias=False),
-            nn.BatchNorm1d(hidden_channels),
+            RowNorm(hidden_channels),
             nn.ReLU(),
             nn.Linear(hidden_channels, out_channels),
         )

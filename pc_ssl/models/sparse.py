@@ -21,6 +21,7 @@ from spconv.pytorch import SparseConvTensor as SparseTensor
 from spconv.pytorch import cppcore, ops
 from torch import Tensor, nn
 
+from pc_ssl.models.norm import RowNorm
 from pc_ssl.models.voxelize import Voxels
 from pc_ssl.ops import region_pool
 
@@ -80,7 +81,7 @@ class SubmanifoldBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, key: str) -> None:
         super().__init__()
         self.convolution = spconv.SubMConv3d(in_channels, out_channels, 3, bias=False, indice_key=key)
-        self.norm = nn.BatchNorm1d(out_channels)
+        self.norm = RowNorm(out_channels)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         x = _convolve(self.convolution, x)
@@ -102,7 +103,7 @@ class DownBlock(nn.Module):
         self.convolution = spconv.SparseConv3d(
             in_channels, out_channels, kernel_size, stride=2, padding=(kernel_size - 1) // 2, bias=False, indice_key=key
         )
-        self.norm = nn.BatchNorm1d(out_channels)
+        self.norm = RowNorm(out_channels)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         x = _convolve(self.convolution, x)
@@ -115,7 +116,7 @@ class HeightBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.convolution = spconv.SparseConv3d(in_channels, out_channels, (3, 1, 1), (2, 1, 1), (1, 0, 0), bias=False)
-        self.norm = nn.BatchNorm1d(out_channels)
+        self.norm = RowNorm(out_channels)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         x = _convolve(self.convolution, x)
@@ -128,7 +129,7 @@ class UpBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, key: str, kernel_size: int = 2) -> None:
         super().__init__()
         self.convolution = spconv.SparseInverseConv3d(in_channels, out_channels, kernel_size, key, bias=False)
-        self.norm = nn.BatchNorm1d(out_channels)
+        self.norm = RowNorm(out_channels)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         x = _convolve(self.convolution, x)
@@ -145,11 +146,11 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = SubmanifoldBlock(in_channels, out_channels, key)
         self.second = spconv.SubMConv3d(out_channels, out_channels, 3, bias=False, indice_key=key)
-        self.norm = nn.BatchNorm1d(out_channels)
+        self.norm = RowNorm(out_channels)
         self.shortcut = (
             nn.Identity()
             if in_channels == out_channels
-            else nn.Sequential(nn.Linear(in_channels, out_channels, bias=False), nn.BatchNorm1d(out_channels))
+            else nn.Sequential(nn.Linear(in_channels, out_channels, bias=False), RowNorm(out_channels))
         )
 
     def forward(self, x: SparseTensor) -> SparseTensor:

@@ -11,11 +11,12 @@ from torch.utils.data import DataLoader
 
 from pc_ssl.data.cache import Cache, Frame, Manifest, encode_frame, write_frame, write_manifest
 from pc_ssl.data.dataset import CacheScenes, check_point_features
-from pc_ssl.data.sampler import Draw, StepBatches
+from pc_ssl.data.sampler import Draw, StepBatches, TooSmall
 from pc_ssl.errors import UserError
 from pc_ssl.geometry import BevGrid
 from pc_ssl.protocols import SceneTransform
 from pc_ssl.structures import Scene
+from pc_ssl.views.lidar import Augmentation, SingleView
 
 
 def frame_tensors(index: int, *, label: bool) -> dict[str, np.ndarray]:
@@ -233,3 +234,20 @@ def test_points_of_earlier_sweeps_are_not_of_the_keyframe(tmp_path: Path) -> Non
     scene = CacheScenes(Cache(tmp_path), [0], None, Whole()).scene(0)
     assert scene.keyframe.tolist() == [True, True, True, False, False, False]
     assert scene.columns == ("x", "y", "z", "intensity", "time")
+
+
+def test_a_frame_with_too_few_points_in_the_grid_is_too_small(street_cache: Cache) -> None:
+    """Hand count: as many points as lie in the box."""
+    xyz = street_cache[0]["points"][:, :3]
+    grid = BevGrid((-8.0, -8.0, -5.0), (8.0, 8.0, 3.0), (1.0, 1.0, 1.0))
+    lower, upper = torch.tensor(grid.lower), torch.tensor(grid.upper)
+    inside = int(((xyz >= lower) & (xyz < upper)).all(dim=1).sum())
+    assert 0 < inside < len(xyz)
+    views = SingleView(Augmentation())
+    CacheScenes(street_cache, [0], None, views, (), (grid,), inside)[Draw(0, 0, 0)]
+    CacheScenes(street_cache, [0], None, views, (), (), len(xyz))[Draw(0, 0, 0)]
+    message = rf"has {len(xyz)} points, {inside} of them inside the grid .*; training needs {inside + 1} or more"
+    with pytest.raises(TooSmall, match=message):
+        CacheScenes(street_cache, [0], None, views, (), (grid,), inside + 1)[Draw(0, 0, 0)]
+    with pytest.raises(TooSmall, match=rf"has {len(xyz)} points; training needs"):
+        CacheScenes(street_cache, [0], None, views, (), (), len(xyz) + 1)[Draw(0, 0, 0)]

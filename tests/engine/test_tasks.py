@@ -138,6 +138,16 @@ def test_classes_are_balanced_where_the_task_asks_for_it(cache: Cache, tmp_path:
     assert kind.rows(task, cache, rows, 0) == rows
 
 
+def test_maps_are_balanced_by_the_classes_of_boxes(cache: Cache, tmp_path: Path) -> None:
+    boxes, bev_map = (build_task(config(tmp_path, text), cache, seed=0) for text in (BOXES, MAP))
+    rows = [2, 3]
+    assert TASK_KINDS[type(bev_map)].rows(bev_map, cache, rows, 0) == rows
+    bev_map.class_balanced = True
+    assert TASK_KINDS[type(bev_map)].rows(bev_map, cache, rows, 0) == TASK_KINDS[type(boxes)].rows(
+        boxes, cache, rows, 0
+    )
+
+
 def test_a_branch_is_initialised_by_name_or_as_the_only_one(cache: Cache, tmp_path: Path) -> None:
     settings = config(tmp_path, MAP)
     pretrained = build_task(settings, cache, seed=7)

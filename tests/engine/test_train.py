@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pc_ssl.data.sampler import TooSmall
 from pc_ssl.engine.options import TrainOptions
 from pc_ssl.engine.train import make_optimizer, train
 from pc_ssl.errors import UsageError, UserError
@@ -375,6 +376,70 @@ def test_a_frame_that_cannot_be_read_stops_with_its_own_message(toy: ModuleType,
     with pytest.raises(UserError) as caught:
         train(toy.ToyMethod(), Frames(), TrainOptions(**OPTIONS | {"num_workers": workers}), tmp_path, device="cpu")
     assert str(caught.value) == "frames/a.safetensors: damaged"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_another_frame_takes_the_place_of_one_that_is_too_small(
+    toy: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture, workers: int
+) -> None:
+    used: list[str] = []
+
+    class Frames(toy.ToyFrames):
+        small = frozenset({3, 4})
+
+        def __getitem__(self, draw: Any) -> Any:
+            if draw.row in self.small:
+                raise TooSmall(f"frame{draw.row} has 1 points")
+            return super().__getitem__(draw)
+
+    module = toy.ToyMethod()
+    module.register_forward_pre_hook(lambda _, inputs: used.extend(inputs[0].tokens))
+    train(module, Frames(), TrainOptions(**OPTIONS | {"num_workers": workers, "steps": 5}), tmp_path, device="cpu")
+    # 5 steps of 4 see the 20 frames once, and in the places of frames 3 and 4 frame 5.
+    assert sorted(used) == sorted([f"frame{row}" for row in range(20) if row not in (3, 4)] + ["frame5", "frame5"])
+    out = capsys.readouterr().out
+    assert "left out         frame3 has 1 points" in out
+    assert "left out         2 frames" in out
+
+
+def test_a_data_set_of_frames_that_are_too_small_is_refused(toy: ModuleType, tmp_path: Path) -> None:
+    class Frames(toy.ToyFrames):
+        def __getitem__(self, draw: Any) -> Any:
+            raise TooSmall(f"frame{draw.row} has 100 points, 0 of them inside")
+
+    with pytest.raises(UserError, match=r"frame\d+ has 100 points.*the 19 frames after it.*units") as caught:
+        train(toy.ToyMethod(), Frames(), TrainOptions(**OPTIONS), tmp_path, device="cpu")
+    assert "\n" not in str(caught.value)
+
+
+class Useless(nn.Module):
+    """A loss of 0 from the step `start` on, with or without a graph to its parameters."""
+
+    def __init__(self, method: nn.Module, start: int, graph: bool) -> None:
+        super().__init__()
+        self.method, self.start, self.graph, self.calls = method, start, graph, 0
+        self.backbone, self.collate = method.backbone, method.collate
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        self.calls += 1
+        loss = self.method(batch)["loss"]
+        if self.calls < self.start:
+            return {"loss": loss}
+        return {"loss": 0 * loss if self.graph else torch.zeros(())}
+
+
+@pytest.mark.parametrize("graph", [True, False])
+def test_twenty_steps_without_a_gradient_end_the_run(toy: ModuleType, tmp_path: Path, graph: bool) -> None:
+    with pytest.raises(UserError, match="step 22: the gradient was 0 in 20 steps in a row, loss 0") as caught:
+        run(toy, tmp_path, module=Useless(toy.ToyMethod(), 3, graph))
+    assert "\n" not in str(caught.value)
+    run(toy, tmp_path / "fewer", module=Useless(toy.ToyMethod(), 5, graph))  # 19 of 23 steps
+
+
+def test_a_short_run_without_any_gradient_is_an_error(toy: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="step 3: the gradient was 0 in 3 steps"):
+        run(toy, tmp_path, module=Useless(toy.ToyMethod(), 1, graph=True), steps=3)
+    assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
 def test_bf16_computes_in_bf16_and_keeps_float32_weights(toy: ModuleType, tmp_path: Path) -> None:

@@ -41,3 +41,12 @@ def test_alignment_and_uniformity_by_hand() -> None:
 def test_too_few_points_give_zeros(points: int) -> None:
     p = sphere(points, 4)
     assert all(float(value) == 0 for value in collapse_monitors(p, p).values())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_embeddings_that_are_not_finite_give_no_number_and_no_error(value: float) -> None:
+    first = torch.eye(4)
+    first[2, 1] = value
+    monitors = collapse_monitors(first, torch.eye(4))
+    assert monitors["effective_rank"].isnan()
+    assert not any(monitors[name].isfinite() for name in ("feature_std", "alignment"))

@@ -18,6 +18,7 @@ from pc_ssl.derived import FeaturesPerPoint
 from pc_ssl.geometry import BevGrid
 from pc_ssl.models.bev import BevNeck
 from pc_ssl.models.features import BevFeatures
+from pc_ssl.models.norm import RowNorm
 from pc_ssl.models.voxelize import OutsideGrid
 from pc_ssl.ops import region_gather, region_pool
 from pc_ssl.structures import PointBatch
@@ -69,7 +70,7 @@ class PointPillars(nn.Module):
             )
         self.grid, self.point_features = grid, point_features
         self.linear = nn.Linear(3 + point_features + 5, pillar_channels, bias=False)
-        self.norm = nn.BatchNorm1d(pillar_channels)
+        self.norm = RowNorm(pillar_channels)
         self.neck = BevNeck(pillar_channels, neck_channels, neck_layers, upsampled_channels, 2, level)
         self.out_channels = self.neck.out_channels
 
