@@ -10,7 +10,7 @@ An objective is a frozen dataclass with the call of `Objective`; a new one is a 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -18,13 +18,22 @@ from torch.nn.functional import normalize
 
 from pc_ssl.losses.hard_negatives import hard_negative_mixing
 from pc_ssl.losses.info_nce import info_nce
+from pc_ssl.losses.supervised_contrastive import PositiveMean, supervised_contrastive
 from pc_ssl.losses.uniformity import alignment, cross_uniformity, uniformity
 
-ObjectiveName = Literal["info_nce", "symmetric_info_nce", "decoupled", "mixed_negatives", "contrastive_gap"]
+ObjectiveName = Literal[
+    "info_nce", "symmetric_info_nce", "decoupled", "mixed_negatives", "contrastive_gap", "supervised"
+]
 
 
 class Objective(Protocol):
-    """Compares anchors with candidates of another view or sensor."""
+    """Compares anchors with candidates of another view or sensor.
+
+    Attributes:
+        needs_regions: whether it is for methods that know the region of each anchor and candidate.
+    """
+
+    needs_regions: ClassVar[bool]
 
     def __call__(
         self,
@@ -35,6 +44,7 @@ class Objective(Protocol):
         positive: Tensor | None = None,
         weight: Tensor | None = None,
         group: Tensor | None = None,
+        region: Tensor | None = None,
     ) -> Tensor:
         """The loss.
 
@@ -46,6 +56,8 @@ class Objective(Protocol):
             weight: [N] >= 0 weight of each anchor; None: all count alike.
             group: [M] int64: candidates of the anchor's group are not its negatives, -1 none; the anchors are then the
                 first N rows. None: all others are negatives.
+            region: [M] int64 region of each candidate, of the anchors in the first N rows; -1 none. Only an objective
+                with `needs_regions` reads it.
 
         Returns:
             Scalar, float32 (float64 stays); a zero that is connected to all inputs when no anchor counts.
@@ -57,9 +69,11 @@ class Objective(Protocol):
 class InfoNCE:
     """`info_nce`: van den Oord et al., 2018, Eq. 4."""
 
+    needs_regions: ClassVar[bool] = False
+
     def __call__(
         self, anchor: Tensor, candidate: Tensor, *, temperature: float, positive: Tensor | None = None,
-        weight: Tensor | None = None, group: Tensor | None = None,
+        weight: Tensor | None = None, group: Tensor | None = None, region: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         return _info_nce(anchor, candidate, temperature, positive, weight, group)
 
@@ -71,9 +85,11 @@ class SymmetricInfoNCE:
     The way back goes from each positive to its anchor among all anchors.
     """
 
+    needs_regions: ClassVar[bool] = False
+
     def __call__(
         self, anchor: Tensor, candidate: Tensor, *, temperature: float, positive: Tensor | None = None,
-        weight: Tensor | None = None, group: Tensor | None = None,
+        weight: Tensor | None = None, group: Tensor | None = None, region: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         there = _info_nce(anchor, candidate, temperature, positive, weight, group)
         own = _positives(anchor, candidate, positive)
@@ -85,9 +101,11 @@ class SymmetricInfoNCE:
 class Decoupled:
     """InfoNCE without the positive in its denominator: DCL (Yeh et al., ECCV 2022, Eq. 6)."""
 
+    needs_regions: ClassVar[bool] = False
+
     def __call__(
         self, anchor: Tensor, candidate: Tensor, *, temperature: float, positive: Tensor | None = None,
-        weight: Tensor | None = None, group: Tensor | None = None,
+        weight: Tensor | None = None, group: Tensor | None = None, region: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         return _info_nce(anchor, candidate, temperature, positive, weight, group, decoupled=True)
 
@@ -109,6 +127,7 @@ class MixedNegatives:
         ValueError: a number is out of range.
     """
 
+    needs_regions: ClassVar[bool] = False
     hardest: int = 64
     mixed: int = 32
     mixed_with_anchor: int = 16
@@ -122,7 +141,7 @@ class MixedNegatives:
 
     def __call__(
         self, anchor: Tensor, candidate: Tensor, *, temperature: float, positive: Tensor | None = None,
-        weight: Tensor | None = None, group: Tensor | None = None,
+        weight: Tensor | None = None, group: Tensor | None = None, region: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """Negatives of the anchor's own group are mixed too: the mixtures are made of all candidates but its positive.
 
@@ -159,6 +178,7 @@ class ContrastiveGap:
         ValueError: a weight is negative.
     """
 
+    needs_regions: ClassVar[bool] = False
     alignment: float = 1.0
     uniformity: float = 1.0
     cross_uniformity: float = 1.0
@@ -172,7 +192,7 @@ class ContrastiveGap:
 
     def __call__(
         self, anchor: Tensor, candidate: Tensor, *, temperature: float, positive: Tensor | None = None,
-        weight: Tensor | None = None, group: Tensor | None = None,
+        weight: Tensor | None = None, group: Tensor | None = None, region: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """`weight` and `group` concern InfoNCE alone."""
         own = _positives(anchor, candidate, positive)
@@ -185,6 +205,42 @@ class ContrastiveGap:
         )
 
 
+@dataclass(frozen=True)
+class Supervised:
+    """All candidates of the anchor's region are its positives.
+
+    Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, Eq. 2 or 3, with regions in the place of labels.
+
+    Args:
+        mean: "outside_log" (Eq. 2) or "inside_log" (Eq. 3).
+
+    Raises:
+        ValueError: `mean` has another name.
+    """
+
+    needs_regions: ClassVar[bool] = True
+    mean: str = PositiveMean.OUTSIDE_LOG
+
+    def __post_init__(self) -> None:
+        PositiveMean(self.mean)
+
+    def __call__(
+        self, anchor: Tensor, candidate: Tensor, *, temperature: float, positive: Tensor | None = None,
+        weight: Tensor | None = None, group: Tensor | None = None, region: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
+        """`positive` and `group` do not matter; an anchor outside regions does not count.
+
+        Raises:
+            ValueError: no regions are given.
+        """
+        if region is None:
+            raise ValueError("Supervised: needs the regions of anchors and candidates")
+        own = region[: len(anchor)]
+        return supervised_contrastive(
+            anchor, candidate, own, region, temperature=temperature, mean=PositiveMean(self.mean), weight=weight
+        )
+
+
 INFO_NCE = InfoNCE()  # what all methods publish
 OBJECTIVES: dict[ObjectiveName, Objective] = {
     "info_nce": INFO_NCE,
@@ -192,20 +248,26 @@ OBJECTIVES: dict[ObjectiveName, Objective] = {
     "decoupled": Decoupled(),
     "mixed_negatives": MixedNegatives(),
     "contrastive_gap": ContrastiveGap(),
+    "supervised": Supervised(),
 }
 
 
-def as_objective(chosen: ObjectiveName | Objective) -> Objective:
+def as_objective(chosen: ObjectiveName | Objective, *, has_regions: bool = False) -> Objective:
     """The objective of a name, with its usual values; an objective is returned as it is.
 
+    Args:
+        chosen: by the method's user.
+        has_regions: whether the method gives the regions of anchors and candidates.
+
     Raises:
-        ValueError: there is no objective of this name.
+        ValueError: there is no objective of this name, or it needs regions that the method does not give.
     """
-    if not isinstance(chosen, str):
-        return chosen
-    if chosen not in OBJECTIVES:
+    if isinstance(chosen, str) and chosen not in OBJECTIVES:
         raise ValueError(f"objective is {chosen!r}, expected one of {', '.join(OBJECTIVES)}")
-    return OBJECTIVES[chosen]
+    objective = OBJECTIVES[chosen] if isinstance(chosen, str) else chosen
+    if objective.needs_regions and not has_regions:
+        raise ValueError(f"objective is {objective}, which needs regions; this method contrasts without them")
+    return objective
 
 
 def _positives(anchor: Tensor, candidate: Tensor, positive: Tensor | None) -> Tensor:

@@ -88,7 +88,7 @@ def region_aware_point_contrast(
         Scalar; a zero that is connected to both inputs when S is 0.
     """
     group = region if negatives is Negatives.OTHER_REGIONS else None
-    return objective(first, second, temperature=temperature, group=group)
+    return objective(first, second, temperature=temperature, group=group, region=region)
 
 
 def chance_level(num_candidates: int) -> float:

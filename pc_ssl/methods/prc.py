@@ -70,7 +70,7 @@ class PRC(nn.Module):
         self.projector = Projector(backbone.out_channels, hidden_channels, embedding_channels)
         self.views = views
         self.temperature, self.alpha, self.negatives = temperature, alpha, Negatives(negatives)
-        self.objective = as_objective(objective)
+        self.objective = as_objective(objective, has_regions=True)
 
     collate = staticmethod(PairBatch.pack)
 

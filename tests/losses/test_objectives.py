@@ -14,6 +14,7 @@ from pc_ssl.losses.objectives import (
     Decoupled,
     InfoNCE,
     MixedNegatives,
+    Supervised,
     as_objective,
 )
 from pc_ssl.methods import METHODS
@@ -86,7 +87,8 @@ def test_two_negatives_are_too_few_for_more_and_one_for_any() -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_without_anchors_every_objective_is_a_zero_with_a_graph(name: str) -> None:
     anchor, candidate = unit(0, 0).requires_grad_(), unit(0, 1).requires_grad_()
-    loss = as_objective(name)(anchor, candidate, temperature=0.1)
+    region = torch.zeros(0, dtype=torch.int64)
+    loss = as_objective(name, has_regions=True)(anchor, candidate, temperature=0.1, region=region)
     loss.backward()
     assert float(loss.detach()) == 0
     assert anchor.grad is not None
@@ -96,7 +98,9 @@ def test_without_anchors_every_objective_is_a_zero_with_a_graph(name: str) -> No
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_gradients_reach_both_sides(name: str) -> None:
     anchor, candidate = unit(6, 0).requires_grad_(), unit(8, 1).requires_grad_()
-    as_objective(name)(anchor, candidate, temperature=0.1, group=torch.tensor(GROUP)).backward()
+    region = torch.tensor([0, 0, 1, 1, 2, 2, 0, 1])
+    objective = as_objective(name, has_regions=True)
+    objective(anchor, candidate, temperature=0.1, group=torch.tensor(GROUP), region=region).backward()
     assert bool((anchor.grad.abs().sum(dim=1) > 0).all())
     assert bool((candidate.grad[:6].abs().sum(dim=1) > 0).all())
 
@@ -129,3 +133,20 @@ def test_numbers_out_of_range_are_refused(wrong) -> None:
 def test_the_contrastive_methods_take_an_objective() -> None:
     taking = {name for name, method in METHODS.items() if "objective" in method.__init__.__annotations__}
     assert taking == {"bev_contrast", "point_contrast", "ppkt", "prc", "rad", "seg_contrast", "sim_ipu", "slidr"}
+
+
+def test_all_points_of_the_region_are_positives() -> None:
+    first, second, region = unit(5, 0), unit(5, 1), [0, 0, 1, -1, 1]
+    terms = []
+    for i in (0, 1, 2, 4):
+        e = [math.exp(float(first[i] @ c) / 0.3) for c in second]
+        positives = [j for j in range(5) if region[j] == region[i]]
+        terms.append(-sum(math.log(e[j] / sum(e)) for j in positives) / len(positives))
+    found = Supervised()(first, second, temperature=0.3, region=torch.tensor(region))
+    assert float(found) == pytest.approx(sum(terms) / 4, rel=1e-9)
+
+
+def test_a_method_without_regions_refuses_an_objective_that_needs_them() -> None:
+    assert load_config(SMOKE / "prc_unet.py", ["method.objective=supervised"]).build("method").objective == Supervised()
+    with pytest.raises(UserError, match=r"point_contrast_unet\.py: method: .*needs regions"):
+        load_config(SMOKE / "point_contrast_unet.py", ["method.objective=supervised"]).build("method")
