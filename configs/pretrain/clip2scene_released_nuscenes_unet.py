@@ -1,5 +1,6 @@
 r"""CLIP2Scene as the authors' released code computes it, to compare with clip2scene_nuscenes_unet.py.
 
+pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --sweeps 11 --out cache --workers 16
 pc-ssl pretrain configs/pretrain/clip2scene_released_nuscenes_unet.py --cache cache --split parametrizing \
     --work-dir work_dirs/clip2scene_released --set method.clip.folder=clip-vit-base-patch16
 """

@@ -130,7 +130,7 @@ def _entry(name: str, path: Path, root: Path, marks: Sequence[Mark]) -> Entry:
     indoors = "scannet" in name or "room" in name
     sweeps = re.search(r"--sweeps (\d+)", docstring)
     own = path.relative_to(root).as_posix()
-    inherited = _inherited(root, text)
+    inherited = _inherited(path, root)
     counts: dict[str, int] = {}
     for mark in marks:
         if mark.file == own or mark.key.split(".")[0] in inherited.get(mark.file, ()):
@@ -144,16 +144,17 @@ def _entry(name: str, path: Path, root: Path, marks: Sequence[Mark]) -> Entry:
     )
 
 
-def _inherited(root: Path, text: str) -> dict[str, set[str]]:
-    """Files below the folder of configs that a config inherits from, and which of their names it uses."""
+def _inherited(path: Path, root: Path) -> dict[str, set[str]]:
+    """Files below the folder `root` that the config `path` inherits from, and which of their names it uses."""
     found: dict[str, set[str]] = {}
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.ImportFrom) or not node.level or node.module is None:
             continue
-        file = node.module.replace(".", "/") + ".py"
+        base = path.parents[node.level - 1] / (node.module.replace(".", "/") + ".py")
+        file = base.relative_to(root).as_posix()
         assigned = {
             statement.targets[0].id: {n.id for n in ast.walk(statement.value) if isinstance(n, ast.Name)}
-            for statement in ast.parse((root / file).read_text()).body
+            for statement in ast.parse(base.read_text()).body
             if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
         }
         wanted, names = [alias.name for alias in node.names], found.setdefault(file, set())
