@@ -17,6 +17,7 @@ from pc_ssl.config import load_config
 from pc_ssl.data.cache import Cache
 from pc_ssl.engine.initial import InitialWeights
 from pc_ssl.engine.pretrain import build, pretrain
+from pc_ssl.engine.train import train
 from pc_ssl.engine.weights import load_backbone, read_tensors
 from pc_ssl.errors import UserError
 from pc_ssl.files import sha256_of
@@ -131,6 +132,14 @@ def test_frames_without_a_point_in_the_grid_are_named(street_cache: Cache, tmp_p
     inside = r": none of \d+ points lies" if dry_run else r" has \d+ points, 0 of them"
     with pytest.raises(UserError, match=rf"frames? street-0\d-\d{inside} inside the grid \(948\.8"):
         pretrain(SMOKE, street_cache.path, tmp_path / "new", overrides=far, dry_run=dry_run, device="cpu")
+
+
+def test_embeddings_that_are_not_finite_stop_with_step_and_frames(street_cache: Cache, tmp_path: Path) -> None:
+    """The monitors of collapse compute singular values of them, and must leave the word to the loop."""
+    parts = build(load_config(SMOKE), street_cache, street_cache.default_split("train"))
+    next(parts.method.backbone.parameters()).data.fill_(float("nan"))
+    with pytest.raises(UserError, match=r"step 1: not finite: loss nan.*effective_rank nan.*frames street-0\d-\d"):
+        train(parts.method, parts.scenes, parts.options, tmp_path, device="cpu")
 
 
 @pytest.mark.slow
