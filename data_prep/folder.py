@@ -45,23 +45,36 @@ class FolderReader:
         columns: names of the columns, x, y and z among them. Of .bin, .npy and .npz files these are all columns in
             their order, "-" for one that is not kept; of the others those that are read. None: x, y, z, intensity; but
             a .bin file does not say how many columns it has, so that they must be named.
+            Where a file that names its columns calls one otherwise: NAME=COLUMN, such as intensity=reflectivity.
         intensity_max: the largest intensity that the sensor gives.
+        color_max: the largest value of a colour; None: 1 for floating point, the type's largest number for integers.
+        intensity_clip: whether larger intensities count as intensity_max; they are refused otherwise.
 
     Raises:
         UserError: no such folder, no point files in it, or names that the cache cannot have or tell apart.
         UsageError: columns lacks x, y or z, names one twice, or is None with .bin files; intensity_max is not positive.
     """
 
-    def __init__(self, root: Path, columns: Sequence[str] | None = None, intensity_max: float = 1.0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        columns: Sequence[str] | None = None,
+        intensity_max: float = 1.0,
+        color_max: float | None = None,
+        intensity_clip: bool = False,
+    ) -> None:
         if not root.is_dir():
             raise UserError(f"{root}: no such folder")
         self.root, self._columns = root, tuple(columns) if columns is not None else USUAL_COLUMNS
-        kept = [name for name in self._columns if name != SKIPPED]
+        kept = [name.partition("=")[0] for name in self._columns if name != SKIPPED]
         if not set(XYZ) <= set(kept) or len(set(kept)) != len(kept):
             raise UsageError(f"columns: {', '.join(self._columns)} are not x, y, z and others, each once")
         if not 0 < intensity_max < float("inf"):
             raise UsageError(f"intensity-max: {intensity_max} is not positive")
-        self.intensity_max = intensity_max
+        if color_max is not None and not 0 < color_max < float("inf"):
+            raise UsageError(f"color-max: {color_max} is not positive")
+        self.intensity_max, self.color_max, self.intensity_clip = intensity_max, color_max, intensity_clip
+        _refuse_compressed(root)
         if not self._scenes:
             raise UserError(f"{root}: holds no files of points ({' '.join(ENDINGS)}), nor do the folders in it")
         _check_names(self._scenes)
@@ -70,14 +83,19 @@ class FolderReader:
             raise UsageError(f"columns: {raw} does not say what its columns are; name all: --columns x,y,z,intensity,-")
 
     def options(self) -> dict[str, Any]:
-        read = {"read": list(self._columns), "intensity_max": self.intensity_max}
+        read: dict[str, Any] = {"read": list(self._columns), "intensity_max": self.intensity_max}
+        if self.color_max is not None:
+            read["color_max"] = self.color_max
+        if self.intensity_clip:
+            read["intensity_clip"] = True
         return {"dataset": "folder", "version": "1", "columns": list(self.columns()), **read}
 
     def classes(self) -> dict[str, list[str]]:
         return {"label": [IGNORE], "box": []}
 
     def columns(self) -> tuple[str, ...]:
-        return (*XYZ, *(name for name in self._columns if name not in (*XYZ, SKIPPED)))
+        kept = (name.partition("=")[0] for name in self._columns)
+        return (*XYZ, *(name for name in kept if name not in (*XYZ, SKIPPED)))
 
     def splits(self) -> dict[str, list[str]]:
         path = self.root / SPLITS
@@ -126,6 +144,8 @@ class FolderReader:
             intensity_max=self.intensity_max,
             global_from_lidar=np.eye(4) if poses is None else rigid(home / POSES, f"pose {row}", poses[row]),
             cameras=tuple(self._cameras(home, file.stem, self._calibrations[frame.scene])),
+            color_max=self.color_max,
+            intensity_clip=self.intensity_clip,
         )
 
     @cached_property
@@ -173,6 +193,14 @@ class FolderReader:
             if file is not None:
                 cameras.append(CameraFile(name, file, intrinsic, camera_from_lidar))
         return cameras
+
+
+def _refuse_compressed(root: Path) -> None:
+    packed = next(
+        (path for pattern in ("*", "*/*", "*/points/*") for path in root.glob(f"{pattern}.[lL][aA][zZ]")), None
+    )
+    if packed is not None:
+        raise UserError(f"{packed}: is compressed (LAZ); unpack it to LAS first, for example with laszip or PDAL")
 
 
 def _token(scene: str, file: Path) -> str:

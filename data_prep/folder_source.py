@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data_prep.images import check_image
 from data_prep.left_out import is_measured
-from data_prep.point_files import Columns, read_columns
+from data_prep.point_files import read_columns
 from data_prep.projection import PinholeCamera
 from data_prep.reader import RawFrame
 from data_prep.sweeps import FARTHEST
@@ -18,7 +18,12 @@ from pc_ssl.errors import UserError
 from pc_ssl.files import read_bytes
 
 XYZ = ("x", "y", "z")
-COLORS = ("red", "green", "blue")
+COLORS = ("red", "green", "blue", "diffuse_red", "diffuse_green", "diffuse_blue")
+MOST_RING, LARGEST = 255, 1e30  # of a feature
+COARSE = 2.0**14  # metres; float32 numbers beyond are more than 1 mm apart
+WIDE = 2000.0  # metres that no single sweep spans
+COARSE_FILES = "files of float32 coordinates coarser than 1 mm (write float64, or subtract an offset first)"
+WIDE_FILES = f"files whose points span over {WIDE:g} m (are their coordinates millimetres?)"
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class FolderSource:
         file: of the points.
         columns: as `read_columns` takes them.
         intensity_max: that the sensor gives.
+        color_max: of colours; None: 1 for floating point, the largest number of the type for integers.
+        intensity_clip: whether larger intensities count as intensity_max; they are refused otherwise.
         global_from_lidar: [4, 4].
         cameras: those with an image.
     """
@@ -48,6 +55,8 @@ class FolderSource:
     intensity_max: float
     global_from_lidar: NDArray[np.float64]
     cameras: tuple[CameraFile, ...]
+    color_max: float | None = None
+    intensity_clip: bool = False
 
     def read(self) -> RawFrame:
         """Points [N, 3 + F]: x, y, z, then the other columns as they are named; intensity and colours in [0, 1].
@@ -66,7 +75,7 @@ class FolderSource:
             xyz = xyz[measured]
             columns = {name: values[measured] for name, values in columns.items()}
         with np.errstate(all="ignore"):  # `_feature` refuses what is not a number, and says more than numpy's warning
-            features = [self._feature(name, columns) for name in columns if name not in (*XYZ, "-")]
+            features = [self._feature(name, values) for name, values in columns.items() if name not in (*XYZ, "-")]
         frame_from_cloud = np.eye(4)
         frame_from_cloud[:3, 3] = self._origin(xyz)
         points = np.column_stack([xyz - frame_from_cloud[:3, 3], *features]).astype(np.float32)
@@ -88,7 +97,7 @@ class FolderSource:
             },
             images=contents,
             image_names={camera.name: f"{self.file.stem}_{camera.name}" for camera in self.cameras},
-            left_out=left_out,
+            left_out=left_out | self._doubts(columns["x"].dtype, xyz),
         )
 
     def _origin(self, xyz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -98,26 +107,55 @@ class FolderSource:
             return np.zeros(3)
         if (high - low).max() > FARTHEST or np.abs([low, high]).max() > 1e9:
             raise UserError(
-                f"{self.file}: points lie between {low.tolist()} and {high.tolist()}, expected up to {FARTHEST:g} m; "
-                "are these the file's columns?"
+                f"{self.file}: points range from {low.tolist()} to {high.tolist()}, expected up to {FARTHEST:g} m; "
+                "are these the file's columns, and metres?"
             )
         return np.floor(low)
 
-    def _feature(self, name: str, columns: Columns) -> NDArray[np.float64]:
+    def _doubts(self, dtype: np.dtype, xyz: NDArray[np.float64]) -> dict[str, int]:
+        """What the user should look at, though nothing is left out for it."""
+        doubts = {
+            COARSE_FILES: dtype == np.float32 and np.abs(xyz).max() >= COARSE,
+            WIDE_FILES: np.ptp(xyz, axis=0).max() > WIDE,
+        }
+        return {phrase: 1 for phrase, raised in doubts.items() if raised}
+
+    def _feature(self, name: str, values: NDArray) -> NDArray[np.float64]:
         """[N] a column as a feature."""
-        values = columns[name]
-        scale = 1.0
+        if name in COLORS:
+            return self._color(name, values)
         if name == "intensity":
-            scale = self.intensity_max
-        elif name in COLORS and values.dtype.kind in "iu":
-            scale = float(np.iinfo(values.dtype).max)
-        feature = values.astype(np.float64) / scale
-        least, most = (0.0, 1.0) if name in (*COLORS, "intensity") else (-1e30, 1e30)
-        bad = ~((feature >= least) & (feature <= most))  # also true for NaN
+            if self.intensity_clip:
+                values = np.minimum(values, self.intensity_max)
+            advice = "the largest that the sensor gives: --intensity-max; to cut off larger ones: --intensity-clip"
+            return self._within(name, values, self.intensity_max, advice) / self.intensity_max
+        if name == "ring":
+            advice = "as a whole number; are these the file's columns? --columns"
+            return self._within(name, values, MOST_RING, advice, whole=True)
+        bad = ~(np.abs(values.astype(np.float64)) <= LARGEST)  # also true for NaN
         if bad.any():
-            advice = "; the largest that the sensor gives: --intensity-max" if name == "intensity" else ""
+            row = int(bad.argmax())
+            raise UserError(f"{self.file}: {name} of point {row} is {values[row]:g}, expected up to {LARGEST:g}")
+        return values.astype(np.float64)
+
+    def _color(self, name: str, values: NDArray) -> NDArray[np.float64]:
+        """[N] in [0, 1]."""
+        integer = values.dtype.kind in "iu"
+        most = self.color_max or (float(np.iinfo(values.dtype).max) if integer else 1.0)
+        if self.color_max is None and values.dtype == np.uint16 and 0 < values.max(initial=0) <= 255:
             raise UserError(
-                f"{self.file}: {name} of point {int(bad.argmax())} is {values[bad.argmax()]:g}, expected "
-                f"{least * scale:g} to {most * scale:g}{advice}"
+                f"{self.file}: {name} holds 16-bit numbers up to {values.max()}, which would be black; are they 8-bit "
+                "colours? --color-max 255, or --color-max 65535 if they are not"
             )
-        return feature
+        return self._within(name, values, most, "the largest value of a colour: --color-max 255") / most
+
+    def _within(
+        self, name: str, values: NDArray, most: float, advice: str, *, whole: bool = False
+    ) -> NDArray[np.float64]:
+        bad = ~((values >= 0) & (values <= most))  # also true for NaN
+        if whole:
+            bad |= values != np.rint(values)
+        if bad.any():
+            row = int(bad.argmax())
+            raise UserError(f"{self.file}: {name} of point {row} is {values[row]:g}, expected 0 to {most:g}; {advice}")
+        return values.astype(np.float64)

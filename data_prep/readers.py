@@ -39,10 +39,16 @@ def _scannet(root: Path, frame_step: int = 20, images: bool = True) -> Reader:
     return ScanNetReader(root, frame_step, images)
 
 
-def _folder(root: Path, columns: Sequence[str] | None = None, intensity_max: float = 1.0) -> Reader:
+def _folder(
+    root: Path,
+    columns: Sequence[str] | None = None,
+    intensity_max: float = 1.0,
+    color_max: float | None = None,
+    intensity_clip: bool = False,
+) -> Reader:
     from data_prep.folder import FolderReader
 
-    return FolderReader(root, columns, intensity_max)
+    return FolderReader(root, columns, intensity_max, color_max, intensity_clip)
 
 
 def _kitti(root: Path) -> Reader:

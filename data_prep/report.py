@@ -62,7 +62,9 @@ class PrepareReport:
     def _warnings(self) -> list[str]:
         lines = []
         if self.left_out:
-            lines.append("left out: " + ", ".join(f"{count} {what}" for what, count in self.left_out.items()))
+            lines.append(
+                "left out or to be checked: " + ", ".join(f"{count} {what}" for what, count in self.left_out.items())
+            )
         if self.vanished:
             lines.append(
                 f"{len(self.vanished)} frames of the cache are not in the data set any more, the first "

@@ -14,13 +14,14 @@ from pathlib import Path
 from data_prep.point_files.arrays import read_bin, read_npy, read_npz
 from data_prep.point_files.columns import Columns
 from data_prep.point_files.las import read_las
-from data_prep.point_files.pcd import read_pcd
+from data_prep.point_files.pcd import PACKED, read_pcd
 from data_prep.point_files.ply import read_ply
 from pc_ssl.errors import UserError
 
 UNNAMED = {".bin": read_bin, ".npy": read_npy, ".npz": read_npz}  # by ending; an array whose columns the user names
 NAMED = {".las": read_las, ".pcd": read_pcd, ".ply": read_ply}  # the file names its columns
 ENDINGS = (*UNNAMED, *NAMED)
+SYNONYMS = {color: (f"diffuse_{color}", color[0]) for color in ("red", "green", "blue")}  # names that tools give them
 
 
 def read_columns(path: Path, names: Sequence[str]) -> Columns:
@@ -28,7 +29,11 @@ def read_columns(path: Path, names: Sequence[str]) -> Columns:
 
     Args:
         path: a file with one of `ENDINGS`.
-        names: of a file without names, all of its columns in their order; of another, the columns to read.
+        names: of a file without names, all of its columns in their order; of another, the columns to read: NAME, or
+            NAME=COLUMN where the file calls it COLUMN. Case does not matter.
+
+    Returns:
+        the columns, called NAME.
 
     Raises:
         UserError: the file is missing or damaged, or has other columns.
@@ -37,10 +42,25 @@ def read_columns(path: Path, names: Sequence[str]) -> Columns:
     if ending in UNNAMED:
         return UNNAMED[ending](path, names)
     columns = NAMED[ending](path)
-    for name in names:
-        if name not in columns:
-            raise UserError(f"{path}: has no column {name!r}, but {', '.join(columns) or 'none'}; name them: --columns")
-    return {name: columns[name] for name in names}
+    return {name.partition("=")[0]: columns[_found(path, columns, name)] for name in names}
+
+
+def _found(path: Path, columns: Columns, asked: str) -> str:
+    """The file's name of a column that is asked for as NAME or NAME=COLUMN."""
+    name, _, other = asked.partition("=")
+    wanted = (other,) if other else (name, *SYNONYMS.get(name, ()))
+    for candidate in wanted:
+        if candidate in columns:
+            return candidate
+        same = [column for column in columns if column.lower() == candidate.lower()]
+        if len(same) == 1:
+            return same[0]
+    if name.lower() in PACKED and "red" in columns:
+        raise UserError(f"{path}: {name!r} holds packed colours; name red,green,blue instead: --columns")
+    raise UserError(
+        f"{path}: has no column {wanted[0]!r}, but {', '.join(columns) or 'none'}; name them, {name}=COLUMN where the "
+        "file calls it otherwise: --columns"
+    )
 
 
 __all__ = ["ENDINGS", "NAMED", "UNNAMED", "Columns", "read_columns"]

@@ -52,4 +52,5 @@ def read_las(path: Path) -> Columns:
     )
     rows = table(path, content, start, count, record)
     columns = {name: rows[name] for name in fields}
-    return columns | {name: columns[name] * scale[k] + scale[3 + k] for k, name in enumerate(("x", "y", "z"))}
+    with np.errstate(over="ignore", invalid="ignore"):  # a damaged scale; what is not finite is refused by the reader
+        return columns | {name: columns[name] * scale[k] + scale[3 + k] for k, name in enumerate(("x", "y", "z"))}

@@ -16,6 +16,7 @@ from pc_ssl.files import read_bytes
 _KINDS = {"F": "f", "I": "i", "U": "u"}
 _TYPES = ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 _DATA = ("ascii", "binary", "binary_compressed")
+PACKED = ("rgb", "rgba")  # names of the field of a colour
 _MOST_NUMBERS = 10_000  # of one point; more are damage
 
 
@@ -39,7 +40,7 @@ class Header:
 
 
 def read_pcd(path: Path) -> Columns:
-    """The fields of one number each. Points whose x, y or z is no number stand for pixels without a return: left out.
+    """The fields of one number each; a packed colour (`rgb`, `rgba`) as red, green and blue.
 
     Raises:
         UserError: the file is missing or damaged, or unpacks to more than `MOST_UNPACKED` bytes.
@@ -47,11 +48,19 @@ def read_pcd(path: Path) -> Columns:
     content = read_bytes(path)
     header = _header(path, content)
     columns = {"ascii": _text, "binary": _binary, "binary_compressed": _compressed}[header.data](path, content, header)
-    returned = np.ones(header.points, bool)
-    for name in ("x", "y", "z"):
-        if name in columns:
-            returned &= ~np.isnan(columns[name])
-    return columns if returned.all() else {name: values[returned] for name, values in columns.items()}
+    return {name: values for field, of in columns.items() for name, values in _unpacked(field, of).items()}
+
+
+def _unpacked(name: str, values: NDArray) -> Columns:
+    """The columns of a field: of a packed colour red, green and blue uint8, of another the field itself.
+
+    The Point Cloud Library keeps a colour in the bits 0xrrggbb of 4 bytes, which the header may call F, U or I.
+    """
+    if name.lower() not in PACKED:
+        return {name: values}
+    kind = "<f4" if values.dtype.kind == "f" else "<u4"
+    bits = values.astype(kind).view("<u4")
+    return {color: (bits >> shift & 255).astype(np.uint8) for color, shift in (("red", 16), ("green", 8), ("blue", 0))}
 
 
 def _header(path: Path, content: bytes) -> Header:

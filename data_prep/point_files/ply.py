@@ -21,6 +21,7 @@ _TYPES = {
     **{"float": "f4", "double": "f8", "float32": "f4", "float64": "f8"},
 }
 _BYTE_ORDER = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+LONGEST_LIST = 1000  # values; more are damage
 _CORNERS = ("vertex_indices", "vertex_index")  # names of a face's list that are in use
 
 
@@ -75,6 +76,8 @@ def read_mesh(path: Path) -> tuple[Columns, NDArray[np.int32]]:
     header = _header(path, content)
     vertices, end = _vertices(path, content, header)
     index = next(row for row, element in enumerate(header.elements) if element.name == "vertex")
+    if any(element.name == "face" for element in header.elements[:index]):
+        raise UserError(f"{path}: element 'face' precedes 'vertex', expected a mesh with its vertices first")
     if len(header.elements) == index + 1:
         return vertices, np.empty((0, 3), np.int32)
     face = header.elements[index + 1]
@@ -139,14 +142,19 @@ def _vertices(path: Path, content: bytes, header: Header) -> tuple[Columns, int]
     """The vertices' properties, and the byte (binary) or the line (text) after them."""
     start = 0 if not header.byte_order else header.size
     for element in header.elements:
-        if element.has_list:
-            break
-        record = _record(path, header, element)
+        if element.has_list and not header.byte_order and element.name == "vertex":
+            raise UserError(
+                f"{path}: vertices of text with lists ({_lists(element)}) are not read; save the file as binary, or "
+                "without them"
+            )
+        if element.has_list and not header.byte_order:
+            start += element.count  # one line each
+            continue
         if header.byte_order:
-            rows = table(path, content, start, element.count, record)
-            end = start + rows.nbytes
-            columns = {name: rows[name] for name in record.names or ()}
+            rows, end = _rows(path, content, header, element, start)
+            columns = {of.name: rows[of.name] for of in element.properties if of.length is None}
         else:
+            _record(path, header, element)  # refuses names that occur twice
             lines = content[header.size :].split(b"\n", start + element.count)
             values = numbers(path, lines[start : start + element.count], len(element.properties))
             _check_count(path, element, len(values))
@@ -158,7 +166,34 @@ def _vertices(path: Path, content: bytes, header: Header) -> tuple[Columns, int]
         if element.name == "vertex":
             return columns, end
         start = end
-    raise UserError(f"{path}: has no element 'vertex' whose properties are single numbers")
+    raise UserError(f"{path}: has no element 'vertex'")
+
+
+def _lists(element: Element) -> str:
+    return ", ".join(of.name for of in element.properties if of.length)
+
+
+def _rows(path: Path, content: bytes, header: Header, element: Element, start: int) -> tuple[NDArray, int]:
+    """The rows of a binary element as records, and the byte after them; lists must have one length throughout."""
+    if not element.has_list:
+        rows = table(path, content, start, element.count, _record(path, header, element))
+        return rows, start + rows.nbytes
+    first = _record(path, header, element, 0)
+    lengths = [f"{of.name} length" for of in element.properties if of.length]
+    if len(lengths) > 1:
+        raise UserError(f"{path}: element {element.name!r} has several lists ({_lists(element)}), expected at most one")
+    if not element.count:
+        return np.empty(0, first), start
+    length = int(table(path, content, start, 1, first)[lengths[0]][0])
+    if not 0 <= length <= LONGEST_LIST:
+        raise UserError(f"{path}: list {_lists(element)!r} has {length} values, expected up to {LONGEST_LIST}")
+    rows = table(path, content, start, element.count, _record(path, header, element, length))
+    if (rows[lengths[0]] != length).any():
+        raise UserError(
+            f"{path}: list {_lists(element)!r} of element {element.name!r} has rows of different lengths, which are "
+            "not read in a binary file; save it with triangles alone, or as text"
+        )
+    return rows, start + rows.nbytes
 
 
 def _triangles(path: Path, content: bytes, header: Header, face: Element, start: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from data_prep.cache_folder import CacheFolder
 from data_prep.folder import FolderReader
+from data_prep.folder_source import COARSE_FILES, WIDE_FILES, XYZ
 from data_prep.left_out import NO_RETURN, NOT_FINITE
 from data_prep.options import choose_stages
 from data_prep.pipeline import prepare
@@ -138,9 +139,9 @@ def test_a_folder_of_files_is_one_scene(root: Path) -> None:
 def test_columns_can_be_skipped_and_kept(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).uniform(0, 1, (50, 6)).astype(np.float32)
     np.save(tmp_path / "0.npy", rows)
-    reader = FolderReader(tmp_path, ("ring", "x", "-", "y", "z", "-"))
+    reader = FolderReader(tmp_path, ("height", "x", "-", "y", "z", "-"))
     np.testing.assert_array_equal(frames(reader)[0].points, rows[:, [1, 3, 4, 0]])
-    assert reader.options()["columns"] == ["x", "y", "z", "ring"]
+    assert reader.options()["columns"] == ["x", "y", "z", "height"]
 
 
 def test_intensities_and_colours_are_scaled_to_one(tmp_path: Path) -> None:
@@ -287,6 +288,77 @@ def test_a_distortion_of_zero_says_nothing(root: Path) -> None:
 def test_images_of_no_frame_are_named(root: Path) -> None:
     (root / "a/images/FRONT/1690000000123.jpg").write_bytes(encoded("JPEG"))
     assert any("1 of 3 images" in phrase and "FRONT" in phrase for phrase in FolderReader(root, COLUMNS).absent())
+
+
+def named_cloud(path: Path, **features: np.ndarray) -> Path:
+    """A PCD file of 50 points with float64 features, or integers as they are."""
+    xyz = np.random.default_rng(0).uniform(-9, 9, (50, 3))
+    columns = {"x": xyz[:, 0], "y": xyz[:, 1], "z": xyz[:, 2], **features}
+    record = np.dtype([(name, values.dtype) for name, values in columns.items()])
+    rows = np.empty(50, record)
+    for name, values in columns.items():
+        rows[name] = values
+    kinds = [values.dtype for values in columns.values()]
+    header = (
+        f"VERSION 0.7\nFIELDS {' '.join(columns)}\nSIZE {' '.join(str(kind.itemsize) for kind in kinds)}\n"
+        f"TYPE {' '.join(kind.kind.upper() for kind in kinds)}\nWIDTH 50\nHEIGHT 1\nPOINTS 50\nDATA binary\n"
+    )
+    path.write_bytes(header.encode() + rows.tobytes())
+    return path
+
+
+def test_colours_of_0_to_255_need_their_largest_value(tmp_path: Path) -> None:
+    value = np.linspace(0, 255, 50)
+    named_cloud(tmp_path / "0.pcd", red=value, diffuse_green=value.astype(np.uint8))
+    columns = ("x", "y", "z", "red", "green")
+    with pytest.raises(UserError, match=r"0\.pcd: red of point 1 is .*--color-max 255"):
+        frames(FolderReader(tmp_path, columns))
+    raw = frames(FolderReader(tmp_path, columns, color_max=255))[0]
+    np.testing.assert_allclose(raw.points[:, 3], np.linspace(0, 1, 50), rtol=1e-6)
+    np.testing.assert_allclose(raw.points[:, 4], value.astype(np.uint8) / 255, rtol=1e-6)
+
+
+def test_8_bit_colours_in_16_bits_are_not_taken_for_black(tmp_path: Path) -> None:
+    named_cloud(tmp_path / "0.pcd", red=np.arange(50, dtype=np.uint16) * 5)
+    with pytest.raises(UserError, match=r"0\.pcd: red holds 16-bit numbers up to 245.*--color-max 255"):
+        frames(FolderReader(tmp_path, (*XYZ, "red")))
+    raw = frames(FolderReader(tmp_path, (*XYZ, "red"), color_max=255))[0]
+    assert raw.points[:, 3].max() == pytest.approx(245 / 255)
+
+
+def test_intensities_beyond_the_largest_are_refused_or_cut_off(tmp_path: Path) -> None:
+    named_cloud(tmp_path / "0.pcd", reflectivity=np.arange(50.0))
+    columns = (*XYZ, "intensity=reflectivity")
+    with pytest.raises(UserError, match=r"intensity of point 41 is 41, expected 0 to 40; .*--intensity-clip"):
+        frames(FolderReader(tmp_path, columns, 40.0))
+    reader = FolderReader(tmp_path, columns, 40.0, intensity_clip=True)
+    assert reader.columns() == COLUMNS
+    np.testing.assert_allclose(frames(reader)[0].points[:, 3], np.minimum(np.arange(50) / 40, 1))
+
+
+def test_a_ring_is_a_whole_number(tmp_path: Path) -> None:
+    cloud(0).tofile(tmp_path / "0.bin")
+    with pytest.raises(UserError, match=r"0\.bin: ring of point .* --columns"):
+        frames(FolderReader(tmp_path, (*XYZ, "ring")))
+
+
+def test_what_should_be_looked_at_is_counted(tmp_path: Path) -> None:
+    """UTM coordinates in float32 are 0.5 m apart; a room in millimetres is 6 km wide."""
+    utm, room = cloud(0), cloud(1)
+    utm[:, :3] += np.float32([500_000, 5_400_000, 300])
+    room[:, :3] *= 150
+    utm.tofile(tmp_path / "0.bin")
+    room.tofile(tmp_path / "1.bin")
+    coarse, wide = frames(FolderReader(tmp_path, COLUMNS))
+    assert coarse.left_out == {COARSE_FILES: 1}
+    assert wide.left_out == {WIDE_FILES: 1}
+
+
+def test_a_compressed_las_file_is_named_with_its_remedy(tmp_path: Path) -> None:
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points/0.LAZ").write_bytes(b"LASF")
+    with pytest.raises(UserError, match=r"points/0\.LAZ: is compressed .*PDAL"):
+        FolderReader(tmp_path)
 
 
 def test_the_command(root: Path, tmp_path: Path) -> None:

@@ -73,15 +73,96 @@ def test_pcd_of_open3d(tmp_path: Path, points: np.ndarray, kind: str) -> None:
     np.testing.assert_allclose(columns["intensity"], points[:, 1], rtol=1e-5, atol=1e-5)
 
 
-def test_pixels_without_a_return_are_no_points_of_a_pcd(tmp_path: Path) -> None:
+def test_a_pcd_of_text_keeps_pixels_without_a_return_for_the_reader_to_count(tmp_path: Path) -> None:
     header = "# .PCD v0.7\nVERSION 0.7\nFIELDS x y z ring hog\nSIZE 4 4 4 2 4\nTYPE F F F U F\nCOUNT 1 1 1 1 3\n"
     header += "WIDTH 3\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS 3\nDATA ascii\n"
     (tmp_path / "a.pcd").write_text(header + "1 2 3 9 0 0 0\nnan nan nan 0 0 0 0\n4 5 6 65535 0 0 0\n")
     columns = read_columns(tmp_path / "a.pcd", (*XYZ, "ring"))
-    assert stacked(columns).tolist() == [[1, 2, 3], [4, 5, 6]]
-    assert columns["ring"].tolist() == [9, 65535]
+    np.testing.assert_array_equal(stacked(columns), [[1, 2, 3], [np.nan] * 3, [4, 5, 6]])
+    assert columns["ring"].tolist() == [9, 0, 65535]
     with pytest.raises(UserError, match="has no column 'hog', but x, y, z, ring"):
         read_columns(tmp_path / "a.pcd", ("hog",))
+
+
+@pytest.mark.parametrize("kind", ["F", "U", "I"])
+@pytest.mark.parametrize("text", [True, False])
+def test_packed_colours_of_a_pcd_are_three_channels(tmp_path: Path, kind: str, text: bool) -> None:
+    """0xrrggbb in 4 bytes, as the Point Cloud Library's documentation of PointXYZRGB says."""
+    bits = np.array([0x0A141E, 0xFF0080], "<u4")
+    stored = bits.view({"F": "<f4", "U": "<u4", "I": "<i4"}[kind])
+    header = (
+        f"VERSION 0.7\nFIELDS X Y Z RGB\nSIZE 4 4 4 4\nTYPE F F F {kind}\nCOUNT 1 1 1 1\nWIDTH 2\nHEIGHT 1\nPOINTS 2\n"
+    )
+    if text:
+        rows = "".join(f"{k} 2 3 {value!r}\n" for k, value in enumerate(stored.tolist()))
+        content = f"{header}DATA ascii\n{rows}".encode()
+    else:
+        xyz = np.array([[0, 2, 3], [1, 2, 3]], "<f4")
+        content = f"{header}DATA binary\n".encode() + b"".join(
+            a.tobytes() + b.tobytes() for a, b in zip(xyz, stored, strict=True)
+        )
+    (tmp_path / "a.pcd").write_bytes(content)
+    columns = read_columns(tmp_path / "a.pcd", (*XYZ, "red", "green", "blue"))
+    assert stacked(columns).tolist() == [[0, 2, 3], [1, 2, 3]]
+    assert stacked(columns, ("red", "green", "blue")).tolist()[0] == [10, 20, 30]
+    if kind == "U":
+        assert stacked(columns, ("red", "green", "blue")).tolist()[1] == [255, 0, 128]
+    with pytest.raises(UserError, match=r"a\.pcd: 'rgb' holds packed colours; name red,green,blue"):
+        read_columns(tmp_path / "a.pcd", (*XYZ, "rgb"))
+
+
+def test_packed_colours_of_open3d(tmp_path: Path, points: np.ndarray) -> None:
+    cloud = o3d.geometry.PointCloud(o3d.utility.Vector3dVector(points))
+    color = np.random.default_rng(1).integers(0, 256, (500, 3))
+    cloud.colors = o3d.utility.Vector3dVector(color / 255)
+    o3d.io.write_point_cloud(str(tmp_path / "a.pcd"), cloud)
+    columns = read_columns(tmp_path / "a.pcd", (*XYZ, "red", "green", "blue"))
+    np.testing.assert_array_equal(stacked(columns, ("red", "green", "blue")), color)
+
+
+def test_names_without_regard_to_case_and_named_otherwise(tmp_path: Path) -> None:
+    header = "VERSION 0.7\nFIELDS X Y Z Reflectivity\nSIZE 4 4 4 4\nTYPE F F F F\nWIDTH 1\nHEIGHT 1\nPOINTS 1\n"
+    (tmp_path / "a.pcd").write_text(header + "DATA ascii\n1 2 3 0.5\n")
+    columns = read_columns(tmp_path / "a.pcd", (*XYZ, "intensity=reflectivity"))
+    assert {name: values.tolist() for name, values in columns.items()} == {
+        "x": [1], "y": [2], "z": [3], "intensity": [0.5],
+    }  # fmt: skip
+    with pytest.raises(UserError, match=r"has no column 'intensity', but X, Y, Z, Reflectivity.*intensity=COLUMN"):
+        read_columns(tmp_path / "a.pcd", (*XYZ, "intensity"))
+
+
+PLY_FACE_FIRST = (
+    "ply\nformat {format} 1.0\nelement face 2\nproperty list uchar int vertex_indices\nelement vertex 3\n"
+    "property float x\nproperty float y\nproperty float z\nproperty uchar diffuse_red\nend_header\n"
+)
+
+
+@pytest.mark.parametrize("format", ["ascii", "binary_little_endian"])
+def test_a_ply_with_its_faces_first_is_read(tmp_path: Path, format: str) -> None:
+    vertex = [(1, 2, 3, 7), (4, 5, 6, 8), (7, 8, 9, 255)]
+    if format == "ascii":
+        body = ("3 0 1 2\n3 2 1 0\n" + "".join(" ".join(map(str, row)) + "\n" for row in vertex)).encode()
+    else:
+        body = struct.pack("<B3iB3i", 3, 0, 1, 2, 3, 2, 1, 0) + b"".join(struct.pack("<3fB", *row) for row in vertex)
+    (tmp_path / "a.ply").write_bytes(PLY_FACE_FIRST.format(format=format).encode() + body)
+    columns = read_columns(tmp_path / "a.ply", (*XYZ, "red"))
+    assert stacked(columns, (*XYZ, "red")).tolist() == [list(row) for row in vertex]
+    with pytest.raises(UserError, match=r"a\.ply: element 'face' precedes 'vertex'"):
+        read_mesh(tmp_path / "a.ply")
+
+
+def test_vertices_of_a_ply_may_have_a_list(tmp_path: Path) -> None:
+    header = (
+        b"ply\nformat binary_little_endian 1.0\nelement vertex 2\nproperty float x\nproperty list uchar short seen_by\n"
+        b"property float y\nproperty float z\nend_header\n"
+    )
+    row = struct.Struct("<fB2hff")
+    (tmp_path / "a.ply").write_bytes(header + row.pack(1, 2, 7, 8, 2, 3) + row.pack(4, 2, 7, 9, 5, 6))
+    assert stacked(read_columns(tmp_path / "a.ply", XYZ)).tolist() == [[1, 2, 3], [4, 5, 6]]
+    uneven = header + row.pack(1, 2, 7, 8, 2, 3) + struct.pack("<fBhff", 4, 1, 7, 5, 6) + b"??"
+    (tmp_path / "a.ply").write_bytes(uneven)
+    with pytest.raises(UserError, match=r"a\.ply: list 'seen_by' of element 'vertex' has rows of different lengths"):
+        read_columns(tmp_path / "a.ply", XYZ)
 
 
 def las(points: np.ndarray, intensity: np.ndarray, version: int = 2, form: int = 2) -> bytes:
