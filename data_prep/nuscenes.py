@@ -173,7 +173,8 @@ class NuScenesReader:
 
     def _map_elements(self, row: int, global_from_lidar: NDArray[np.float64]) -> dict[str, MapElements] | None:
         location = self._tables.names.location[int(self._tables.samples.scene[row])]
-        return self._maps[location].near(global_from_lidar, GRID.reach) if location in self._maps else None
+        x, y = global_from_lidar[:2, 3].tolist()
+        return self._maps[location].near((x, y), GRID.reach) if location in self._maps else None
 
     def _keyframe(self, row: int, frame: FrameName, channel: str, number: int) -> int:
         """Row in the recordings of a keyframe's sensor."""
@@ -217,7 +218,7 @@ class NuScenesReader:
             raise UserError(f"{path}: size of a box of sample {token!r} is {size}, expected numbers above 0")
         return tuple(
             Annotation(
-                global_from_box=_transform(boxes.pose[box]),
+                pose=boxes.pose[box],
                 size_wlh=boxes.size[box],
                 velocity_global=boxes.velocity[box],
                 box_class=box_class(names.category[int(boxes.category[box])]),

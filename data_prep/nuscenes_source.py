@@ -23,7 +23,7 @@ from data_prep.regions import SensorMount
 from data_prep.sweeps import columns_of, is_return, read_sweep
 from pc_ssl.errors import UserError
 from pc_ssl.files import inside, read_bytes
-from pc_ssl.geometry import invert, yaw_of
+from pc_ssl.geometry import invert, transform_from, yaw_of
 
 Integer = TypeVar("Integer", bound=np.integer)
 
@@ -53,9 +53,10 @@ class CameraFile:
 
 @dataclass(frozen=True)
 class Annotation:
-    """A box as the tables give it: pose in the global frame, width, length, height, velocity [3] (NaN: unknown)."""
+    """A box as the tables give it: pose in the global frame [7] (position, quaternion w x y z), width, length, height,
+    velocity [3] (NaN: unknown)."""
 
-    global_from_box: NDArray[np.float64]
+    pose: NDArray[np.float64]
     size_wlh: NDArray[np.float64]
     velocity_global: NDArray[np.float64]
     box_class: int
@@ -103,6 +104,7 @@ class NuScenesSource:
             instance=instance,
             box_attribute=_column(annotations, "attribute", np.uint8),
             box_points=_column(annotations, "points", np.int32),
+            box_global=_global_boxes(annotations) if annotations is not None else None,
             bev_map=self._bev_map(),
             merges_sweeps=self.with_lag,
             mount=MOUNT,
@@ -151,7 +153,7 @@ class NuScenesSource:
         lidar_from_global = invert(self.global_from_lidar)
         box = np.empty((len(annotations), 9), np.float32)
         for row, annotation in zip(box, annotations, strict=True):
-            lidar_from_box = lidar_from_global @ annotation.global_from_box
+            lidar_from_box = lidar_from_global @ transform_from(annotation.pose[3:], annotation.pose[:3])
             width, length, height = annotation.size_wlh
             velocity = lidar_from_global[:3, :3] @ annotation.velocity_global
             row[:] = (*lidar_from_box[:3, 3], length, width, height, yaw_of(lidar_from_box), *velocity[:2])
@@ -161,13 +163,21 @@ class NuScenesSource:
         """[K, rows, columns], K as in MAP_LAYERS."""
         if self.map_elements is None:
             return None
-        return np.stack([GRID.rasterize(self.map_elements[name]) for name in MAP_LAYERS])
+        x, y = self.global_from_lidar[:2, 3].tolist()
+        yaw = yaw_of(self.global_from_lidar)
+        return np.stack([GRID.rasterize(self.map_elements[name], (x, y), yaw) for name in MAP_LAYERS])
 
     def _image(self, camera: CameraFile) -> bytes:
         path = inside(self.root, camera.file)
         content = read_bytes(path)
         check_jpeg(path, content, camera.camera.width, camera.camera.height)
         return content
+
+
+def _global_boxes(annotations: Sequence[Annotation]) -> NDArray[np.float64]:
+    """[M, 12] x y z w l h, quaternion w x y z, vx vy in the global frame."""
+    rows = [(*box.pose[:3], *box.size_wlh, *box.pose[3:], *box.velocity_global[:2]) for box in annotations]
+    return np.array(rows, np.float64).reshape(-1, 12)
 
 
 def _column(annotations: Sequence[Annotation] | None, name: str, dtype: type[Integer]) -> NDArray[Integer] | None:

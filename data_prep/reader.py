@@ -60,6 +60,8 @@ class RawFrame:
         box_attribute: [M] uint8 index into the data set's attributes, 0 none; None if the data set has none.
         box_points: [M] int32 returns of LiDAR and radar in each box, as its annotators counted them; None if the data
             set does not say.
+        box_global: [M, 12] float64 the recorded box in the global frame, for evaluation: x y z w l h, quaternion w x y
+            z, vx vy (NaN: unknown); None if the data set's benchmark does not need it.
         bev_map: [K, rows, columns] bool, the data set's map classes seen from above, LiDAR frame; row 0 has the lowest
             y, column 0 the lowest x; None without a map.
         mount: how the LiDAR is mounted, for ground segmentation.
@@ -83,6 +85,7 @@ class RawFrame:
     instance: NDArray[np.int32] | None = None
     box_attribute: NDArray[np.uint8] | None = None
     box_points: NDArray[np.int32] | None = None
+    box_global: NDArray[np.float64] | None = None
     bev_map: NDArray[np.bool_] | None = None
     mount: SensorMount = field(default_factory=SensorMount)
     region: Mapping[str, NDArray[np.int32]] = field(default_factory=dict)

@@ -133,6 +133,7 @@ class Stages:
             "box_class": raw.box_class,
             "box_attribute": raw.box_attribute,
             "box_points": raw.box_points,
+            "box_global": raw.box_global,
             "bev_map": raw.bev_map,
         }
         tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}

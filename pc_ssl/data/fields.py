@@ -30,6 +30,9 @@ FIELDS: dict[str, Field] = {
     "label": Field("uint8", ("N",)),  # index into classes["label"], 0 ignore
     "instance": Field("int32", ("N",)),  # number of the object that the point belongs to, 0 none
     "box": Field("float32", ("M", 9)),  # x y z l w h [m] yaw [rad] vx vy [m/s], LiDAR frame; velocity NaN: unknown
+    # the recorded box, global frame: x y z w l h [m] quaternion w x y z, vx vy [m/s] (NaN: unknown); for evaluation,
+    # which pitch and roll of the sensor and the rounding of "box" would change
+    "box_global": Field("float64", ("M", 12)),
     "box_class": Field("uint8", ("M",)),  # index into classes["box"]
     "box_attribute": Field("uint8", ("M",)),  # index into classes["attribute"], 0 none
     "box_points": Field("int32", ("M",)),  # returns of LiDAR and radar in each box, as its annotators counted them

@@ -117,12 +117,15 @@ def _unpaired(frame: Frame) -> Iterator[str]:
                 yield f"{key}{camera} is missing"
 
 
+VELOCITY_FROM = {"box": 7, "box_global": 10}  # column
+
+
 def _value_problems(frame: Frame, cache: Cache) -> Iterator[str]:
     """Values that contradict what the tensors mean; the tensors are known to have their dtypes and shapes."""
     for key in frame:
         values = frame[key]
-        if key == "box":
-            values = values[:, :7]  # an unknown velocity is NaN
+        if key in VELOCITY_FROM:
+            values = values[:, : VELOCITY_FROM[key]]  # an unknown velocity is NaN
         if values.is_floating_point() and not bool(torch.isfinite(values).all()):
             yield f"{key} holds values that are not finite"
         elif key.startswith("region/"):

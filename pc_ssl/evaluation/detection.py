@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pc_ssl.data.cache import MANIFEST, Cache, Frame
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.detection_result import ClassDetection, DetectionResult, DistanceDetection
-from pc_ssl.evaluation.nuscenes_results import attribute_name, global_poses, result_boxes, write_results
+from pc_ssl.evaluation.nuscenes_results import attribute_name, global_poses, recorded_poses, result_boxes, write_results
 from pc_ssl.extras import extra
 from pc_ssl.heads.attributes import ATTRIBUTES, NUSCENES_CLASSES
 from pc_ssl.structures import Boxes3D
@@ -113,7 +113,9 @@ class DetectionMetric:
         assert truth.attribute is not None
         boxes, racks = [], []
         rows = (truth.label.tolist(), truth.attribute.tolist(), frame["box_points"].tolist())
-        for pose, label, attribute, points in zip(global_poses(truth, global_from_lidar), *rows, strict=True):
+        recorded = frame.get("box_global")  # caches from before it had a name hold the boxes of the LiDAR frame alone
+        poses = global_poses(truth, global_from_lidar) if recorded is None else recorded_poses(recorded.numpy())
+        for pose, label, attribute, points in zip(poses, *rows, strict=True):
             name = self.cache.manifest.classes["box"][label]
             if name == BICYCLE_RACK:
                 racks.append(pose)

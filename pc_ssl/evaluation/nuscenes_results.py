@@ -79,6 +79,12 @@ def global_poses(boxes: Boxes3D, global_from_lidar: NDArray[np.float64]) -> list
     return [dict(zip(names, row, strict=True)) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
+def recorded_poses(box: NDArray[np.float64]) -> list[dict[str, list[float]]]:
+    """As `global_poses`, of recorded boxes [M, 12] of a cache ("box_global"), to the last digit."""
+    parts = {"translation": (0, 3), "size": (3, 6), "rotation": (6, 10), "velocity": (10, 12)}
+    return [{name: row[first:end] for name, (first, end) in parts.items()} for row in box.tolist()]
+
+
 def write_results(
     path: Path, results: Mapping[str, Sequence[Mapping[str, Any]]], *, use_lidar: bool, use_camera: bool
 ) -> None:

@@ -89,6 +89,14 @@ def test_boxes_equal_the_devkits_in_the_lidar_frame(pristine_root: Path, devkit:
     assert set(raw.box_class) == {BOX_CLASSES.index("car"), BOX_CLASSES.index("other")}
 
 
+def test_the_recorded_boxes_are_kept_to_the_last_digit(pristine_root: Path, devkit: NuScenes) -> None:
+    raw = read(pristine_root)
+    assert raw.box_global is not None
+    for row, token in zip(raw.box_global.tolist(), devkit.sample[-1]["anns"], strict=True):
+        record, velocity = devkit.get("sample_annotation", token), devkit.box_velocity(token)
+        assert row == [*record["translation"], *record["size"], *record["rotation"], *velocity[:2]]
+
+
 def rotation_of(record: dict) -> np.ndarray:
     from pyquaternion import Quaternion
 

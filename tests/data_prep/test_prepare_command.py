@@ -97,7 +97,7 @@ def truncate_sweep(root: Path) -> None:
 
 def put_nan(root: Path) -> None:
     points = np.fromfile(first(root, "samples/LIDAR_TOP"), np.float32)
-    points[5 * 7 + 2] = np.nan
+    points[5 * 7 + 3] = np.nan
     points.tofile(first(root, "samples/LIDAR_TOP"))
 
 
@@ -114,7 +114,7 @@ def drop_field(root: Path) -> None:
         (lambda root: (root / VERSION / "sample.json").unlink(), (), r"/sample\.json: the table is missing", 1),
         (drop_field, (), r"/ego_pose\.json: field 'rotation' of record 2 is missing, expected 4 numbers", 1),
         (truncate_sweep, ("--strict",), r"\.pcd\.bin: \d+ bytes are not a whole number of points", 1),
-        (put_nan, ("--strict",), r"\.pcd\.bin: z of point 7 is nan, expected a number", 1),
+        (put_nan, ("--strict",), r"\.pcd\.bin: intensity of point 7 is nan, expected 0 to 255", 1),
         (lambda root: first(root, "samples/CAM_BACK").unlink(), ("--strict",), r"CAM_BACK/\d+\.jpg: no such file", 1),
         (None, ("--split", "trian"), r"split: the data set has no 'trian'; known: train, ", 2),
         (None, ("--split", "test"), r"/scene\.json: no scene of split 'test' is there", 1),
