@@ -81,6 +81,10 @@ class Fact:
 
 NOT_PUBLISHED = object()
 _SWINT = "BEVFusion, det/centerhead/lssfpn/camera"
+_ONE_IMAGE_20000_POINTS = [
+    {"type": "pc_ssl.data.thinning.OneImage"},
+    {"type": "pc_ssl.data.thinning.PointLimit", "count": 20000},
+]
 FACTS = (
     # lr = 1e-4 is the first step of mmcv's cycle, whose peak is ten times that; camera alone: 2e-4, five times
     Fact("det_nuscenes_*", "train.learning_rate", 1e-3, "BEVFusion, det/transfusion/secfpn, lr and cyclic"),
@@ -97,6 +101,7 @@ FACTS = (
     Fact("bev_contrast_*", "train.schedule.warmup_share", 0.05, "BEVContrast, utils/optimizer.py"),
     Fact("bev_contrast_*", "train.schedule.floor", 0.01, "BEVContrast, utils/optimizer.py"),
     Fact("scalr_*", "train.schedule.warmup_steps", 3500, "ScaLR, configs/pretrain/WI_768_pretrain.yaml"),
+    Fact("scalr_*", "transforms", _ONE_IMAGE_20000_POINTS, "ScaLR, WI_768_pretrain.yaml, max_points"),
     Fact("seg_contrast_*", "method.embedding_channels", 128, "SegContrast, the reference code"),
     Fact("prc_nuscenes_*", "method.alpha", 0.5, "CALICO, Eq. 2"),
     Fact("rad_nuscenes_*", "method.weighting", "region", "CALICO, Eq. 3"),

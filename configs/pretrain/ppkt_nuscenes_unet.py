@@ -10,6 +10,7 @@ About the teacher see slidr_nuscenes_unet.py.
 
 from mmengine.config import read_base
 
+from pc_ssl.data.thinning import DropCuboid
 from pc_ssl.methods.ppkt import PPKT
 from pc_ssl.models.camera import PixelFeatures, PretrainedBackbone
 from pc_ssl.models.lidar import SparseUNet
@@ -32,3 +33,4 @@ method = dict(
     temperature=0.07,  # published: SLidR, ppkt_nuscenes.yaml
 )
 train = _distillation
+transforms = [dict(type=DropCuboid)]  # published: SLidR, ppkt_nuscenes.yaml, transforms_mixed

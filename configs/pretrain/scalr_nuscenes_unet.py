@@ -11,6 +11,7 @@ The published features are those before DINOv2's last norm; transformers gives t
 
 from mmengine.config import read_base
 
+from pc_ssl.data.thinning import OneImage, PointLimit
 from pc_ssl.engine.schedule import Cosine
 from pc_ssl.methods.scalr import ScaLR
 from pc_ssl.models.camera import PixelFeatures, PretrainedBackbone
@@ -49,3 +50,5 @@ train = dict(
     # published: ScaLR, WI_768_pretrain.yaml; 3,500 steps, 1e-5 (utils/scheduler.py)
     schedule=dict(type=Cosine, warmup_steps=3500, floor=0.005),
 )
+# published: ScaLR, WI_768_pretrain.yaml, max_points; and one random image of each frame
+transforms = [dict(type=OneImage), dict(type=PointLimit, count=20000)]

@@ -11,6 +11,7 @@ that were brought into a folder of transformers go in by `--set method.image.bac
 
 from mmengine.config import read_base
 
+from pc_ssl.data.thinning import DropCuboid
 from pc_ssl.methods.slidr import SLidR
 from pc_ssl.models.camera import PixelFeatures, PretrainedBackbone
 from pc_ssl.models.lidar import SparseUNet
@@ -32,3 +33,4 @@ method = dict(
     temperature=0.07,  # published: SLidR, slidr_minkunet.yaml
 )
 train = _distillation
+transforms = [dict(type=DropCuboid)]  # published: SLidR, slidr_minkunet.yaml, transforms_mixed

@@ -3,7 +3,15 @@
 from pc_ssl.data.annotations import FewLabels
 from pc_ssl.data.drawn_sweeps import DrawnSweeps
 from pc_ssl.data.object_bank import ObjectPaste
+from pc_ssl.data.thinning import DropCuboid, OneImage, PointLimit
 
-TRANSFORMS = {"few_labels": FewLabels, "drawn_sweeps": DrawnSweeps, "object_paste": ObjectPaste}
+TRANSFORMS = {
+    "drop_cuboid": DropCuboid,
+    "drawn_sweeps": DrawnSweeps,
+    "few_labels": FewLabels,
+    "object_paste": ObjectPaste,
+    "one_image": OneImage,
+    "point_limit": PointLimit,
+}
 
-__all__ = ["TRANSFORMS", "DrawnSweeps", "FewLabels", "ObjectPaste"]
+__all__ = ["TRANSFORMS", "DrawnSweeps", "DropCuboid", "FewLabels", "ObjectPaste", "OneImage", "PointLimit"]
