@@ -23,7 +23,7 @@ task = dict(
     backbone=dict(type=BevEncoder, lidar=_second),  # prototype: +-54 m, voxels of 0.075 m
     head=dict(type=BevMapHead),  # published: BEVFusion, mmdet3d/models/heads/segm/vanilla.py
     views=dict(type=SensorViews, augmentation=_augmentation, bev_map=True),
-    class_balanced=True,  # published: CBGSDataset in configs/nuscenes/default.yaml
+    class_balanced=True,  # published: BEVFusion, default.yaml, CBGSDataset
 )
 train = _map
 label_rule = "calico"
