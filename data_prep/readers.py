@@ -5,11 +5,18 @@ reader = READERS["nuscenes"].make(Path("/data/nuscenes"), version="v1.0-trainval
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from data_prep.reader import Reader
+from pc_ssl.errors import UsageError
+
+OF_EVERY_READER = ("root", "cache", "read_only")  # parameters that are not the data set's own options
+FLAGS = {"images": "no-images"}  # options whose name on the command line is another
 
 
 @dataclass(frozen=True)
@@ -17,7 +24,9 @@ class DataSet:
     """How a data set is read, and what is prepared of it where the user does not choose.
 
     Args:
-        make: root and the data set's own options, by name -> reader; its signature says which options there are.
+        make: root and the data set's own options, by name -> reader; its signature says which options there are. A
+            parameter `cache` gets the cache's folder, for an index that later runs start from, and `read_only` whether
+            nothing may be written there.
         regions: names of region generators.
         ground: how ground is found, a key of `data_prep.regions.GROUNDS`.
     """
@@ -26,11 +35,21 @@ class DataSet:
     regions: tuple[str, ...] = ("dbscan",)
     ground: str = "strips"
 
+    @property
+    def options(self) -> dict[str, bool]:
+        """The data set's own options -> whether one must be given."""
+        parameters = inspect.signature(self.make).parameters.values()
+        return {p.name: p.default is p.empty for p in parameters if p.name not in OF_EVERY_READER}
 
-def _nuscenes(root: Path, version: str, sweeps: int = 1) -> Reader:
+
+def _nuscenes(
+    root: Path, version: str, sweeps: int = 1, *, cache: Path | None = None, read_only: bool = False
+) -> Reader:
     from data_prep.nuscenes import NuScenesReader
+    from data_prep.nuscenes_index import INDEX
 
-    return NuScenesReader(root, version, sweeps)
+    index = None if cache is None else cache / INDEX
+    return NuScenesReader(root, version, sweeps, index=index, keep_index=not read_only)
 
 
 def _scannet(root: Path, frame_step: int = 20, images: bool = True) -> Reader:
@@ -64,4 +83,43 @@ READERS: dict[str, DataSet] = {
     "kitti": DataSet(_kitti),
 }
 
-__all__ = ["READERS", "DataSet"]
+
+def make_reader(
+    name: str, root: Path, options: Mapping[str, Any], *, cache: Path, read_only: bool
+) -> tuple[DataSet, Reader]:
+    """The reader of a data set, a key of READERS.
+
+    Args:
+        name: of the data set.
+        root: its root folder.
+        options: the data set's own, by name.
+        cache: folder of the cache that is to be prepared.
+        read_only: whether nothing may be written there.
+
+    Raises:
+        UsageError: an unknown data set, an option that it does not take, or one that it needs and that is missing.
+        UserError: the root does not hold the data set.
+    """
+    if name not in READERS:
+        nearest = get_close_matches(name, READERS, n=1)
+        advice = f"did you mean {nearest[0]!r}? " if nearest else ""
+        raise UsageError(f"dataset: unknown {name!r}; {advice}known: {', '.join(READERS)}")
+    data = READERS[name]
+    for option in options:
+        if option not in data.options:
+            takers = [other for other, of in READERS.items() if option in of.options]
+            raise UsageError(f"{_flag(option)}: {name} does not take it; data sets that do: {', '.join(takers)}")
+    missing = next((option for option, needed in data.options.items() if needed and option not in options), None)
+    if missing is not None:
+        raise UsageError(f"{_flag(missing)}: {name} needs it")
+    given = inspect.signature(data.make).parameters
+    of_run = {key: value for key, value in (("cache", cache), ("read_only", read_only)) if key in given}
+    return data, data.make(root, **options, **of_run)
+
+
+def _flag(option: str) -> str:
+    """`frame_step` -> `frame-step`, as on the command line."""
+    return FLAGS.get(option, option.replace("_", "-"))
+
+
+__all__ = ["READERS", "DataSet", "make_reader"]

@@ -16,9 +16,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 simulate_app = typer.Typer(no_args_is_help=True, help="Write a simulated recording in a real data set's own format.")
-prepare_app = typer.Typer(no_args_is_help=True, help="Turn a raw recording into a cache that training reads.")
 app.add_typer(simulate_app, name="simulate")
-app.add_typer(prepare_app, name="prepare")
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs; write nothing.")]
 

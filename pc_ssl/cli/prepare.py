@@ -4,36 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pc_ssl.cli.app import DryRun, app, prepare_app
+from pc_ssl.cli.app import DryRun, app
 from pc_ssl.cli.simulate import Workers
 from pc_ssl.errors import UsageError
-
-if TYPE_CHECKING:
-    from data_prep.reader import Reader
-
-Out = Annotated[Path, typer.Option(help="Cache to write.")]
-Split = Annotated[str | None, typer.Option(help="Prepare this split only, such as `train`.")]
-Regions = Annotated[
-    str | None, typer.Option(help="Generators of regions and superpixels, such as `dbscan,slic`. [default: dbscan]")
-]
-RoomRegions = Annotated[
-    str | None, typer.Option("--regions", help="Generators of regions and superpixels. [default: graph]")
-]
-AddRegions = Annotated[str | None, typer.Option(help="Add these to a finished cache and leave the rest as it is.")]
-Ground = Annotated[str, typer.Option(help="How ground is found: strips, patchworkpp, ransac, or floor in rooms.")]
-Occlusion = Annotated[
-    bool,
-    typer.Option("--occlusion", help="Pair pixels only with points that none within 8 pixels, 10 % nearer, hides."),
-]
-Scheduler = Annotated[str | None, typer.Option(help="Dask scheduler, such as `tcp://head:8786`.")]
-ShardText = Annotated[
-    str, typer.Option("--shard", help="Do the I-th of N shares of the frames, I/N: one for each job of an array.")
-]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first frame that fails.")]
 
 
 class Backend(StrEnum):
@@ -43,182 +20,104 @@ class Backend(StrEnum):
     dask = "dask"
 
 
-BackendName = Annotated[Backend, typer.Option(help="Where workers run: on this machine, or on a Dask cluster.")]
+OF_A_DATA_SET = "Options of some data sets"
 
 
-@prepare_app.command("nuscenes")
-def prepare_nuscenes(
-    root: Annotated[Path, typer.Option(help="nuScenes data root, the folder that holds VERSION and samples.")],
-    version: Annotated[str, typer.Option(help="Folder of the tables, such as v1.0-trainval.")],
-    out: Out,
-    split: Split = None,
-    sweeps: Annotated[int, typer.Option(help="Merge so many LiDAR sweeps, the keyframe's own included.")] = 1,
-    regions: Regions = None,
-    add_regions: AddRegions = None,
-    ground: Ground = "strips",
-    occlusion: Occlusion = False,
+@app.command()
+def prepare(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="nuscenes, kitti, scannet, or folder.")],
+    root: Annotated[Path, typer.Option(help="The data set's root folder.")],
+    out: Annotated[Path, typer.Option(help="Cache to write.")],
+    split: Annotated[str | None, typer.Option(help="Prepare this split only, such as `train`.")] = None,
+    regions: Annotated[
+        str | None,
+        typer.Option(
+            help="Generators of regions and superpixels, such as `dbscan,slic`. [default: dbscan; scannet: graph]"
+        ),
+    ] = None,
+    add_regions: Annotated[
+        str | None, typer.Option(help="Add these to a finished cache and leave the rest as it is.")
+    ] = None,
+    ground: Annotated[
+        str | None,
+        typer.Option(help="How ground is found: strips, patchworkpp, ransac, floor. [default: strips; scannet: floor]"),
+    ] = None,
+    occlusion: Annotated[
+        bool, typer.Option("--occlusion", help="Drop points occluded by a point within 8 px that is 10 % closer.")
+    ] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Set a field of a stage, such as `regions.dbscan.eps=0.5`.")
+    ] = None,
     workers: Workers = 1,
-    backend: BackendName = Backend.loky,
-    scheduler: Scheduler = None,
-    shard: ShardText = "1/1",
+    backend: Annotated[
+        Backend, typer.Option(help="Where workers run: on this machine, or on a Dask cluster.")
+    ] = Backend.loky,
+    scheduler: Annotated[str | None, typer.Option(help="Dask scheduler, such as `tcp://head:8786`.")] = None,
+    shard: Annotated[str, typer.Option(help="Do the I-th of N shares of the frames, I/N: one for each job.")] = "1/1",
     dry_run: DryRun = False,
-    strict: Strict = False,
-) -> None:
-    """Prepare nuScenes keyframes: points, ground, regions, labels, boxes, maps, images and point-pixel pairs.
-
-    A killed run goes on where it was. Exit code 3: some frames failed, failed.json says which and why.
-
-    Example: `pc-ssl prepare nuscenes --root nuscenes --version v1.0-mini --out cache --sweeps 10 --workers 8`
-    """
-    from data_prep.nuscenes import NuScenesReader
-    from data_prep.nuscenes_index import INDEX
-
-    # absolute: workers of a cluster start elsewhere
-    index = out.absolute() / INDEX
-    reader = NuScenesReader(root.absolute(), version, sweeps, index=index, keep_index=not dry_run)
-    _prepare(
-        *(reader, out, split, regions, add_regions, ground),
-        occlusion=occlusion,
-        workers=workers,
-        backend=backend,
-        scheduler=scheduler,
-        shard=shard,
-        dry_run=dry_run,
-        strict=strict,
-    )
-
-
-@prepare_app.command("scannet")
-def prepare_scannet(
-    root: Annotated[Path, typer.Option(help="ScanNet v2 data root, the folder that holds scans.")],
-    out: Out,
-    split: Split = None,
-    frame_step: Annotated[int, typer.Option(help="Take each RGB-D frame whose number is a multiple.", min=1)] = 20,
-    regions: RoomRegions = None,
-    add_regions: AddRegions = None,
-    ground: Ground = "floor",
-    workers: Workers = 1,
-    backend: BackendName = Backend.loky,
-    scheduler: Scheduler = None,
-    shard: ShardText = "1/1",
-    dry_run: DryRun = False,
-    strict: Strict = False,
-) -> None:
-    """Prepare ScanNet rooms: points with colours and normals, labels, instances, boxes, segments, RGB-D views.
-
-    What a scene lacks is left out. Segments of the data set itself come as region/segment.
-
-    Example: `pc-ssl prepare scannet --root scannet --out cache --workers 8`
-    """
-    from data_prep.scannet import ScanNetReader
-
-    reader = ScanNetReader(root.absolute(), frame_step)
-    _prepare(
-        *(reader, out, split, regions, add_regions, ground),
-        usual_regions="graph",
-        workers=workers,
-        backend=backend,
-        scheduler=scheduler,
-        shard=shard,
-        dry_run=dry_run,
-        strict=strict,
-    )
-
-
-@prepare_app.command("folder")
-def prepare_folder(
-    root: Annotated[Path, typer.Option(help="Folder with SCENE/points/*.bin, .npy, .npz, .ply, .pcd or .las.")],
-    out: Out,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first frame that fails.")] = False,
+    no_images: Annotated[
+        bool, typer.Option("--no-images", help="scannet: leave RGB-D views out.", rich_help_panel=OF_A_DATA_SET)
+    ] = False,
+    version: Annotated[
+        str | None,
+        typer.Option(help="nuscenes: folder of the tables, such as v1.0-trainval.", rich_help_panel=OF_A_DATA_SET),
+    ] = None,
+    sweeps: Annotated[
+        int | None,
+        typer.Option(
+            help="nuscenes, folder: number of LiDAR sweeps to merge, the keyframe's own included. [default: 1]",
+            rich_help_panel=OF_A_DATA_SET,
+        ),
+    ] = None,
+    frame_step: Annotated[
+        int | None,
+        typer.Option(
+            help="scannet: take each RGB-D frame whose number is a multiple. [default: 20]",
+            min=1,
+            rich_help_panel=OF_A_DATA_SET,
+        ),
+    ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(help="What the columns are; - skips one: `x,y,z,intensity,-`. [default: x,y,z,intensity]"),
+        typer.Option(
+            help="folder: names of the columns; - skips one: `x,y,z,intensity,-`. [default: x,y,z,intensity]",
+            rich_help_panel=OF_A_DATA_SET,
+        ),
     ] = None,
-    intensity_max: Annotated[float, typer.Option(help="Largest intensity that the sensor gives.")] = 1.0,
-    split: Split = None,
-    regions: Regions = None,
-    add_regions: AddRegions = None,
-    ground: Ground = "strips",
-    occlusion: Occlusion = False,
-    workers: Workers = 1,
-    backend: BackendName = Backend.loky,
-    scheduler: Scheduler = None,
-    shard: ShardText = "1/1",
-    dry_run: DryRun = False,
-    strict: Strict = False,
+    intensity_max: Annotated[
+        float | None,
+        typer.Option(
+            help="folder: largest intensity that the sensor gives. [default: 1.0]", rich_help_panel=OF_A_DATA_SET
+        ),
+    ] = None,
+    intensity_clip: Annotated[
+        bool,
+        typer.Option(
+            "--intensity-clip", help="folder: larger intensities count as the largest.", rich_help_panel=OF_A_DATA_SET
+        ),
+    ] = False,
+    color_max: Annotated[
+        float | None,
+        typer.Option(
+            help="folder: value of full brightness in colours that are floats, such as 255. [default: 1]",
+            rich_help_panel=OF_A_DATA_SET,
+        ),
+    ] = None,
 ) -> None:
-    """Prepare files of points, one a frame, with optional poses, images and calibration beside them.
+    """Turn a recording into a cache that training reads: points, ground, regions, labels, boxes, images, pairs.
 
-    Beside SCENE/points: poses.txt (12 numbers a line), calibration.json and images/CAMERA/NAME.jpg.
+    A killed run goes on where it was; what a recording lacks is left out and named. A complete cache is brought up to
+    date: new frames are made, splits are renewed. Exit code 3: some frames failed, failed.json says which and why.
+
+    Data sets: `nuscenes` (ROOT holds VERSION and samples), `kitti` (3D object benchmark; ROOT holds training),
+    `scannet` (v2; ROOT holds scans), `folder` (SCENE/points/*.bin, .npy, .npz, .ply, .pcd or .las; beside points:
+    poses.txt with 12 numbers a line, calibration.json and images/CAMERA/NAME.jpg).
+
+    Example: `pc-ssl prepare nuscenes --root nuscenes --version v1.0-mini --out cache --sweeps 10 --workers 8`
 
     Example: `pc-ssl prepare folder --root drive --out cache --columns x,y,z,intensity,- --intensity-max 255`
     """
-    from data_prep.folder import FolderReader
-
-    reader = FolderReader(root.absolute(), None if columns is None else _names(columns), intensity_max)
-    _prepare(
-        *(reader, out, split, regions, add_regions, ground),
-        occlusion=occlusion,
-        workers=workers,
-        backend=backend,
-        scheduler=scheduler,
-        shard=shard,
-        dry_run=dry_run,
-        strict=strict,
-    )
-
-
-@prepare_app.command("kitti")
-def prepare_kitti(
-    root: Annotated[Path, typer.Option(help="Root of KITTI's 3D object benchmark, the folder that holds training.")],
-    out: Out,
-    split: Split = None,
-    regions: Regions = None,
-    add_regions: AddRegions = None,
-    ground: Ground = "strips",
-    occlusion: Occlusion = False,
-    workers: Workers = 1,
-    backend: BackendName = Backend.loky,
-    scheduler: Scheduler = None,
-    shard: ShardText = "1/1",
-    dry_run: DryRun = False,
-    strict: Strict = False,
-) -> None:
-    """Prepare KITTI's 3D object benchmark: points, the left colour image, boxes.
-
-    Example: `pc-ssl prepare kitti --root kitti --out cache --split train --workers 8`
-    """
-    from data_prep.kitti import KittiReader
-
-    _prepare(
-        *(KittiReader(root.absolute()), out, split, regions, add_regions, ground),
-        occlusion=occlusion,
-        workers=workers,
-        backend=backend,
-        scheduler=scheduler,
-        shard=shard,
-        dry_run=dry_run,
-        strict=strict,
-    )
-
-
-def _prepare(
-    reader: Reader,
-    out: Path,
-    split: str | None,
-    regions: str | None,
-    add_regions: str | None,
-    ground: str,
-    *,
-    usual_regions: str = "dbscan",
-    occlusion: bool = False,
-    workers: int,
-    backend: Backend,
-    scheduler: str | None,
-    shard: str,
-    dry_run: bool,
-    strict: bool,
-) -> None:
-    """What the prepare commands have in common."""
     from data_prep.add_regions import add_regions as add
     from data_prep.add_regions import estimate_adding
     from data_prep.cache_folder import CacheFolder
@@ -226,22 +125,43 @@ def _prepare(
     from data_prep.journal import Shard
     from data_prep.options import choose_stages
     from data_prep.pipeline import estimate, prepare
+    from data_prep.readers import make_reader
 
     if (backend is Backend.dask) != (scheduler is not None):
         raise UsageError("scheduler: --backend dask and --scheduler ADDRESS go together")
-    executor, folder = Executor(workers, scheduler), CacheFolder(out.absolute(), Shard.parse(shard))
+    chosen = {
+        "version": version,
+        "sweeps": sweeps,
+        "frame_step": frame_step,
+        "columns": None if columns is None else _names(columns),
+        "intensity_max": intensity_max,
+        "intensity_clip": True if intensity_clip else None,
+        "color_max": color_max,
+        "images": False if no_images else None,
+    }
+    executor = Executor(workers, scheduler)
+    folder = CacheFolder(out.absolute(), Shard.parse(shard))  # absolute: workers of a cluster start elsewhere
+    options = {name: value for name, value in chosen.items() if value is not None}
+    read_only = dry_run or folder.is_read_only
+    data, reader = make_reader(dataset, root.absolute(), options, cache=folder.path, read_only=read_only)
     classes = reader.classes()["label"]
     if add_regions is not None:
         if regions is not None or occlusion:
             raise UsageError("add-regions: goes with neither --regions nor --occlusion; the cache knows what it holds")
-        added = choose_stages(_names(add_regions), classes=classes)
+        added = choose_stages(_names(add_regions), classes=classes, settings=settings or ())
         if dry_run:
             print(estimate_adding(reader, added, folder, executor).summary())
             return
         report = add(reader, added, folder, executor, strict=strict)
     else:
-        names = _names(regions or usual_regions)
-        stages = choose_stages(names, ground=ground, occlusion=occlusion, split=split, classes=classes)
+        stages = choose_stages(
+            data.regions if regions is None else _names(regions),
+            ground=ground or data.ground,
+            occlusion=occlusion,
+            split=split,
+            classes=classes,
+            settings=settings or (),
+        )
         if dry_run:
             print(estimate(reader, stages, folder, executor).summary())
             return

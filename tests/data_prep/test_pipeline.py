@@ -459,3 +459,67 @@ def test_twenty_random_kills_of_the_whole_program_with_workers(
             shutil.rmtree(out)
     subprocess.run([*command, str(out)], check=True, capture_output=True)
     assert contents(out) == expected
+
+
+# A complete cache and its data set
+
+
+def add_split(root: Path, name: str, scenes: list[str]) -> None:
+    path = root / VERSION / "splits.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**known, name: scenes}))
+
+
+def test_a_complete_cache_takes_up_new_splits_and_makes_no_frame(root: Path, tmp_path: Path) -> None:
+    run(root, tmp_path / "cache")
+    add_split(root, "held_out", ["scene-0103"])
+    report = run(root, tmp_path / "cache")
+    assert (report.prepared, report.kept) == (0, 6)
+    assert Cache(tmp_path / "cache").indices("held_out") == [3, 4, 5]
+    assert not list((tmp_path / "cache").glob("unfinished-*"))
+
+
+def test_a_complete_cache_takes_up_new_frames_and_keeps_those_that_vanished(
+    root: Path, edit_table: Callable[..., None], tmp_path: Path
+) -> None:
+    out = tmp_path / "cache"
+    add_split(root, "part", ["scene-0061"])
+    stages = choose_stages(split="part")
+    run(root, out, stages)
+    before = contents(out)
+    (root / VERSION / "splits.json").unlink()
+    add_split(root, "part", ["scene-0061", "scene-0103"])
+    report = run(root, out, stages)
+    assert (report.prepared, report.kept, report.vanished) == (3, 3, ())
+    assert all(contents(out)[name] == content for name, content in before.items() if name.startswith("frames/"))
+    (root / VERSION / "splits.json").unlink()
+    add_split(root, "part", ["scene-0103"])
+    report = run(root, out, stages)
+    tokens = [entry.token for entry in Cache(out).frames]
+    assert (report.prepared, len(tokens)) == (0, 6)
+    assert report.vanished == tuple(tokens[3:])
+    assert tokens[3] in report.summary()
+    assert verify(out).problems == ()
+
+
+def test_a_complete_cache_on_a_read_only_disk_is_checked(
+    pristine_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "cache"
+    run(pristine_root, out)
+    before = contents(out)
+    monkeypatch.setattr(os, "access", lambda path, mode: not (Path(path) == out and mode == os.W_OK))
+    monkeypatch.setattr(Journal, "__init__", lambda *_: pytest.fail("a journal was opened"))
+    assert run(pristine_root, out).summary().endswith("6 frames checked; nothing to do")
+    assert contents(out) == before
+    victim = out / Cache(out).frames[0].file
+    victim.write_bytes(victim.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"read-only.*1 of 6 frames are damaged"):
+        run(pristine_root, out)
+
+
+def test_a_generator_that_finds_nothing_is_named(pristine_root: Path, tmp_path: Path) -> None:
+    report = run(pristine_root, tmp_path / "cache", choose_stages(settings=["regions.dbscan.min_points=100000"]))
+    assert report.without_regions == {"dbscan": 6}
+    assert "dbscan: no regions in 6 of 6 frames prepared" in report.summary()
+    assert "no regions" not in run(pristine_root, tmp_path / "other").summary()

@@ -205,3 +205,39 @@ def test_the_real_keyframe_is_prepared_and_its_objects_are_found(
     }
     assert (found["dbscan"].found, found["dbscan"].objects) == (3, 14)
     assert (found["dbscan3d"].found, found["dbscan3d"].objects) == (9, 14)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nuscene", "--version", VERSION), "dataset: unknown 'nuscene'; did you mean 'nuscenes'? known: nuscenes, "),
+        (("nuscenes",), "version: nuscenes needs it"),
+        (("kitti", "--sweeps", 2), "sweeps: kitti does not take it; data sets that do: nuscenes"),
+        (
+            ("nuscenes", "--version", VERSION, "--frame-step", 2),
+            "frame-step: nuscenes does not take it; data sets that",
+        ),
+        (("nuscenes", "--version", VERSION, "--no-images"), "no-images: nuscenes does not take it; data sets that do"),
+        (
+            ("nuscenes", "--version", VERSION, "--set", "regions.dbscan.esp=1"),
+            "set: 'regions.dbscan.esp': unknown 'esp'; did you mean 'eps'? known: eps, ",
+        ),
+    ],
+)
+def test_options_of_other_data_sets_and_unknown_ones_are_refused(
+    command: Command, pristine_root: Path, tmp_path: Path, words: tuple, message: str
+) -> None:
+    code, _, err = command("prepare", *words, "--root", pristine_root, "--out", tmp_path / "cache")
+    assert code == 2
+    assert error_line(err).removeprefix("error: ").startswith(message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_of_stages_land_in_the_manifest(command: Command, pristine_root: Path, tmp_path: Path) -> None:
+    settings = ("--set", "regions.dbscan.eps=0.5", "--set", "ground.thickness=0.3")
+    assert prepare(command, pristine_root, tmp_path / "cache", *settings)[0] == 0
+    options = json.loads((tmp_path / "cache" / "manifest.json").read_text())["options"]
+    assert (options["regions"]["dbscan"]["eps"], options["ground"]["thickness"]) == (0.5, 0.3)
+    code, _, err = prepare(command, pristine_root, tmp_path / "cache")
+    assert code == 1
+    assert "regions.dbscan.eps is 0.5, asked for 0.75" in error_line(err)
