@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pc_ssl.errors import UserError
 
 EXTRAS: dict[str, tuple[str, ...]] = {  # by extra, the modules whose absence it mends
-    "nuscenes": ("nuscenes", "pyquaternion", "descartes"),
-    "simulate": ("open3d", "threadpoolctl"),
+    "nuscenes": ("nuscenes", "pyquaternion", "shapely", "descartes"),
+    "simulate": ("open3d", "shapely", "threadpoolctl"),
     "patchwork": ("pypatchworkpp",),
     "dask": ("distributed",),
 }
