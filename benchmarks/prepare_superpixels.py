@@ -27,13 +27,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.images import decode_image
 from data_prep.nuscenes import NuScenesReader
 from data_prep.options import choose_stages
 from data_prep.reader import Source
 from data_prep.superpixels.colour import lab_of
 from data_prep.superpixels.slic import SlicSuperpixels
 from pc_ssl.data.cache import encode_frame
+from pc_ssl.data.images import decode_image
 from pc_ssl.files import write_json
 
 Cut = Callable[[NDArray[np.uint8]], NDArray]
@@ -147,7 +147,11 @@ def main() -> None:
     cv2.setNumThreads(1)
     reader = NuScenesReader(options.root, options.version, sweeps=1)
     sources = [reader.source(frame) for frame in reader.frames(None)[: options.keyframes]]
-    images = [decode_image(content) for source in sources for content in source.read().images.values()]
+    images = [
+        decode_image(np.frombuffer(content, np.uint8))
+        for source in sources
+        for content in source.read().images.values()
+    ]
     rows = compare(images, options.rounds)
     print(f"{len(images)} images of {images[0].shape[1]}x{images[0].shape[0]}, one thread")
     print("\n".join(map(str, rows)))

@@ -5,9 +5,6 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pc_ssl.errors import UserError
 
 MOST_PIXELS = 64_000_000  # of one image; more is damage, or made to fill the memory
@@ -40,20 +37,12 @@ def check_image(path: Path, content: bytes, formats: tuple[str, ...] = FORMATS) 
     return width, height
 
 
-def check_jpeg(path: Path, content: bytes, width: int, height: int) -> None:
-    """`check_image` of a JPEG whose size is known.
+def check_size(path: Path, content: bytes, width: int, height: int) -> None:
+    """`check_image` of an image whose size is known.
 
     Raises:
         UserError: as there, or it is not of this size in pixels.
     """
-    size = check_image(path, content, ("JPEG",))
+    size = check_image(path, content)
     if size != (width, height):
         raise UserError(f"{path}: the image has {size[0]}x{size[1]} pixels, but the tables say {width}x{height}")
-
-
-def decode_image(content: bytes) -> NDArray[np.uint8]:
-    """An image that `check_image` has passed -> [H, W, 3] sRGB."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(content), formats=list(FORMATS)) as image:
-        return np.asarray(image.convert("RGB"))

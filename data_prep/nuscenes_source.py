@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.bev_map import MapElements
-from data_prep.images import check_jpeg
+from data_prep.images import check_size
 from data_prep.left_out import left_out
 from data_prep.nuscenes_map import GRID, MAP_LAYERS
 from data_prep.projection import PinholeCamera
@@ -170,7 +170,7 @@ class NuScenesSource:
     def _image(self, camera: CameraFile) -> bytes:
         path = inside(self.root, camera.file)
         content = read_bytes(path)
-        check_jpeg(path, content, camera.camera.width, camera.camera.height)
+        check_size(path, content, camera.camera.width, camera.camera.height)
         return content
 
 

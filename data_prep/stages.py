@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.images import decode_image
 from data_prep.merge import merge_sweeps
 from data_prep.projection import Occlusion, PinholeCamera, pairs_of_cameras
 from data_prep.reader import RawFrame
@@ -26,6 +25,7 @@ from data_prep.regions import GROUNDS, Ground, RegionGenerator, SensorMount, hei
 from data_prep.superpixels import SUPERPIXELS, ImageGenerator
 from pc_ssl.data.cache import encode_frame
 from pc_ssl.data.fields import FIELDS
+from pc_ssl.data.images import decode_image
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class Stages:
         """Superpixels and pseudo labels of one camera's image."""
         if not self.images:
             return {}
-        image = decode_image(content)
+        image = decode_image(np.frombuffer(content, np.uint8))
         maps = {}
         for name, generator in self.images.items():
             dtype = FIELDS[f"{generator.tensor}/"].dtype

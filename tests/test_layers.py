@@ -27,7 +27,7 @@ LAYERS = [
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 DATA_PREP_MAY_IMPORT = {
     *("errors", "extras", "files", "progress", "structures", "geometry"),
-    *("data.cache", "data.fields", "data.label_maps"),
+    *("data.cache", "data.fields", "data.images", "data.label_maps"),
     *("taxonomies", "protocols"),
     *("models.clip", "pretrained"),  # frozen networks that label images
 }

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from pc_ssl.data.cache import MANIFEST, Cache, Frame
+from pc_ssl.data.images import decode_image
 from pc_ssl.data.sampler import Draw, TooSmall
 from pc_ssl.errors import UserError
 from pc_ssl.geometry import BevGrid
@@ -219,9 +220,10 @@ def _decoded(frame: Frame, key: str) -> torch.Tensor:
     Raises:
         UserError: it is not an image.
     """
-    import cv2
-
-    image = cv2.imdecode(frame[key].numpy(), cv2.IMREAD_COLOR)
-    if image is None:
-        raise UserError(f"{frame.path}: {key} cannot be decoded as an image; run pc-ssl verify to find all such files")
-    return torch.from_numpy(np.ascontiguousarray(image[:, :, ::-1].transpose(2, 0, 1)))
+    try:
+        image = decode_image(frame[key].numpy())
+    except ValueError:
+        raise UserError(
+            f"{frame.path}: {key} cannot be decoded as an image; run pc-ssl verify to find all such files"
+        ) from None
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

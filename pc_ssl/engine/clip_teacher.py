@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from pc_ssl.data.cache import MANIFEST, Cache
 from pc_ssl.data.dataset import CacheScenes
+from pc_ssl.data.images import decode_image
 from pc_ssl.engine.distributed import join
 from pc_ssl.engine.options import TrainOptions
 from pc_ssl.engine.train import train
@@ -205,13 +206,11 @@ def make_clip(options: TeacherOptions, words: int, length: int) -> Any:
 
 def _images(cache: Cache, options: TeacherOptions) -> ImageAugmentation:
     """A crop of whole patches of the images, resized to about the options' width."""
-    import cv2
-
     frame = cache[0]
     key = next((key for key in frame.keys() if key.startswith("image/")), None)  # noqa: SIM118
     if key is None:
         raise UserError(f"{frame.path}: the frame has no images; a teacher learns from images")
-    height, width = cv2.imdecode(frame[key].numpy(), cv2.IMREAD_COLOR).shape[:2]
+    height, width = decode_image(frame[key].numpy()).shape[:2]
     factor = options.width / width
     columns, rows = options.width // options.patch, min(options.height, round(height * factor)) // options.patch
     return ImageAugmentation(

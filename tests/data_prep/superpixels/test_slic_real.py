@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from data_prep.images import decode_image
 from data_prep.superpixels.slic import SlicSuperpixels
+from pc_ssl.data.images import decode_image
 
 SCIKIT_IMAGE = {"segments": 112.0, "explained_variation": 0.8396, "boundary_recall": 0.4367}  # 0.25.2, SLidR's setting
 
 
 @pytest.fixture(scope="module")
 def images(real_root: Path) -> list[np.ndarray]:
-    found = [decode_image(path.read_bytes()) for path in sorted(real_root.glob("samples/CAM_*/*.jpg"))]
+    found = [decode_image(np.fromfile(path, np.uint8)) for path in sorted(real_root.glob("samples/CAM_*/*.jpg"))]
     assert len(found) == 6
     return found
 
