@@ -14,6 +14,7 @@
     region = "dbscan"             # of a method: whose regions it reads
     label_rule = "calico"         # of a task: which scenes `--labels 0.05` takes (`data/fractions.py`)
     transforms = [dict(type=ObjectPaste)]                            # changes of the training scenes, in order
+    evaluation_transforms = []    # of a task: changes of the scenes that are evaluated on, such as a corruption
 
 A dictionary with `type` stands for an object: the class and its arguments, nested as deep as needed. The constructors'
 signatures are the schema: an argument that a class does not have, lacks, or has of another type is an error that names
@@ -46,7 +47,8 @@ from pc_ssl.errors import UsageError, UserError
 from pc_ssl.recipes import find_config
 
 KINDS = ("method", "task")  # what is trained: a pretraining method or a downstream task
-TOP_LEVEL = (*KINDS, "train", "region", "label_rule", "transforms")
+TRANSFORMS = ("transforms", "evaluation_transforms")
+TOP_LEVEL = (*KINDS, "train", "region", "label_rule", *TRANSFORMS)
 _Known = Mapping[str, tuple[Any, str]]  # fact -> its value, and where that is from
 
 
@@ -85,7 +87,15 @@ class RunConfig:
         Raises:
             UserError: a class cannot be imported, or does not accept its arguments.
         """
-        return tuple(_build(self.path, "transforms", self.values.get("transforms", []), {}))
+        return self._transforms("transforms")
+
+    @property
+    def evaluation_transforms(self) -> tuple[Any, ...]:
+        """The changes of the scenes that are evaluated on, instantiated; errors as of `transforms`."""
+        return self._transforms("evaluation_transforms")
+
+    def _transforms(self, name: str) -> tuple[Any, ...]:
+        return tuple(_build(self.path, name, self.values.get(name, []), {}))
 
     @property
     def hash(self) -> str:
@@ -147,9 +157,9 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise UserError(f"{path}: needs `train` and either `method` or `task`; it has {', '.join(values) or 'nothing'}")
     for name, value in values.items():
         _check_plain(path, name, value)
-        if name == "transforms" and not isinstance(value, (list, tuple)):
-            raise UserError(f"{path}: transforms is {value!r}, expected a list of dictionaries with `type`")
-        objects = value if name == "transforms" else [] if name in ("region", "label_rule") else [value]
+        if name in TRANSFORMS and not isinstance(value, (list, tuple)):
+            raise UserError(f"{path}: {name} is {value!r}, expected a list of dictionaries with `type`")
+        objects = value if name in TRANSFORMS else [] if name in ("region", "label_rule") else [value]
         if not all(isinstance(item, dict) and "type" in item for item in objects):
             raise UserError(f"{path}: {name} is {value!r}, expected a dictionary with `type`")
     rules = [rule.value for rule in FractionRule]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pc_ssl.errors import UserError
 
+PLANS = "plans"  # folder of experiment plans (`experiments/plan_file.py`), which are not configs
 UNPREFIXED = ("pretrain", "downstream")  # folders whose configs are called after their files alone
 SUFFIX = ".py"
 
@@ -34,7 +35,9 @@ def config_folder() -> Path:
 def recipes() -> dict[str, Path]:
     """The package's configs by name, those of `pretrain` and `downstream` first, each folder in alphabetical order."""
     root = config_folder()
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("_"))
+    folders = sorted(
+        path.name for path in root.iterdir() if path.is_dir() and path.name != PLANS and path.name[0] != "_"
+    )
     ordered = [*(name for name in UNPREFIXED if name in folders), *(name for name in folders if name not in UNPREFIXED)]
     return {
         path.stem if folder in UNPREFIXED else f"{folder}/{path.stem}": path

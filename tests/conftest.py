@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from data_prep.scannet_names import BOX_CLASSES
 from pc_ssl.data.cache import Cache, Manifest, encode_frame, write_frame, write_manifest
+from pc_ssl.experiments.jobs import Job
 
 settings.register_profile("no deadline", deadline=None)  # tests run side by side on busy cores
 settings.load_profile("no deadline")
@@ -235,3 +237,21 @@ def image_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         torch.manual_seed(0)
         AutoBackbone.from_config(config).save_pretrained(folders[name])
     return folders
+
+
+def call_in_process(job: Job, output: Path, threads: int) -> tuple[int, float]:
+    """Run a job's command as a function of this process, which need not import everything again."""
+    from pc_ssl.cli import app
+
+    output.touch()
+    assert not app([str(argument) for argument in job.arguments], standalone_mode=False)
+    return 0, 1.0
+
+
+@pytest.fixture(scope="module")
+def commands_in_process() -> Iterator[None]:
+    """Jobs of experiments run in this process, one after the other."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Job, "_call", call_in_process)
+        patch.setattr("os.cpu_count", lambda: 1)
+        yield

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -15,11 +16,12 @@ from pc_ssl.config import load_config
 from pc_ssl.data.cache import Cache
 from pc_ssl.engine.batches import evaluation_batches
 from pc_ssl.engine.downstream import load_task
-from pc_ssl.engine.jobs import Job
+from pc_ssl.engine.initial import WHOLE
 from pc_ssl.evaluation.run_result import RunResult
+from pc_ssl.experiments import Record, read_records
+from pc_ssl.experiments.jobs import Job
 
 ROOT = Path(__file__).parents[1]
-OPTIONS = "dict(type=TrainOptions, steps=2, batch_size=1, learning_rate=1e-3, num_workers=0, log_every=1)"
 
 
 @pytest.fixture(scope="module")
@@ -35,101 +37,94 @@ def demo() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def small_plan(demo: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> object:
-    """Three scenes of one keyframe, two seeds; two steps of training."""
-    folder = tmp_path_factory.mktemp("configs")
-    network = (
-        "dict(type=SparseUNet, voxel_size=(0.5, 0.5, 0.5), stem_channels=4, encoder_channels=(4,), encoder_blocks=(1,),"
-        " decoder_channels=(4,), decoder_blocks=(1,))"
+def small_demo(demo: ModuleType) -> object:
+    """The demo with a tiny network on three scenes of one keyframe; two seeds, two steps of training."""
+    network = {
+        "voxel_size": "(0.5, 0.5, 0.5)", "stem_channels": "4", "encoder_channels": "(4,)", "encoder_blocks": "(1,)",
+        "decoder_channels": "(4,)", "decoder_blocks": "(1,)",
+    }  # fmt: skip
+    train = ("train.steps=2", "train.batch_size=1", "train.log_every=1")
+
+    def small(kind: str) -> tuple[str, ...]:
+        return (*(f"{kind}.backbone.{name}={value}" for name, value in network.items()), *train)
+
+    scratch, prc = demo.DEMO.plan.methods
+    overrides = (*small("method"), "method.views.inside=16", "method.views.outside=16")
+    pretraining = replace(prc.init[WHOLE], overrides=overrides)
+    plan = replace(
+        demo.DEMO.plan,
+        methods=(scratch, replace(prc, init={WHOLE: pretraining})),
+        evaluations=tuple(replace(one, overrides=small("task")) for one in demo.DEMO.plan.evaluations),
+        seeds=(0, 1),
     )
-    imports = (
-        "from pc_ssl.engine.options import TrainOptions\nfrom pc_ssl.heads.segmentation import SegmentationTask\n"
-        "from pc_ssl.methods.prc import PRC\nfrom pc_ssl.models.lidar import SparseUNet\n"
-        "from pc_ssl.views.lidar import Augmentation, PairViews, SingleView\n"
-    )
-    views = "dict(type=PairViews, augmentation=dict(type=Augmentation), inside=16, outside=16)"
-    method = f'method = dict(type=PRC, backbone={network}, views={views})\nregion = "dbscan"\n'
-    view = "dict(type=SingleView, augmentation=dict(type=Augmentation))"
-    task = f"task = dict(type=SegmentationTask, backbone={network}, view={view})\n"
-    for name, text in (("prc", method), ("segmentation", task)):
-        (folder / f"{name}.py").write_text(f"{imports}{text}train = {OPTIONS}\n")
-    return demo.Plan(
-        scenes=3,
-        keyframes=1,
-        image_size="64x36",
-        runs=2,
-        pretrain=folder / "prc.py",
-        downstream=folder / "segmentation.py",
-    )
+    return replace(demo.DEMO, streets=demo.Streets(3, "64x36", keyframes=1), plan=plan)
 
 
 @pytest.fixture(scope="module")
-def finished(demo: ModuleType, small_plan: object, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def finished(
+    small_demo: object, tmp_path_factory: pytest.TempPathFactory, commands_in_process: None
+) -> tuple[Path, str]:
     """The folder and the table of a demo that ran through."""
     folder = tmp_path_factory.mktemp("demo")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Job, "run", call_here)
-        patch.setattr("os.cpu_count", lambda: 1)  # one command after the other
-        return folder, demo.Demo(folder, small_plan).run()
+    return folder, small_demo.run(folder)
 
 
-def call_here(job: Job, threads: int) -> None:
-    """Run a command's function in this process."""
-    from pc_ssl.cli import app
-
-    assert not app([str(argument) for argument in job.arguments], standalone_mode=False)
+def run_folder(folder: Path, record: Record) -> Path:
+    return folder / record.evaluation / record.method / f"labels-{record.fraction:g}" / f"seed-{record.seed}"
 
 
-def test_summary_has_exactly_the_promised_form(finished: tuple[Path, str]) -> None:
-    summary = json.loads((finished[0] / "summary.json").read_text())
-    assert list(summary) == ["probe", "finetune", "seconds"]
-    for command in ("probe", "finetune"):
-        assert list(summary[command]) == ["scratch", "prc"]
-        for of in summary[command].values():
-            assert list(of) == ["mean", "std", "runs"]
-            assert len(of["runs"]) == 2
-            assert of["mean"] == pytest.approx(np.mean(of["runs"]))
-            assert of["std"] == pytest.approx(np.std(of["runs"], ddof=1))
-    stages = ["simulate", "prepare", "pretrain", "probe", "finetune", "report"]
-    assert list(summary["seconds"]) == [*stages, "total"]
-    assert summary["seconds"]["total"] == pytest.approx(sum(summary["seconds"][stage] for stage in stages))
+def whole_split(folder: Path) -> list[Record]:
+    records = read_records(folder / "records.jsonl")
+    return [record for record in records if record.metric == "miou" and record.scene == "all"]
 
 
-def test_summary_holds_what_the_runs_measured(finished: tuple[Path, str]) -> None:
+def test_the_demo_measures_what_its_readme_says(demo: ModuleType) -> None:
+    """80 scenes, four seeds, 5 % of the labels; the seed of the streets is 0."""
+    assert (demo.DEMO.streets.scenes, demo.DEMO.streets.keyframes, demo.DEMO.streets.seed) == (80, 4, 0)
+    assert demo.DEMO.plan.seeds == (0, 1, 2, 3)
+    assert [evaluation.fractions for evaluation in demo.DEMO.plan.evaluations] == [(1.0,), (0.05,)]
+    assert (demo.DEMO.plan.steps, demo.DEMO.plan.batch_size) == (None, None)
+
+
+def test_seconds_of_each_stage_are_kept(finished: tuple[Path, str]) -> None:
+    seconds = json.loads((finished[0] / "seconds.json").read_text())
+    assert list(seconds) == ["simulate", "prepare", "pretrain", "probe", "finetune", "report"]
+
+
+def test_records_hold_what_the_runs_measured(finished: tuple[Path, str]) -> None:
     folder, _ = finished
-    summary = json.loads((folder / "summary.json").read_text())
-    for command in ("probe", "finetune"):
-        for init in ("scratch", "prc"):
-            for seed, miou in enumerate(summary[command][init]["runs"]):
-                run = json.loads((folder / command / f"{init}-{seed}" / "result.json").read_text())
-                assert run["result"]["miou"] == miou
-                assert run["settings"]["seed"] == seed
-                weights = folder / "pretrain" / f"prc-{seed}" / "weights.safetensors"
-                assert run["paths"]["init"] == (str(weights) if init == "prc" else None)
-                assert run["settings"]["labels"] == (0.05 if command == "finetune" else 1.0)
+    records = whole_split(folder)
+    assert len(records) == 2 * 2 * 2
+    for record in records:
+        run = json.loads((run_folder(folder, record) / "result.json").read_text())
+        assert run["result"]["miou"] == record.value
+        assert run["settings"]["seed"] == record.seed
+        weights = folder / "pretrain" / "prc" / f"seed-{record.seed}" / "weights.safetensors"
+        assert run["paths"]["init"] == (str(weights) if record.method == "prc" else None)
+        assert run["settings"]["labels"] == record.fraction == (0.05 if record.evaluation == "finetune" else 1.0)
 
 
 def test_scenes_that_are_evaluated_are_never_trained_on(finished: tuple[Path, str]) -> None:
     folder, _ = finished
     splits = json.loads((folder / "cache" / "manifest.json").read_text())["splits"]
     assert set(splits["sim_train"]).isdisjoint(splits["sim_val"])
-    for result in folder.glob("*/*/result.json"):
+    results = list(folder.rglob("result.json"))
+    assert len(results) == 8
+    for result in results:
         run = json.loads(result.read_text())
         assert run["settings"]["val_split"] == "sim_val"
         assert set(run["scenes"]) <= set(splits["sim_train"])
-    for settings in folder.glob("pretrain/*/run.json"):
+    for settings in folder.glob("pretrain/*/*/run.json"):
         assert json.loads(settings.read_text())["settings"]["split"] == "sim_train"
 
 
 def test_table_shows_means_deviations_and_gains(finished: tuple[Path, str]) -> None:
     folder, table = finished
-    summary = json.loads((folder / "summary.json").read_text())
-    lines = table.splitlines()
-    for line, command in zip(lines[1:3], ("probe", "finetune"), strict=True):
-        scratch, prc = summary[command]["scratch"], summary[command]["prc"]
-        expected = [f"{100 * of['mean']:.1f} +- {100 * of['std']:.1f}" for of in (scratch, prc)]
-        assert all(cell in line for cell in expected)
-        assert line.endswith(f"{100 * (prc['mean'] - scratch['mean']):+.1f}")
+    records, lines = whole_split(folder), table.splitlines()
+    for line, evaluation in zip(lines[1:3], ("probe", "finetune"), strict=True):
+        of = [[r.value for r in records if (r.evaluation, r.method) == (evaluation, m)] for m in ("scratch", "prc")]
+        assert all(f"{100 * np.mean(v):.1f} +- {100 * np.std(v, ddof=1):.1f}" in line for v in of)
+        assert line.endswith(f"{100 * (np.mean(of[1]) - np.mean(of[0])):+.1f}")
 
 
 def test_report_shows_every_promised_picture(finished: tuple[Path, str]) -> None:
@@ -147,18 +142,17 @@ def test_report_shows_every_promised_picture(finished: tuple[Path, str]) -> None
 
 
 def test_a_finished_demo_runs_nothing_again(
-    demo: ModuleType, small_plan: object, finished: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+    small_demo: object, finished: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, table = finished
-    written = {
-        path: path.stat().st_mtime_ns for path in folder.rglob("weights.safetensors") if "pretrain" not in str(path)
-    }
-    summary = (folder / "summary.json").read_text()
-    monkeypatch.setattr(Job, "run", call_here)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
-    assert demo.Demo(folder, small_plan).run() == table
-    assert (folder / "summary.json").read_text() == summary
-    assert all(path.stat().st_mtime_ns == time for path, time in written.items())
+    records = (folder / "records.jsonl").read_bytes()
+
+    def refuse(job: Job, threads: int) -> None:
+        raise AssertionError(job.command)
+
+    monkeypatch.setattr(Job, "run", refuse)
+    assert small_demo.run(folder) == table
+    assert (folder / "records.jsonl").read_bytes() == records
 
 
 def test_results_equal_those_of_the_devkit(
@@ -169,7 +163,7 @@ def test_results_equal_those_of_the_devkit(
     from nuscenes.nuscenes import NuScenes
 
     folder, _ = finished
-    cache, run = Cache(folder / "cache"), folder / "probe" / "prc-0"
+    cache, run = Cache(folder / "cache"), folder / "probe" / "prc" / "labels-1" / "seed-0"
     task = load_task(load_config(run / "config.py"), cache, run / "weights.safetensors").eval()
     official = NuScenes("v1.0-mini", str(folder / "nuscenes"), verbose=False)
     predictions = tmp_path / "lidarseg" / "val"

@@ -2,23 +2,17 @@
 
 import importlib.util
 import json
-import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from pc_ssl.engine.jobs import Job
+from pc_ssl.experiments import read_records
 
 ROOT = Path(__file__).parents[1]
-OVERRIDES = {
-    "voxel_size=(0.2, 0.2, 0.4)": "voxel_size=(1.6, 1.6, 4.0)",
-    "voxel_size=(0.8, 0.8, 8.0)": "voxel_size=(6.4, 6.4, 8.0)",
-    "stop=49.0, step=1.0": "stop=49.0, step=8.0",
-    "resize=(0.53, 0.6)": "resize=(1.0, 1.1)",
-    "width=176, height=96": "width=64, height=32",
-}
+TRAIN = ("train.steps=2", "train.batch_size=1")
 
 
 @pytest.fixture(scope="module")
@@ -34,59 +28,68 @@ def demo() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def finished(demo: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def finished(demo: ModuleType, tmp_path_factory: pytest.TempPathFactory, commands_in_process: None) -> tuple[Path, str]:
     """The folder and the table of a demo of three scenes, one seed and two steps of small networks."""
+    scratch, prc, calico = demo.DEMO.plan.methods
+    small_prc = replace(prc.init["lidar"], overrides=(*lidar("method.backbone"), *TRAIN))
+    small_rad = replace(
+        calico.init["camera"],
+        overrides=(*camera("method.backbone"), *lidar("method.teacher"), *images("method.views.sensors"), *TRAIN),
+        init={"teacher": small_prc},
+    )
+    methods = (
+        scratch,
+        replace(prc, init={"lidar": small_prc}),
+        replace(calico, init={"lidar": small_prc, "camera": small_rad}),
+    )
+    task = (*lidar("task.backbone.lidar"), *camera("task.backbone.camera"), *images("task.views"), *TRAIN)
+    evaluations = tuple(replace(evaluation, overrides=task) for evaluation in demo.DEMO.plan.evaluations)
+    small = replace(
+        demo.DEMO,
+        streets=demo.Streets(3, "64x36", keyframes=1),
+        plan=replace(demo.DEMO.plan, methods=methods, evaluations=evaluations, seeds=(0,)),
+    )
     folder = tmp_path_factory.mktemp("demo_bev")
-    base = (ROOT / "configs" / "_base_" / "small_bev.py").read_text()
-    for large, small in OVERRIDES.items():
-        assert large in base
-        base = base.replace(large, small)
-    (folder / "configs" / "_base_").mkdir(parents=True)
-    (folder / "configs" / "demo").mkdir()
-    (folder / "configs" / "_base_" / "small_bev.py").write_text(base)
-    configs = {}
-    for name in ("prc", "rad", "detection", "map"):
-        text = (ROOT / "configs" / "demo" / f"bev_{name}.py").read_text()
-        text, count = re.subn(r"steps=\d+, batch_size=2", "steps=2, batch_size=1", text)
-        assert count == 1
-        configs[name] = folder / "configs" / "demo" / f"bev_{name}.py"
-        configs[name].write_text(text)
-    configs["map_segmentation"] = configs.pop("map")
-    plan = demo.Plan(scenes=3, keyframes=1, image_size="64x36", runs=1, configs=configs)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Job, "run", call_here)
-        patch.setattr("os.cpu_count", lambda: 1)  # one command after the other
-        return folder / "demo", demo.Demo(folder / "demo", plan).run()
+    return folder, small.run(folder)
 
 
-def call_here(job: Job, threads: int) -> None:
-    """Run a command's function in this process."""
-    from pc_ssl.cli import app
-
-    assert not app([str(argument) for argument in job.arguments], standalone_mode=False)
+def lidar(part: str) -> list[str]:
+    return [f"{part}.grid.voxel_size=(1.6, 1.6, 4.0)"]
 
 
-def test_summary_has_exactly_the_promised_form(finished: tuple[Path, str]) -> None:
-    summary = json.loads((finished[0] / "summary.json").read_text())
-    assert list(summary) == ["detection", "map_segmentation", "seconds"]
-    for task, measures in (("detection", ["nds", "map"]), ("map_segmentation", ["miou"])):
-        assert list(summary[task]) == ["scratch", "prc", "calico"]
-        for of in summary[task].values():
-            assert list(of) == measures
-            assert all(list(spread) == ["mean", "std", "runs"] and len(spread["runs"]) == 1 for spread in of.values())
-    stages = ["simulate", "prepare", "prc", "rad", "detection", "map_segmentation", "report"]
-    assert list(summary["seconds"]) == [*stages, "total"]
+def camera(part: str) -> list[str]:
+    return [f"{part}.grid.voxel_size=(6.4, 6.4, 8.0)", f"{part}.depths.step=8.0"]
+
+
+def images(part: str) -> list[str]:
+    return [f"{part}.images.{text}" for text in ("resize=(1.0, 1.1)", "width=64", "height=32")]
+
+
+def test_the_demo_measures_what_its_readme_says(demo: ModuleType) -> None:
+    """75 scenes, three seeds, 5 % of the labels."""
+    assert (demo.DEMO.streets.scenes, demo.DEMO.streets.keyframes, demo.DEMO.streets.seed) == (75, 4, 0)
+    assert demo.DEMO.plan.seeds == (0, 1, 2)
+    assert [evaluation.fractions for evaluation in demo.DEMO.plan.evaluations] == [(0.05,), (0.05,)]
+
+
+def test_seconds_of_each_stage_are_kept(finished: tuple[Path, str]) -> None:
+    seconds = json.loads((finished[0] / "seconds.json").read_text())
+    stages = ["simulate", "prepare", "pretrain", "pretrain-2", "detection", "map_segmentation", "report"]
+    assert list(seconds) == stages
 
 
 def test_each_start_loads_what_its_name_says(finished: tuple[Path, str]) -> None:
     folder, _ = finished
-    summary = json.loads((folder / "summary.json").read_text())
-    for task, measure in (("detection", "nds"), ("map_segmentation", "miou")):
+    records = read_records(folder / "records.jsonl")
+    for task, measures in (("detection", ("nds", "map")), ("map_segmentation", ("miou",))):
         for start, parts in (("scratch", ()), ("prc", ("lidar",)), ("calico", ("lidar", "camera"))):
-            run = json.loads((folder / task / f"{start}-0" / "result.json").read_text())
-            assert run["result"][measure] == summary[task][start][measure]["runs"][0]
+            run = json.loads((folder / task / start / "labels-0.05" / "seed-0" / "result.json").read_text())
+            of = {r.metric: r.value for r in records if (r.evaluation, r.method, r.scene) == (task, start, "all")}
+            assert all(of[measure] == run["result"][measure] for measure in measures)
             origin = run["paths"]["init"] or ""
             assert ("lidar=" in origin, "camera=" in origin) == ("lidar" in parts, "camera" in parts)
+    teacher = json.loads((folder / "pretrain" / "rad" / "seed-0" / "run.json").read_text())["settings"]["init"]
+    assert list(teacher) == ["teacher"]
 
 
 def test_table_and_report_show_all_starts(finished: tuple[Path, str]) -> None:

@@ -21,6 +21,7 @@ LAYERS = [
     {"evaluation"},
     {"config", "recipes", "published"},
     {"engine"},
+    {"experiments"},
     {"report"},
     {"cli"},
 ]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pc_ssl.errors import UsageError
 from pc_ssl.version import __version__
 
 app = typer.Typer(
@@ -34,3 +35,15 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+def numbers(text: str, option: str, example: str) -> tuple[float, ...]:
+    """`0.05,1` -> (0.05, 1.0).
+
+    Raises:
+        UsageError: a part is not a number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option}: got {text!r}, expected numbers such as {example}") from None

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pc_ssl.cli.app import DryRun, app
-from pc_ssl.cli.train import CacheFolder, Config, Device, Overrides, TrainSplit, ValSplit, WorkDir
+from pc_ssl.cli.app import app, numbers
+from pc_ssl.cli.train import CacheFolder, Config, Device, Overrides, ValSplit, WorkDir
 from pc_ssl.errors import UsageError
 
 
@@ -41,55 +41,6 @@ def evaluate(
 
 
 @app.command()
-def compare(
-    configs: Annotated[
-        list[Path], typer.Argument(help="Configs of pretraining methods; a method is called after its file.")
-    ],
-    cache: CacheFolder,
-    work_dir: WorkDir,
-    task: Annotated[Path, typer.Option(help="Config of the segmentation task, with the same backbone.")],
-    seeds: Annotated[int, typer.Option(help="Runs of each method, from initialisation on.", min=1)] = 3,
-    labels: Annotated[str, typer.Option(help="Labelled shares of the training scenes.")] = "0.01,0.05,0.1,1",
-    steps: Annotated[
-        int | None, typer.Option(help="Steps of every pretraining. [default: as the configs agree]")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Batch of every pretraining. [default: as the configs agree]")
-    ] = None,
-    train_split: TrainSplit = None,
-    val_split: ValSplit = None,
-    jobs: Annotated[int | None, typer.Option(help="Runs at once, one core each. [default: all cores]", min=1)] = None,
-    dry_run: DryRun = False,
-    device: Device = "auto",
-) -> None:
-    """Pretrain and evaluate several methods under one budget, beside training from scratch.
-
-    Writes compare.md, .csv, .json and .png. A comparison that was stopped goes on where it was.
-
-    Example: `pc-ssl compare configs/demo/prc.py configs/demo/fac.py --task configs/demo/segmentation.py --cache cache
-    --work-dir work_dirs/compare --labels 0.05,1`
-    """
-    import os
-
-    from pc_ssl.engine.compare import Plan, describe
-    from pc_ssl.engine.compare import compare as run
-    from pc_ssl.files import write_bytes
-    from pc_ssl.report.comparison import comparison_figure
-    from pc_ssl.report.pictures import png
-
-    plan = Plan(
-        tuple(configs), task, cache, work_dir, seeds, _numbers(labels), steps, batch_size,
-        (train_split, val_split), jobs or os.cpu_count() or 1, device,
-    )  # fmt: skip
-    if dry_run:
-        print(describe(plan))
-        return
-    comparison = run(plan)
-    write_bytes(work_dir / "compare.png", png(comparison_figure(comparison)))
-    print(comparison.table())
-
-
-@app.command()
 def report(
     folder: Annotated[Path, typer.Argument(help="A cache, or the work folder of a run.")],
     out: Annotated[
@@ -114,19 +65,11 @@ def report(
 
         if activation is None or anchor is None or cache is None:
             raise UsageError("--activation, --anchor and --cache go together")
-        place = _numbers(anchor, "--anchor", "1.5,-3,0")
+        place = numbers(anchor, "--anchor", "1.5,-3,0")
         if len(place) != 3:
-            raise UsageError(f"--anchor: {anchor!r} is no place such as 1.5,-3,0")
+            raise UsageError(f"--anchor: {anchor!r} has {len(place)} numbers, expected x,y,z such as 1.5,-3,0")
         print(draw_activation(folder, Cache(cache), activation, (place[0], place[1], place[2]), out))
         return
     from pc_ssl.report.page import report
 
     print(report(folder, out))
-
-
-def _numbers(text: str, option: str = "--labels", example: str = "0.05,1") -> tuple[float, ...]:
-    """`0.05,1` -> (0.05, 1.0)."""
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"{option}: {text!r} is no list of numbers such as {example}") from None

@@ -144,7 +144,8 @@ def evaluate(
     task = (load_annotation_free if annotation_free else load_task)(config, cache, weights)
     with join(device) as process, work_folder(work_dir, "evaluate", process):
         start = time.monotonic()
-        result = evaluate_task(config, task, cache, rows, process.device, work_dir if process.is_first else None)
+        folder, changes = work_dir if process.is_first else None, config.evaluation_transforms
+        result = evaluate_task(config, task, cache, rows, process.device, folder, changes)
         run = RunResult(
             settings=settings,
             paths={"config": str(config.path), "cache": str(cache.path), "weights": str(weights)},
@@ -263,7 +264,8 @@ def _run(
         start = time.monotonic()
         details = fit(task, rows, process.device, settings)
         fitted = time.monotonic()
-        result = evaluate_task(config, task, cache, val_rows, process.device, work_dir if process.is_first else None)
+        folder, changes = work_dir if process.is_first else None, config.evaluation_transforms
+        result = evaluate_task(config, task, cache, val_rows, process.device, folder, changes)
         run = RunResult(
             settings=settings,
             paths={"config": str(config.path), "cache": str(cache.path), "init": str(init) or None},

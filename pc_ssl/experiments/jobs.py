@@ -1,4 +1,4 @@
-"""`pc-ssl` commands in processes of their own, side by side, each with its cost; what is done is not done again."""
+"""`pc-ssl` commands in processes of their own, in parallel, each with its cost; a finished one is not run again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OUTPUT, COST = "output.txt", "job.json"
 
 @dataclass(frozen=True)
 class Cost:
-    """What a job took: wall-clock seconds over all its starts, and the largest resident memory of its process."""
+    """Wall-clock seconds of a job over all its starts, and the largest resident memory of its process."""
 
     seconds: float
     peak_memory_mib: float
@@ -34,9 +34,9 @@ class Job:
 
     Args:
         arguments: of the command; running it again must go on with it, or do nothing.
-        folder: keeps what it says and what it took.
-        product: the file or folder that it leaves last.
-        key: what the outcome depends on beside the arguments, such as checksums of files; a job that is done is run
+        folder: keeps its output and its cost.
+        product: the file or folder that it writes last.
+        key: what the outcome depends on besides the arguments, such as checksums of files; a finished job is run
             again when it changes.
     """
 
@@ -50,7 +50,7 @@ class Job:
         return shlex.join(["pc-ssl", *map(str, self.arguments)])
 
     def cost(self) -> Cost | None:
-        """What it took; None if it is not done."""
+        """What it took; None if it is not finished."""
         content = self._record()
         if not content.get("done") or not self.product.exists():
             return None
@@ -66,15 +66,29 @@ class Job:
         return [*map(str, self.arguments), self.key]
 
     def run(self, threads: int) -> None:
-        """Run the command in a process of its own with so many threads.
+        """Run the command with this number of threads, and keep its output and cost in its folder.
 
         Raises:
             UserError: it failed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         output, before = self.folder / OUTPUT, self._record()
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         start = time.monotonic()
+        code, peak_memory_mib = self._call(output, threads)
+        record = {
+            "identity": self._identity,
+            "done": code == 0,
+            "seconds": round(before.get("seconds", 0.0) + time.monotonic() - start, 2),
+            "peak_memory_mib": round(max(before.get("peak_memory_mib", 0.0), peak_memory_mib), 1),
+        }
+        write_json(self.folder / COST, record)
+        if code:
+            last = (output.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
+            raise UserError(f"{self.command}: exit code {code}: {last} (all of it: {output})")
+
+    def _call(self, output: Path, threads: int) -> tuple[int, float]:
+        """Exit code, and the largest resident memory in MiB, of the command in a process of its own."""
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         with output.open("w") as file:
             arguments = [sys.executable, "-m", "pc_ssl.cli", *map(str, self.arguments)]
             process = subprocess.Popen(arguments, stdout=file, stderr=subprocess.STDOUT, env=environment)
@@ -84,29 +98,20 @@ class Job:
                 process.kill()
                 raise
             process.returncode = os.waitstatus_to_exitcode(status)
-        record = {
-            "identity": self._identity,
-            "done": process.returncode == 0,
-            "seconds": round(before.get("seconds", 0.0) + time.monotonic() - start, 2),
-            "peak_memory_mib": round(max(before.get("peak_memory_mib", 0.0), usage.ru_maxrss / 1024), 1),
-        }
-        write_json(self.folder / COST, record)
-        if process.returncode:
-            last = (output.read_text(errors="replace").strip().splitlines() or ["no output"])[-1]
-            raise UserError(f"{self.command}: exit code {process.returncode}: {last} (all of it: {output})")
+        return process.returncode, usage.ru_maxrss / 1024
 
 
-def run_jobs(jobs: Sequence[Job], cores: int, tell: Callable[[str], None] = print) -> None:
-    """Run the jobs that are not done: one alone with all cores, several side by side with one core each.
+def run_jobs(jobs: Sequence[Job], cores: int, report: Callable[[str], None] = print) -> None:
+    """Run the jobs that are not finished: one alone with all cores, several in parallel with one core each.
 
     Raises:
-        UserError: one of them failed; those that were running then are let finish, no other is started.
+        UserError: one of them failed; those running at that time finish, no other is started.
     """
     left = [job for job in jobs if job.cost() is None]
     threads = cores if len(left) == 1 else 1
 
     def run(job: Job) -> None:
-        tell(job.command)
+        report(job.command)
         job.run(threads)
 
     pool = ThreadPoolExecutor(max(1, min(cores, len(left))))
@@ -118,7 +123,7 @@ def run_jobs(jobs: Sequence[Job], cores: int, tell: Callable[[str], None] = prin
 
 
 class Stages:
-    """Stages of a longer run, with the time of each kept in a file: that of the start that finished it first.
+    """Stages of a longer run. A file keeps the time of each: that of the start that first finished it.
 
     Args:
         path: the file, JSON.
@@ -130,7 +135,7 @@ class Stages:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Tell that a stage begins, and how long it took."""
+        """Print that a stage begins, and how long it took."""
         print(f"\n== {name}", flush=True)
         start = time.monotonic()
         yield

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from pc_ssl.engine.jobs import Job, run_jobs
 from pc_ssl.errors import UserError
+from pc_ssl.experiments.jobs import Job, run_jobs
 
 HELP = ["simulate", "nuscenes", "--help"]
 
@@ -12,14 +12,14 @@ def test_a_job_that_is_done_is_not_run_again(tmp_path: Path) -> None:
     (tmp_path / "product").touch()
     job = Job(HELP, tmp_path / "job", tmp_path / "product", "key")
     assert job.cost() is None
-    told: list[str] = []
-    run_jobs([job], 1, told.append)
+    reported: list[str] = []
+    run_jobs([job], 1, reported.append)
     cost = job.cost()
     assert cost is not None
     assert cost.seconds > 0
     assert 10 < cost.peak_memory_mib < 5000
-    run_jobs([job], 1, told.append)
-    assert told == ["pc-ssl simulate nuscenes --help"]
+    run_jobs([job], 1, reported.append)
+    assert reported == ["pc-ssl simulate nuscenes --help"]
     assert "Simulate streets" in (tmp_path / "job" / "output.txt").read_text()
     for other in (
         Job(HELP, tmp_path / "job", tmp_path / "product", "other"),
@@ -29,7 +29,7 @@ def test_a_job_that_is_done_is_not_run_again(tmp_path: Path) -> None:
         assert other.cost() is None
 
 
-def test_a_command_that_fails_is_told_with_its_last_line(tmp_path: Path) -> None:
+def test_the_error_of_a_failed_command_ends_with_its_last_line(tmp_path: Path) -> None:
     job = Job(["verify", tmp_path / "nothing"], tmp_path / "verify", tmp_path)
     with pytest.raises(UserError, match=r"pc-ssl verify .*: exit code 1: error: .*manifest.json is missing"):
         run_jobs([job], 2, lambda _: None)
