@@ -11,16 +11,30 @@ from mmengine.config import read_base
 from pc_ssl.engine.schedule import Cosine
 from pc_ssl.methods.bev_contrast import BEVContrast
 from pc_ssl.models.lidar import SparseUNet
+from pc_ssl.views.lidar import Augmentation
 from pc_ssl.views.scan_pairs import ScanPairViews
 
 with read_base():
-    from .._base_.nuscenes import _augmentation, _pretraining
+    from .._base_.nuscenes import _pretraining
 
 method = dict(
     type=BEVContrast,
     backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # 0.1 m: SLidR's
-    # published: BEVContrast, the reference code's config
-    views=dict(type=ScanPairViews, augmentation=_augmentation, cell_size=0.6, cells=4096),
+    views=dict(
+        type=ScanPairViews,
+        augmentation=dict(
+            type=Augmentation,
+            rotation=3.141592653589793,  # published: BEVContrast, bevlab/transforms.py; any angle
+            scale=(1.0, 1.0),  # published: BEVContrast, the reference code's config; none
+            flip=0.0,  # published: BEVContrast, the reference code's config; none
+            shift=4.0,  # published: BEVContrast, bevlab/transforms.py
+            max_shift=15.0,  # published: BEVContrast, bevlab/transforms.py
+            shift_along="xy",  # published: BEVContrast, bevlab/transforms.py
+        ),
+        cell_size=0.6,  # published: BEVContrast, the reference code's config
+        cells=4096,  # published: BEVContrast, the reference code's config
+        keyframes_apart=2,  # published: BEVContrast, the reference code's data set; 1.0 s
+    ),
     temperature=0.07,  # published: BEVContrast, the reference code's config
 )
 # published: BEVContrast, the reference code's config; AdamW at 1e-3, weight decay 1e-3, 50 epochs in batches of 24;

@@ -15,7 +15,7 @@ with read_base():
 method = dict(
     type=BEVContrast,
     backbone=_unet,
-    views=dict(type=ScanPairViews, augmentation=dict(type=Augmentation), cell_size=1.5, cells=128),
+    views=dict(type=ScanPairViews, augmentation=dict(type=Augmentation), cell_size=1.5, cells=128, keyframes_apart=1),
     hidden_channels=16,
     embedding_channels=16,
 )

@@ -21,7 +21,7 @@ from pc_ssl.structures import Boxes3D, Camera, Scene
 # What views and transforms may ask for besides points and regions, by the names in their `reads`.
 LABEL, BOXES, CAMERAS, BEV_MAP, GROUND = "label", "boxes", "cameras", "bev_map", "ground"
 SUPERPIXEL, PSEUDO_LABEL = "superpixel/", "pseudo_label/"  # followed by the generator's name; read with cameras
-NEIGHBOUR = "neighbour/"  # followed by how many keyframes a neighbour may be away, before or after, in the same drive
+NEIGHBOUR = "neighbour/"  # followed by how many keyframes later the neighbour is, in the same drive
 
 
 def check_point_features(cache: Cache, expected: int) -> None:
@@ -75,8 +75,8 @@ class CacheScenes(Dataset):
         self.min_points = min_points
         self.region_key = None if region is None else f"region/{region}"
         self.reads = views.reads.union(*(transform.reads for transform in transforms))
-        farthest = [int(name.removeprefix(NEIGHBOUR)) for name in self.reads if name.startswith(NEIGHBOUR)]
-        self.neighbours = _neighbours(cache, self.indices, max(farthest)) if farthest else None
+        apart = [int(name.removeprefix(NEIGHBOUR)) for name in self.reads if name.startswith(NEIGHBOUR)]
+        self.neighbours = _neighbours(cache, self.indices, apart[0]) if apart else None
         options = cache.manifest.options.get("bev_map")
         self.bev_map_reach = float(options["reach"]) if isinstance(options, dict) else 0.0
         frame = cache[self.indices[0]]
@@ -108,9 +108,9 @@ class CacheScenes(Dataset):
         """
         scene = self.scene(row)
         if self.neighbours is not None:
-            near = self.neighbours[self.indices[row]]
-            if near:
-                scene = replace(scene, neighbour=self._transformed(self._scene(int(rng.choice(np.array(near)))), rng))
+            neighbour = self.neighbours[self.indices[row]]
+            if neighbour is not None:
+                scene = replace(scene, neighbour=self._transformed(self._scene(neighbour), rng))
         return self._transformed(scene, rng)
 
     def scene(self, row: int) -> Scene:
@@ -190,17 +190,17 @@ class CacheScenes(Dataset):
         )
 
 
-def _neighbours(cache: Cache, indices: Sequence[int], farthest: int) -> dict[int, tuple[int, ...]]:
-    """For each frame, those of `indices` at most `farthest` keyframes away, before or after, in the same scene."""
+def _neighbours(cache: Cache, indices: Sequence[int], apart: int) -> dict[int, int | None]:
+    """For each frame the one of `indices` that is `apart` keyframes later in its scene, else as many earlier."""
     scenes: dict[str, list[int]] = {}
     for index in sorted(set(indices)):
         scenes.setdefault(cache.frames[index].scene, []).append(index)
-    neighbours = {}
+    neighbours: dict[int, int | None] = {}
     for rows in scenes.values():
         rows.sort(key=lambda index: cache.frames[index].timestamp_us)
         for place, row in enumerate(rows):
-            near = rows[max(0, place - farthest) : place] + rows[place + 1 : place + 1 + farthest]
-            neighbours[row] = tuple(near)
+            other = place + apart if place + apart < len(rows) else place - apart
+            neighbours[row] = rows[other] if other >= 0 else None
     return neighbours
 
 

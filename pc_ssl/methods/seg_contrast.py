@@ -1,8 +1,10 @@
 """SegContrast: a segment finds itself in another view, among the segments of many scans.
 
 Nunes et al., "SegContrast: 3D Point Cloud Feature Representation Learning through Self-supervised Segment
-Discrimination", RA-L 2022, and its code. Published: segments by ground removal and DBSCAN in space, a momentum encoder,
-a queue of segments, InfoNCE at 0.1. Ours: the segments of the same batch are negatives too, beside the queue.
+Discrimination", RA-L 2022, and its code. Published: segments by ground removal (RANSAC) and DBSCAN in space, a momentum
+encoder, a queue of segments, InfoNCE at 0.1; in the code dropout of 0.4 on the features before the maximum, and a
+projection of two linear layers without batch norm, so that a segment's embedding does not depend on the others of its
+batch. Ours: the segments of the same batch are negatives too, next to the queue.
 
 1. Views: two augmented views of one cloud, each with points left out, and points of segments in both.
 2. Forward: the backbone's features in the first view, a momentum teacher's in the second; pooled over each segment,
@@ -39,14 +41,17 @@ class SegmentPooling(StrEnum):
 class SegmentHead(nn.Module):
     """Pools points [N, C] over segments, and projects the segments to unit length."""
 
-    def __init__(self, channels: int, hidden_channels: int, embedding_channels: int, pooling: SegmentPooling) -> None:
+    def __init__(
+        self, channels: int, hidden_channels: int, embedding_channels: int, pooling: SegmentPooling, dropout: float
+    ) -> None:
         super().__init__()
-        self.pooling = pooling
+        self.pooling, self.dropout = pooling, nn.Dropout(dropout)
         self.score = nn.Linear(channels, 1) if pooling is SegmentPooling.ATTENTION else None
-        self.projector = Projector(channels, hidden_channels, embedding_channels)
+        self.projector = Projector(channels, hidden_channels, embedding_channels, batch_norm=False)
 
     def forward(self, feature: Tensor, segment: Tensor, num_segments: int) -> Tensor:
         """[R, D] float32 of feature [N, C], segment [N] in 0..R - 1; with R below 2 no segments, [0, D]."""
+        feature = self.dropout(feature)
         if self.score is None:
             pooled = region_pool(feature, segment, num_segments, "max")
         else:
@@ -62,15 +67,16 @@ class SegContrast(nn.Module):
         backbone: LiDAR backbone with `out_channels`, from points to BevFeatures or PointFeatures.
         views: draws the two views, and points of segments: those outside segments play no part.
         pooling: "max" or "attention".
-        hidden_channels: channels of the projector's hidden layer.
-        embedding_channels: D.
+        hidden_channels: channels of the projector's hidden layer; 128 in the code.
+        embedding_channels: D; 128 in the code.
+        dropout: share of the channels of points that are set to zero before pooling; 0.4 in the code.
         temperature: 0.1 in the paper.
         momentum: of the teacher.
         queue_size: segments in the queue.
         objective: in the place of InfoNCE (`losses/objectives.py`).
 
     Raises:
-        ValueError: temperature is not positive, momentum not in 0..1, or pooling has another name.
+        ValueError: temperature is not positive, momentum not in 0..1, dropout not in 0..1, or pooling has another name.
     """
 
     needs_weights: ClassVar[tuple[str, ...]] = ()
@@ -81,8 +87,9 @@ class SegContrast(nn.Module):
         backbone: Backbone,
         views: PairViews,
         pooling: str = SegmentPooling.MAX,
-        hidden_channels: int = 256,
+        hidden_channels: int = 128,
         embedding_channels: int = 128,
+        dropout: float = 0.4,
         temperature: float = 0.1,
         momentum: float = 0.999,
         queue_size: int = 65536,
@@ -92,7 +99,9 @@ class SegContrast(nn.Module):
         if temperature <= 0:
             raise ValueError(f"need temperature > 0, got {temperature}")
         self.backbone = backbone
-        self.head = SegmentHead(backbone.out_channels, hidden_channels, embedding_channels, SegmentPooling(pooling))
+        self.head = SegmentHead(
+            backbone.out_channels, hidden_channels, embedding_channels, SegmentPooling(pooling), dropout
+        )
         self.teacher_backbone = MomentumTeacher(cast(nn.Module, backbone), momentum)
         self.teacher_head = MomentumTeacher(self.head, momentum)
         self.queue = MemoryQueue(queue_size, embedding_channels)

@@ -9,18 +9,19 @@ from pc_ssl.models.norm import RowNorm
 
 
 class Projector(nn.Sequential):
-    """[n, in_channels] -> [n, out_channels] through one hidden layer with batch norm; n must be 2 or more to train.
+    """[n, in_channels] -> [n, out_channels] through one hidden layer; with batch norm n must be 2 or more to train.
 
     Args:
         in_channels: of the features.
         hidden_channels: of the hidden layer.
         out_channels: D, of the embeddings.
+        batch_norm: whether the hidden layer has it; without, each embedding depends on its own row alone.
     """
 
-    def __init__(self, in_channels: int, hidden_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, batch_norm: bool = True) -> None:
         super().__init__(
-            nn.Linear(in_channels, hidden_channels, bias=False),
-            RowNorm(hidden_channels),
+            nn.Linear(in_channels, hidden_channels, bias=not batch_norm),
+            *([RowNorm(hidden_channels)] if batch_norm else []),
             nn.ReLU(),
             nn.Linear(hidden_channels, out_channels),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ class Augmentation:
         scale: the factor is uniform in this range.
         flip: probability of mirroring x, and that of mirroring y.
         shift: standard deviation of the shift along each axis, metres.
+        max_shift: shifts are cut off at +-max_shift, metres.
+        shift_along: the axes that are shifted, "xyz" or "xy".
 
     Raises:
         ValueError: a value is out of range.
@@ -37,13 +39,16 @@ class Augmentation:
     scale: tuple[float, float] = (0.9, 1.1)
     flip: float = 0.5
     shift: float = 0.5
+    max_shift: float = math.inf
+    shift_along: Literal["xyz", "xy"] = "xyz"
 
     def __post_init__(self) -> None:
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"Augmentation: scale must be a range of positive numbers, got {self.scale}")
-        if not 0 <= self.flip <= 1 or self.rotation < 0 or self.shift < 0:
+        if not 0 <= self.flip <= 1 or min(self.rotation, self.shift, self.max_shift) < 0:
             raise ValueError(
-                f"Augmentation: rotation {self.rotation}, flip {self.flip}, shift {self.shift}: out of range"
+                f"Augmentation: rotation {self.rotation}, flip {self.flip}, shift {self.shift}, max_shift "
+                f"{self.max_shift}: out of range"
             )
 
     def draw(self, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -53,7 +58,8 @@ class Augmentation:
         factor = rng.uniform(*self.scale)
         turn = rotation_about_z(rng.uniform(-self.rotation, self.rotation))
         view_from_lidar[:3, :3] = turn @ np.diag([*mirror, 1.0]) * factor
-        view_from_lidar[:3, 3] = rng.normal(0.0, self.shift, 3)
+        axes = len(self.shift_along)
+        view_from_lidar[:axes, 3] = rng.normal(0.0, self.shift, axes).clip(-self.max_shift, self.max_shift)
         return view_from_lidar
 
 

@@ -25,7 +25,8 @@ class ScanPairViews:
         augmentation: drawn independently for each scan.
         cell_size: side of a cell, metres.
         cells: cells to draw; where both scans fill fewer, all of them.
-        farthest: neighbours are at most so many keyframes away, before or after.
+        keyframes_apart: the neighbour is the keyframe this many later; at the end of a scene, this many earlier. 2 in
+            the code, which is 1.0 s in nuScenes.
 
     Raises:
         ValueError: a number is out of range.
@@ -34,17 +35,18 @@ class ScanPairViews:
     augmentation: Augmentation
     cell_size: float = 0.6
     cells: int = 4096
-    farthest: int = 1
+    keyframes_apart: int = 2
 
     def __post_init__(self) -> None:
-        if self.cell_size <= 0 or self.cells < 1 or self.farthest < 1:
+        if self.cell_size <= 0 or self.cells < 1 or self.keyframes_apart < 1:
             raise ValueError(
-                f"ScanPairViews: cell_size {self.cell_size}, cells {self.cells}, farthest {self.farthest}: out of range"
+                f"ScanPairViews: cell_size {self.cell_size}, cells {self.cells}, keyframes_apart "
+                f"{self.keyframes_apart}: out of range"
             )
 
     @property
     def reads(self) -> frozenset[str]:
-        return frozenset({f"neighbour/{self.farthest}"})
+        return frozenset({f"neighbour/{self.keyframes_apart}"})
 
     def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> ScanPairSample:
         """Draw the views; points outside one of `grids`, in their own view, fill no cell.

@@ -212,7 +212,7 @@ def test_views_get_the_grids_of_the_networks(tmp_path: Path) -> None:
     assert CacheScenes(make_cache(tmp_path), [0], None, Whole(), grids=[grid])[Draw(0, 0, 0)][1] == (grid,)
 
 
-def test_a_neighbour_is_one_of_the_given_frames_and_goes_through_the_transforms(tmp_path: Path) -> None:
+def test_the_neighbour_is_the_next_of_the_given_frames_and_goes_through_the_transforms(tmp_path: Path) -> None:
     cache = make_cache(tmp_path)
     dataset = CacheScenes(cache, [5, 0, 2, 3], None, Whole(frozenset({"neighbour/1"})), (Shift(100.0),))
     seen = {}
@@ -220,8 +220,7 @@ def test_a_neighbour_is_one_of_the_given_frames_and_goes_through_the_transforms(
         scenes = [dataset[Draw(row, seed, 0)][0] for seed in range(12)]
         seen[token] = {scene.neighbour.token for scene in scenes}
         assert all(float(scene.neighbour.points[:, 0].min()) > 90 for scene in scenes)
-    assert seen == {"frame0": {"frame2"}, "frame2": {"frame0", "frame3"}, "frame3": {"frame2", "frame5"},
-                    "frame5": {"frame3"}}  # fmt: skip
+    assert seen == {"frame0": {"frame2"}, "frame2": {"frame3"}, "frame3": {"frame5"}, "frame5": {"frame3"}}
 
 
 def test_points_of_earlier_sweeps_are_not_of_the_keyframe(tmp_path: Path) -> None:

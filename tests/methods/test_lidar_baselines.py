@@ -15,7 +15,7 @@ from pc_ssl.geometry import BevGrid
 from pc_ssl.methods.bev_contrast import BEVContrast
 from pc_ssl.methods.fac import FAC
 from pc_ssl.methods.point_contrast import PointContrast
-from pc_ssl.methods.seg_contrast import SegContrast
+from pc_ssl.methods.seg_contrast import SegContrast, SegmentHead, SegmentPooling
 from pc_ssl.models.lidar import SECOND, SparseUNet
 from pc_ssl.models.networks import grids_of
 from pc_ssl.views.foreground import ForegroundViews
@@ -57,7 +57,7 @@ def attention(backbone: nn.Module) -> nn.Module:
 
 
 def bev(backbone: nn.Module, **options: Any) -> nn.Module:
-    return BEVContrast(backbone, ScanPairViews(Augmentation(), 1.5, 200), 32, 16, **options)
+    return BEVContrast(backbone, ScanPairViews(Augmentation(), 1.5, 200, keyframes_apart=1), 32, 16, **options)
 
 
 ALL = [fac, point, hardest, seg, attention, bev]
@@ -189,3 +189,25 @@ def test_the_queue_grows_while_training_alone(street_cache: Cache) -> None:
     method.eval()
     method(data)
     assert int(method.queue.seen) == 2 * segments  # type: ignore[union-attr]
+
+
+def test_the_embedding_of_a_segment_does_not_depend_on_the_other_segments() -> None:
+    """Without batch norm in the projection, as in SegContrast's code."""
+    torch.manual_seed(0)
+    head = SegmentHead(8, 32, 16, SegmentPooling.MAX, dropout=0.0).train()
+    feature, segment = torch.randn(60, 8), torch.arange(60) % 4
+    before = head(feature, segment, 4)
+    changed = torch.where((segment == 0)[:, None], feature, 10 * torch.randn(60, 8))
+    after = head(changed, segment, 4)
+    torch.testing.assert_close(before[0], after[0])
+    assert not torch.allclose(before[1], after[1], atol=1e-2)
+
+
+def test_features_are_dropped_before_the_maximum_in_training_alone() -> None:
+    torch.manual_seed(0)
+    head = SegmentHead(8, 32, 16, SegmentPooling.MAX, dropout=0.4)
+    feature, segment = torch.rand(40, 8) + 1, torch.arange(40) % 2
+    assert not torch.equal(head(feature, segment, 2), head(feature, segment, 2))
+    head.eval()
+    assert torch.equal(head(feature, segment, 2), head(feature, segment, 2))
+    assert abs(float((head.train().dropout(torch.ones(10_000)) == 0).float().mean()) - 0.4) < 0.02

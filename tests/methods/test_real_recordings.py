@@ -115,7 +115,9 @@ def test_seg_contrast(recording: tuple[str, Cache]) -> None:
 def test_bev_contrast(recording: tuple[str, Cache], tmp_path: Path) -> None:
     kind, cache = recording
     torch.manual_seed(0)
-    views = ScanPairViews(Augmentation(shift=0.0), cell_size=0.6 if kind == "street" else 0.2, cells=1024)
+    views = ScanPairViews(
+        Augmentation(shift=0.0), cell_size=0.6 if kind == "street" else 0.2, cells=1024, keyframes_apart=1
+    )
     five_steps(BEVContrast(backbone(kind, cache), views), halves(cache, tmp_path / "halves"), None)
 
 

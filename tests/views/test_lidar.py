@@ -144,3 +144,12 @@ def test_one_seed_gives_one_pair() -> None:
 def test_pair_views_refuse_values_out_of_range(wrong: dict) -> None:
     with pytest.raises(ValueError, match="PairViews"):
         PairViews(STILL, **wrong)
+
+
+def test_shifts_are_cut_off_and_stay_in_the_plane_where_asked() -> None:
+    augmentation = replace(STILL, shift=4.0, max_shift=6.0, shift_along="xy")
+    shifts = np.array([augmentation.draw(np.random.default_rng(seed))[:3, 3] for seed in range(400)])
+    assert (shifts[:, 2] == 0).all()
+    assert np.abs(shifts).max() == 6.0
+    assert 0.08 < (np.abs(shifts[:, :2]) == 6.0).mean() < 0.2  # beyond 1.5 deviations: 13 %
+    assert 2.8 < shifts[:, :2].std() < 4.0

@@ -36,7 +36,7 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Cache:
 
 
 def test_equal_cells_are_the_same_place(drive: Cache) -> None:
-    dataset = CacheScenes(drive, range(4), None, ScanPairViews(STILL, cell_size=1.0, cells=10_000))
+    dataset = CacheScenes(drive, range(4), None, ScanPairViews(STILL, keyframes_apart=1, cell_size=1.0, cells=10_000))
     sample = dataset[Draw(0, 0, 0)]
     assert sample.num_cells > 100
     assert not torch.equal(sample.first[:, :3], sample.second[:, :3])
@@ -48,38 +48,43 @@ def test_equal_cells_are_the_same_place(drive: Cache) -> None:
 
 
 def test_points_of_a_cell_lie_within_it(drive: Cache) -> None:
-    sample = CacheScenes(drive, range(3), None, ScanPairViews(STILL, cell_size=2.0))[Draw(1, 0, 0)]
+    sample = CacheScenes(drive, range(3), None, ScanPairViews(STILL, keyframes_apart=1, cell_size=2.0))[Draw(1, 0, 0)]
     for cell in range(sample.num_cells):
         place = (sample.first[sample.first_cell == cell, :2] / 2.0).floor()
         assert len(place.unique(dim=0)) == 1
 
 
-def test_both_neighbours_are_drawn_and_no_frame_beyond(drive: Cache) -> None:
-    dataset = CacheScenes(drive, range(4), None, ScanPairViews(STILL))
-    assert dataset.neighbours == {0: (1,), 1: (0, 2), 2: (1,), 3: ()}
-    seen = {float(dataset[Draw(1, number, 0)].second[0, 0]) for number in range(12)}
-    assert len(seen) == 2
+@pytest.mark.parametrize(
+    ("apart", "neighbours"), [(1, {0: 1, 1: 2, 2: 1, 3: None}), (2, {0: 2, 1: None, 2: 0, 3: None})]
+)
+def test_the_neighbour_is_this_many_keyframes_later_or_earlier(
+    drive: Cache, apart: int, neighbours: dict[int, int | None]
+) -> None:
+    dataset = CacheScenes(drive, range(4), None, ScanPairViews(STILL, keyframes_apart=apart))
+    assert dataset.neighbours == neighbours
 
 
-def test_frames_that_are_not_trained_on_are_no_neighbours(drive: Cache) -> None:
-    assert CacheScenes(drive, [0, 2], None, ScanPairViews(STILL, farthest=2)).neighbours == {0: (2,), 2: (0,)}
+def test_frames_that_are_not_trained_on_are_not_neighbours(drive: Cache) -> None:
+    assert CacheScenes(drive, [0, 2], None, ScanPairViews(STILL, keyframes_apart=1)).neighbours == {0: 2, 2: 0}
 
 
 def test_a_single_keyframe_draws_no_cell(drive: Cache) -> None:
-    sample = CacheScenes(drive, range(4), None, ScanPairViews(STILL))[Draw(3, 0, 0)]
+    sample = CacheScenes(drive, range(4), None, ScanPairViews(STILL, keyframes_apart=1))[Draw(3, 0, 0)]
     assert sample.num_cells == 0
     assert bool((sample.first_cell == -1).all())
 
 
 def test_cells_are_drawn_in_the_box_and_no_more_than_asked_for(drive: Cache) -> None:
     grid = BevGrid((0.0, 0.0, -5.0), (10.0, 10.0, 5.0), (0.5, 0.5, 1.0))
-    sample = CacheScenes(drive, range(4), None, ScanPairViews(STILL, cells=7), grids=[grid])[Draw(0, 0, 0)]
+    sample = CacheScenes(drive, range(4), None, ScanPairViews(STILL, keyframes_apart=1, cells=7), grids=[grid])[
+        Draw(0, 0, 0)
+    ]
     assert sample.num_cells == 7
     assert bool((sample.first[sample.first_cell >= 0, :2] >= 0).all())
 
 
 def test_draws_repeat_and_the_batch_keeps_places_apart(drive: Cache) -> None:
-    dataset = CacheScenes(drive, range(4), None, ScanPairViews(Augmentation(), cell_size=1.0))
+    dataset = CacheScenes(drive, range(4), None, ScanPairViews(Augmentation(), cell_size=1.0, keyframes_apart=1))
     samples = [dataset[Draw(row, 0, 0)] for row in (0, 3, 1)]
     again = dataset[Draw(0, 0, 0)]
     assert torch.equal(again.second, samples[0].second)
@@ -91,7 +96,7 @@ def test_draws_repeat_and_the_batch_keeps_places_apart(drive: Cache) -> None:
     assert int(last[last >= 0].min()) == samples[0].num_cells
 
 
-@pytest.mark.parametrize("wrong", [{"cell_size": 0.0}, {"cells": 0}, {"farthest": 0}])
+@pytest.mark.parametrize("wrong", [{"cell_size": 0.0}, {"cells": 0}, {"keyframes_apart": 0}])
 def test_settings_out_of_range_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError):
         ScanPairViews(STILL, **wrong)
