@@ -15,7 +15,7 @@ with read_base():
 method = dict(
     type=BEVContrast,
     backbone=_backbone,
-    views=dict(type=ScanPairViews, augmentation=_augmentation, cell_size=0.6, cells=512),
+    views=dict(type=ScanPairViews, augmentation=_augmentation, cell_size=0.6, cells=512, keyframes_apart=1),
     hidden_channels=256,
     embedding_channels=64,
     temperature=0.07,
