@@ -106,13 +106,16 @@ def remove_partial_files(folder: Path) -> None:
 def inside(root: Path, relative: str) -> Path:
     """`root / relative`, where `relative` comes from a data file and must not leave `root`.
 
+    The name alone is looked at: links below `root` were placed by the user, as where a data set is spread over disks,
+    and are followed.
+
     Raises:
-        UserError: the path is absolute, leaves `root`, or holds characters that cannot be printed.
+        UserError: the path is absolute, has a part "..", or holds characters that cannot be printed.
     """
     path = root / relative
     if not relative.isprintable():  # no data set names files so, and such a name garbles or splits an error's line
         raise UserError(f"{root}: the path {relative!r} holds characters that cannot be printed")
-    if os.path.isabs(relative) or not path.resolve().is_relative_to(root.resolve()):
+    if os.path.isabs(relative) or ".." in Path(relative).parts:
         raise UserError(f"{root}: the path {relative!r} leaves the folder")
     return path
 

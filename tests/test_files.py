@@ -68,9 +68,12 @@ def test_a_path_from_a_data_file_cannot_leave_the_root(tmp_path: Path, relative:
         inside(tmp_path, relative)
 
 
-def test_a_link_cannot_lead_out_of_the_root(tmp_path: Path) -> None:
+def test_links_that_the_user_placed_are_followed(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
-    (tmp_path / "root" / "link").symlink_to(tmp_path)
-    with pytest.raises(UserError, match="leaves the folder"):
-        inside(tmp_path / "root", "link/secret")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "file").write_text("there")
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "disk")
+    assert inside(tmp_path / "root", "link/file").read_text() == "there"
     assert inside(tmp_path / "root", "a/b") == tmp_path / "root" / "a" / "b"
+    with pytest.raises(UserError, match="leaves the folder"):  # the parent of where the link leads
+        inside(tmp_path / "root", "link/../secret")

@@ -284,6 +284,17 @@ def test_absent_parts_are_named_and_the_rest_is_read(root: Path, edit_table: Edi
     assert NuScenesReader(root, VERSION, sweeps=5).absent() == absent
 
 
+@pytest.mark.parametrize("linked", ["samples", "sweeps", "lidarseg", "samples/CAM_BACK", VERSION, "one file"])
+def test_links_that_the_user_placed_are_followed(root: Path, tmp_path: Path, linked: str) -> None:
+    expected = read(root, sweeps=3)
+    place = last(root, "samples/CAM_BACK") if linked == "one file" else root / linked
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    found = read(root, sweeps=3)
+    np.testing.assert_array_equal(found.points, expected.points)
+    assert found.images == expected.images
+
+
 def test_cameras_see_through_the_global_frame(pristine_root: Path, devkit: NuScenes) -> None:
     raw = read(pristine_root)
     sample = devkit.sample[-1]
