@@ -15,6 +15,7 @@ from pc_ssl.cli.app import app
 from pc_ssl.config import load_config
 from pc_ssl.data.cache import Cache, Manifest, encode_frame, write_frame, write_manifest
 from pc_ssl.data.dataset import CacheScenes
+from pc_ssl.data.facts import facts_of
 from pc_ssl.data.sampler import Draw
 from pc_ssl.methods.bev_contrast import BEVContrast
 from pc_ssl.methods.fac import FAC
@@ -128,7 +129,7 @@ def test_small_configs(recording: tuple[str, Cache], clip_folder: Path) -> None:
         overrides += ["method.queue_size=1"] if "seg_contrast" in path else []  # as above
         config = load_config(CONFIGS / path, overrides)
         torch.manual_seed(0)
-        five_steps(config.build(config.kind), cache, config.region)
+        five_steps(config.build(config.kind, facts_of(cache)), cache, config.region)
 
 
 def test_a_pretrained_teacher_teaches_the_cameras(recording: tuple[str, Cache]) -> None:
@@ -138,11 +139,11 @@ def test_a_pretrained_teacher_teaches_the_cameras(recording: tuple[str, Cache]) 
     for first, others in TWO_STAGES:
         config = load_config(CONFIGS / first)
         torch.manual_seed(0)
-        lidar = config.build("method")
+        lidar = config.build("method", facts_of(cache))
         five_steps(lidar, cache, config.region, steps=15)
         for path in others:
             config = load_config(CONFIGS / path)
-            camera = config.build("method")
+            camera = config.build("method", facts_of(cache))
             camera.teacher.load_state_dict(lidar.backbone.state_dict())
             before = copy.deepcopy(camera.teacher.state_dict())
             five_steps(camera, cache, config.region)
