@@ -77,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = subprocess.check_output(loaded, env=environment, cwd=FOLDER, text=True).strip()
     if path != str(extension):
         raise SystemExit(f"the tests would run on {path} instead of the sanitized {extension}")
-    command = [sys.executable, "-m", "pytest", "-x", "-m", "not slow", "-k", LEFT_OUT, "-p", "no:cacheprovider"]
+    pytest = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "--timeout=1800"]  # sanitized, so slow
+    command = [*pytest, "-m", "not slow", "-k", LEFT_OUT]
     where = [f"--rootdir={ROOT}", "-c", str(ROOT / "pyproject.toml"), str(ROOT / "tests/ops")]
     return subprocess.run([*command, "--capture=sys", *where, *of_pytest], env=environment, cwd=FOLDER).returncode
 
