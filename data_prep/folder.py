@@ -28,7 +28,7 @@ from data_prep.poses import pinhole, read_numbers, rigid
 from data_prep.reader import FrameName, of_split, read_splits
 from pc_ssl.data.cache import IGNORE, frame_file
 from pc_ssl.errors import UsageError, UserError
-from pc_ssl.files import read_json
+from pc_ssl.files import may_enter, read_json
 
 USUAL_COLUMNS = (*XYZ, "intensity")
 SKIPPED = "-"  # a column that is not kept
@@ -110,6 +110,8 @@ class FolderReader:
             for what, file in wanted.items()
         }
         absent = [f"{what} of {count} of {len(self._scenes)} scenes" for what, count in counts.items() if count]
+        closed = [path for path in self.root.iterdir() if path.is_dir() and not may_enter(path)]
+        absent += [f"{path} (the folder may not be read)" for path in closed]
         return absent + [
             f"use of {unused} of {total} images in {folder} (no file of points has their name)"
             for scene in self._scenes
@@ -155,7 +157,7 @@ class FolderReader:
         if own:
             return {self.root.resolve().name: own}
         folders = natural_order(path for path in self.root.iterdir() if path.is_dir())
-        scenes = {folder.name: _point_files(folder) for folder in folders}
+        scenes = {folder.name: _point_files(folder) for folder in folders if may_enter(folder)}
         return {name: files for name, files in scenes.items() if files}
 
     def _home(self, scene: str) -> Path:

@@ -19,7 +19,7 @@ from data_prep.regions.graph import MESH_THRESHOLD, MESH_VERTICES
 from data_prep.scannet_names import BOX_CLASSES, LABEL_CLASSES
 from data_prep.scannet_source import COLUMNS, LABEL_TABLE, ScanNetSource, ScenePaths
 from pc_ssl.errors import UsageError, UserError
-from pc_ssl.files import read_bytes
+from pc_ssl.files import may_enter, read_bytes
 
 FOLDERS = ("scans", "scans_test")
 SCENE = re.compile(r"scene\d{4}_\d{2}")
@@ -91,7 +91,8 @@ class ScanNetReader:
             "description (no axis alignment)": sum(not of.description.is_file() for of in paths),
             "RGB-D frames (no images)": sum(not of.has_frames for of in paths),
         }
-        phrases = [f"{what} of {count} of {len(paths)} scenes" for what, count in missing.items() if count]
+        phrases = [f"{path} (the folder may not be read)" for path in self._folders if path.name not in self._scenes]
+        phrases += [f"{what} of {count} of {len(paths)} scenes" for what, count in missing.items() if count]
         return phrases if self.splits() else [*phrases, "scannetv2_train.txt and the like (no splits)"]
 
     def frames(self, split: str | None) -> list[FrameName]:
@@ -106,5 +107,10 @@ class ScanNetReader:
     @cached_property
     def _scenes(self) -> dict[str, Path]:
         """Scene -> its folder, in the order of their names."""
+        return {path.name: path for path in self._folders if may_enter(path)}
+
+    @cached_property
+    def _folders(self) -> list[Path]:
+        """The scenes' folders, in the order of their names."""
         folders = [path for name in FOLDERS for path in (self.root / name).glob("scene*") if path.is_dir()]
-        return {path.name: path for path in sorted(folders, key=lambda path: path.name) if SCENE.fullmatch(path.name)}
+        return [path for path in sorted(folders, key=lambda path: path.name) if SCENE.fullmatch(path.name)]

@@ -65,6 +65,11 @@ def read_bytes(path: Path) -> bytes:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
+def may_enter(folder: Path) -> bool:
+    """Whether this process may list the files of a folder and open them."""
+    return os.access(folder, os.R_OK | os.X_OK)
+
+
 def sha256_of(path: Path) -> str:
     """The checksum of a file, in hexadecimal.
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 XYZ = ("x", "y", "z")
+ALL_FRAMES = "all"  # stands for every frame of a cache, where no split has this name
 TIME = "time"  # column of the seconds from a point's sweep to the keyframe's: 0 for the keyframe, more for earlier ones
 
 
@@ -422,11 +423,13 @@ class Cache:
         return fitting[0]
 
     def indices(self, split: str) -> list[int]:
-        """Rows of `frames` that belong to a split, in order.
+        """Rows of `frames` that belong to a split, in order; `ALL_FRAMES` takes all of them.
 
         Raises:
             UserError: the cache has no such split.
         """
+        if split == ALL_FRAMES and split not in self.manifest.splits:
+            return list(range(len(self)))
         if split not in self.manifest.splits:
             known = ", ".join(self.manifest.splits) or "none"
             raise UserError(f"{self.path / MANIFEST}: no split {split!r}; the cache has: {known}")

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from pc_ssl.data.cache import MANIFEST, Cache, Frame
 from pc_ssl.data.images import decode_image
+from pc_ssl.data.requirements import check_frames
 from pc_ssl.data.sampler import Draw, TooSmall
 from pc_ssl.errors import UserError
 from pc_ssl.geometry import BevGrid
@@ -56,7 +57,7 @@ class CacheScenes(Dataset):
         min_points: a draw of a frame with fewer points inside every grid raises `TooSmall`.
 
     Raises:
-        UserError: there are no frames, or the first frame lacks something that is to be read.
+        UserError: there are no frames, or one lacks something that is to be read.
     """
 
     def __init__(
@@ -79,10 +80,7 @@ class CacheScenes(Dataset):
         self.neighbours = _neighbours(cache, self.indices, apart[0]) if apart else None
         options = cache.manifest.options.get("bev_map")
         self.bev_map_reach = float(options["reach"]) if isinstance(options, dict) else 0.0
-        frame = cache[self.indices[0]]
-        for key in self._needed(frame):
-            if key not in frame:
-                raise UserError(f"{frame.path}: the frame has no {key!r}; it has {', '.join(frame)}")
+        check_frames(cache, self.indices, self._needed)
         self.transforms = tuple(transform.over(cache, self.indices) for transform in transforms)
 
     def __len__(self) -> int:
@@ -165,8 +163,8 @@ class CacheScenes(Dataset):
         needed = [] if self.region_key is None else [self.region_key]
         needed += [key for name, key in ((LABEL, "label"), (BOXES, "box"), (BEV_MAP, "bev_map")) if name in self.reads]
         names = frame.cameras
-        if CAMERAS in self.reads and not names:
-            needed.append("image/")
+        if CAMERAS in self.reads and not names and frame.token == self.cache.frames[self.indices[0]].token:
+            needed.append("image/")  # a later frame without images has no cameras, which costs only this frame
         maps = [name for name in self.reads if name.startswith((SUPERPIXEL, PSEUDO_LABEL))]
         return needed + [f"{prefix}/{name}" for prefix in sorted(maps) for name in names]
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -30,12 +31,13 @@ class Problem:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """The frames looked at, their size in bytes, and what is wrong."""
+    """The frames looked at, their size in bytes, what is wrong, and region generator -> frames without its regions."""
 
     path: Path
     frames: int
     bytes: int
     problems: tuple[Problem, ...]
+    without_regions: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -45,12 +47,21 @@ class VerifyReport:
     def summary(self) -> str:
         """One line if all is well, else one for each problem and what to do."""
         if not self.problems:
-            return f"{self.path}: {self.frames} frames, {self.bytes / 1e6:.1f} MB, all sound"
+            sound = f"{self.path}: {self.frames} frames, {self.bytes / 1e6:.1f} MB, all sound"
+            return "\n".join([*self.warnings(), sound])
         files = len({problem.file for problem in self.problems})
         advice = (
             f"{self.path}: {files} of {self.frames} frames are bad; run the same pc-ssl prepare again to rewrite them"
         )
         return "\n".join([*map(str, self.problems), advice])
+
+    def warnings(self) -> list[str]:
+        """One line for each generator that left more than half of the frames without a region."""
+        return [
+            f"region/{name}: no regions in {count} of {self.frames} frames; are points in metres, z up?"
+            for name, count in self.without_regions.items()
+            if 2 * count > self.frames
+        ]
 
 
 def verify(path: Path) -> VerifyReport:
@@ -63,14 +74,20 @@ def verify(path: Path) -> VerifyReport:
     cache = Cache(path)
     problems = []
     seen: set[str] = set()
+    empty: Counter[str] = Counter()
     for index in track(range(len(cache)), total=len(cache), what="verifying"):
         entry = cache.frames[index]
         reasons = list(_frame_problems(cache, index))
         if entry.token in seen:
             reasons.append(f"the manifest lists frame {entry.token!r} twice")
         seen.add(entry.token)
+        if not reasons:
+            frame = cache[index]
+            empty.update(name for name in frame.regions if not bool((frame[f"region/{name}"] >= 0).any()))
         problems += [Problem(cache.path / entry.file, reason) for reason in reasons]
-    return VerifyReport(cache.path, len(cache), sum(entry.bytes for entry in cache.frames), tuple(problems))
+    return VerifyReport(
+        cache.path, len(cache), sum(entry.bytes for entry in cache.frames), tuple(problems), dict(empty)
+    )
 
 
 def _frame_problems(cache: Cache, index: int) -> Iterator[str]:

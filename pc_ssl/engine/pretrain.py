@@ -6,6 +6,7 @@ and overrides) and `weights.safetensors`.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from pc_ssl.config import RunConfig, load_config
-from pc_ssl.data.cache import MANIFEST, Cache
+from pc_ssl.data.cache import ALL_FRAMES, MANIFEST, Cache
 from pc_ssl.data.dataset import CacheScenes, check_point_features
 from pc_ssl.data.facts import facts_of
 from pc_ssl.data.sampler import MIN_POINTS, Draw
@@ -83,7 +84,7 @@ def pretrain(
         UserError: config, cache and work folder do not fit together; see also `train`.
     """
     config, cache = load_config(config_path, overrides), Cache(cache_path)
-    split = split or cache.default_split("train")
+    split = split or _default_split(cache)
     parts, init = build(config, cache, split), init or InitialWeights()
     reports = init.load(parts.method, parts.method.get_submodule("backbone"))
     if dry_run:
@@ -222,3 +223,11 @@ def rehearse(parts: Pretraining, process: Process) -> str:
             f"memory           {peak_memory(process.device) / 2**30:.1f} GiB at most in {len(computing)} steps",
         ]
     )
+
+
+def _default_split(cache: Cache) -> str:
+    """The training split; all frames of a cache without splits, as pretraining needs no labels."""
+    if cache.manifest.splits:
+        return cache.default_split("train")
+    print(f"{cache.path}: the cache has no splits; pretraining on all {len(cache)} frames", file=sys.stderr, flush=True)
+    return ALL_FRAMES

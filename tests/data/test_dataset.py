@@ -106,9 +106,7 @@ def test_batches_are_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
 
 
 def test_regions_that_the_cache_lacks_are_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"frame0\.safetensors: the frame has no 'region/hdbscan'; it has .*region/dbscan"
-    ):
+    with pytest.raises(UserError, match=r"frame0\.safetensors: the frame has no 'region/hdbscan'; .*region/dbscan"):
         CacheScenes(make_cache(tmp_path), [0], "hdbscan", Jitter())
 
 

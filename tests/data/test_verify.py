@@ -176,3 +176,17 @@ def test_a_manifest_that_points_out_of_the_cache_is_refused(tmp_path: Path) -> N
 def test_no_cache_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a complete cache"):
         verify(tmp_path)
+
+
+def test_a_generator_that_finds_nothing_in_most_frames_is_named(tmp_path: Path) -> None:
+    empty = sound() | {"region/dbscan": np.full(6, -1, np.int32)}
+    entries = [
+        write_frame(tmp_path, "scene", f"frame{row}", row, encode_frame(tensors))
+        for row, tensors in enumerate((empty, sound(), empty))
+    ]
+    write_manifest(tmp_path, Manifest("toy", "v1", OPTIONS, CLASSES, {"train": ["scene"]}, entries))
+    report = verify(tmp_path)
+    assert (report.exit_code, report.without_regions) == (0, {"dbscan": 2})
+    assert "region/dbscan: no regions in 2 of 3 frames" in report.summary()
+    write_manifest(tmp_path, Manifest("toy", "v1", OPTIONS, CLASSES, {"train": ["scene"]}, entries[:2]))
+    assert "no regions" not in verify(tmp_path).summary()

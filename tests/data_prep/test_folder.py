@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -368,3 +369,11 @@ def test_the_command(root: Path, tmp_path: Path) -> None:
     assert len(Cache(tmp_path / "cache")) == 4
     again = CliRunner().invoke(app, [*arguments, "--columns", "x,y,z,-"])
     assert "prepared with other options (columns is" in str(again.exception)
+
+
+def test_a_scene_whose_folder_may_not_be_read_costs_this_scene(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed, access = root / "a", os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed and access(path, mode))
+    reader = FolderReader(root, COLUMNS)
+    assert {frame.scene for frame in reader.frames(None)} == {"b"}
+    assert f"{closed} (the folder may not be read)" in reader.absent()

@@ -417,3 +417,13 @@ def test_the_real_room_prepares_and_verifies_with_root_and_output_alone(tmp_path
     assert np.median(np.abs(points[ground, 8])) > 0.98  # floors look up
     np.testing.assert_allclose(np.linalg.norm(points[:, 6:], axis=1), 1, atol=1e-5)
     assert int(frame["region/graph"].max()) > 100
+
+
+def test_a_scene_whose_folder_may_not_be_read_costs_this_scene(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = root / "scans/scene0999_00"
+    other.mkdir()
+    before, access = len(ScanNetReader(root).frames(None)), os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != other and access(path, mode))
+    reader = ScanNetReader(root)
+    assert len(reader.frames(None)) == before - 1
+    assert any(phrase.startswith(f"{other} (the folder may not be read") for phrase in reader.absent())
