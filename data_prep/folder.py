@@ -2,6 +2,7 @@
 
     ROOT/SCENE/points/000000.bin         or .npy .npz .ply .pcd .las; or directly in ROOT/SCENE, or ROOT is one scene
     ROOT/SCENE/poses.txt                 optional: global_from_lidar, 12 or 16 numbers a line, one line a file
+    ROOT/SCENE/times.txt                 optional: seconds, increasing, one line a file; for merging sweeps
     ROOT/SCENE/calibration.json          optional: {"FRONT": {"intrinsic": [3, 3], "camera_from_lidar": [4, 4]}, ...}
     ROOT/SCENE/images/FRONT/000000.jpg   optional: an image of the same name as the points; .jpg or .png
     ROOT/splits.json                     optional: {"train": ["SCENE", ...], ...}; without it all are "train"
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +28,7 @@ from data_prep.folder_source import XYZ, CameraFile, FolderSource
 from data_prep.point_files import ENDINGS, UNNAMED
 from data_prep.poses import pinhole, read_numbers, rigid
 from data_prep.reader import FrameName, of_split, read_splits
-from pc_ssl.data.cache import IGNORE, frame_file
+from pc_ssl.data.cache import IGNORE, TIME, frame_file
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import may_enter, read_json
 
@@ -34,7 +36,7 @@ USUAL_COLUMNS = (*XYZ, "intensity")
 SKIPPED = "-"  # a column that is not kept
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]+")  # it becomes part of tensors' names
-POSES, CALIBRATION, SPLITS = "poses.txt", "calibration.json", "splits.json"
+POSES, TIMES, CALIBRATION, SPLITS = "poses.txt", "times.txt", "calibration.json", "splits.json"
 
 
 class FolderReader:
@@ -49,6 +51,7 @@ class FolderReader:
         intensity_max: the largest intensity that the sensor gives.
         color_max: the largest value of a colour; None: 1 for floating point, the type's largest number for integers.
         intensity_clip: whether larger intensities count as intensity_max; they are refused otherwise.
+        sweeps: number of sweeps per frame: its own file and the ones before it, which takes poses.txt and times.txt.
 
     Raises:
         UserError: no such folder, no point files in it, or names that the cache cannot have or tell apart.
@@ -62,6 +65,7 @@ class FolderReader:
         intensity_max: float = 1.0,
         color_max: float | None = None,
         intensity_clip: bool = False,
+        sweeps: int = 1,
     ) -> None:
         if not root.is_dir():
             raise UserError(f"{root}: no such folder")
@@ -73,7 +77,10 @@ class FolderReader:
             raise UsageError(f"intensity-max: {intensity_max} is not positive")
         if color_max is not None and not 0 < color_max < float("inf"):
             raise UsageError(f"color-max: {color_max} is not positive")
+        if sweeps < 1:
+            raise UsageError(f"sweeps: {sweeps} is not positive")
         self.intensity_max, self.color_max, self.intensity_clip = intensity_max, color_max, intensity_clip
+        self.sweeps = sweeps
         _refuse_compressed(root)
         if not self._scenes:
             raise UserError(f"{root}: holds no files of points ({' '.join(ENDINGS)}), nor do the folders in it")
@@ -88,6 +95,8 @@ class FolderReader:
             read["color_max"] = self.color_max
         if self.intensity_clip:
             read["intensity_clip"] = True
+        if self.sweeps > 1:
+            read["sweeps"] = self.sweeps
         return {"dataset": "folder", "version": "1", "columns": list(self.columns()), **read}
 
     def classes(self) -> dict[str, list[str]]:
@@ -95,7 +104,8 @@ class FolderReader:
 
     def columns(self) -> tuple[str, ...]:
         kept = (name.partition("=")[0] for name in self._columns)
-        return (*XYZ, *(name for name in kept if name not in (*XYZ, SKIPPED)))
+        own = (*XYZ, *(name for name in kept if name not in (*XYZ, SKIPPED)))
+        return (*own, TIME) if self.sweeps > 1 else own
 
     def splits(self) -> dict[str, list[str]]:
         path = self.root / SPLITS
@@ -132,12 +142,28 @@ class FolderReader:
 
     def frames(self, split: str | None) -> list[FrameName]:
         scenes = of_split(self, split, self._scenes, self.root)
-        return [FrameName(_token(scene, file), scene, 0) for scene in scenes for file in self._scenes[scene]]
+        return [self._frame_name(scene, row) for scene in scenes for row in range(len(self._scenes[scene]))]
+
+    def _frame_name(self, scene: str, row: int) -> FrameName:
+        times = self._times[scene]
+        microseconds = 0 if times is None else round(1e6 * times[row])
+        return FrameName(_token(scene, self._scenes[scene][row]), scene, microseconds)
 
     def source(self, frame: FrameName) -> FolderSource:
         row = self._rows[frame.scene, frame.token]
-        file, home = self._scenes[frame.scene][row], self._home(frame.scene)
-        poses = self._poses[frame.scene]
+        key = self._source(frame.scene, row)
+        if self.sweeps == 1:
+            return key
+        times, poses = self._times[frame.scene], self._poses[frame.scene]
+        if times is None or poses is None:
+            missing = self._home(frame.scene) / (TIMES if times is None else POSES)
+            raise UserError(f"{missing}: no such file; sweeps are merged by poses and times")
+        before = range(row - 1, max(row - self.sweeps, -1), -1)
+        return replace(key, earlier=tuple((self._source(frame.scene, r), times[row] - times[r]) for r in before))
+
+    def _source(self, scene: str, row: int) -> FolderSource:
+        """The file in a row of a scene, without earlier sweeps."""
+        file, home, poses = self._scenes[scene][row], self._home(scene), self._poses[scene]
         return FolderSource(
             file=file,
             columns=self._columns
@@ -145,7 +171,7 @@ class FolderReader:
             else tuple(c for c in self._columns if c != SKIPPED),
             intensity_max=self.intensity_max,
             global_from_lidar=np.eye(4) if poses is None else rigid(home / POSES, f"pose {row}", poses[row]),
-            cameras=tuple(self._cameras(home, file.stem, self._calibrations[frame.scene])),
+            cameras=tuple(self._cameras(home, file.stem, self._calibrations[scene])),
             color_max=self.color_max,
             intensity_clip=self.intensity_clip,
         )
@@ -180,6 +206,24 @@ class FolderReader:
             found[scene] = poses = read_numbers(path) if path.is_file() else None
             if poses is not None and len(poses) != len(files):
                 raise UserError(f"{path}: holds {len(poses)} poses, but the scene has {len(files)} files of points")
+        return found
+
+    @cached_property
+    def _times(self) -> dict[str, list[float] | None]:
+        """Scene -> seconds of each file; None without times."""
+        found: dict[str, list[float] | None] = {}
+        for scene, files in self._scenes.items():
+            path = self._home(scene) / TIMES
+            rows = read_numbers(path) if path.is_file() else None
+            if rows is not None:
+                times = [row[0] for row in rows]
+                increasing = all(0 <= first < second < 1e11 for first, second in pairwise(times))
+                if len(times) != len(files) or any(len(row) != 1 for row in rows) or not increasing:
+                    raise UserError(
+                        f"{path}: expected {len(files)} lines of one number, increasing seconds, one for each file of "
+                        f"points; it holds {len(times)} lines"
+                    )
+            found[scene] = None if rows is None else times
         return found
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,11 @@ from data_prep.images import check_image
 from data_prep.left_out import is_measured
 from data_prep.point_files import read_columns
 from data_prep.projection import PinholeCamera
-from data_prep.reader import RawFrame
+from data_prep.reader import RawFrame, Sweep
 from data_prep.sweeps import FARTHEST
 from pc_ssl.errors import UserError
 from pc_ssl.files import read_bytes
+from pc_ssl.geometry import invert
 
 XYZ = ("x", "y", "z")
 COLORS = ("red", "green", "blue", "diffuse_red", "diffuse_green", "diffuse_blue")
@@ -48,6 +49,8 @@ class FolderSource:
         intensity_clip: whether larger intensities count as intensity_max; they are refused otherwise.
         global_from_lidar: [4, 4].
         cameras: those with an image.
+        earlier: sources of the sweeps before this frame's, the latest first, and how many seconds before it each began;
+            None: sweeps are not merged.
     """
 
     file: Path
@@ -57,6 +60,7 @@ class FolderSource:
     cameras: tuple[CameraFile, ...]
     color_max: float | None = None
     intensity_clip: bool = False
+    earlier: tuple[tuple[FolderSource, float], ...] | None = None
 
     def read(self) -> RawFrame:
         """Points [N, 3 + F]: x, y, z, then the other columns as they are named; intensity and colours in [0, 1].
@@ -79,14 +83,15 @@ class FolderSource:
         frame_from_cloud = np.eye(4)
         frame_from_cloud[:3, 3] = self._origin(xyz)
         points = np.column_stack([xyz - frame_from_cloud[:3, 3], *features]).astype(np.float32)
+        global_from_cloud = self.global_from_lidar @ frame_from_cloud
         contents = {camera.name: read_bytes(camera.file) for camera in self.cameras}
         return RawFrame(
             points=points,
             label=None,
             box=None,
             box_class=None,
-            ego_pose=self.global_from_lidar @ frame_from_cloud,
-            global_from_lidar=self.global_from_lidar @ frame_from_cloud,
+            ego_pose=global_from_cloud,
+            global_from_lidar=global_from_cloud,
             cameras={
                 camera.name: PinholeCamera(
                     *check_image(camera.file, contents[camera.name]),
@@ -98,7 +103,18 @@ class FolderSource:
             images=contents,
             image_names={camera.name: f"{self.file.stem}_{camera.name}" for camera in self.cameras},
             left_out=left_out | self._doubts(columns["x"].dtype, xyz),
+            merges_sweeps=self.earlier is not None,
+            earlier=[source.as_sweep(invert(global_from_cloud), lag_s) for source, lag_s in self.earlier or ()],
         )
+
+    def as_sweep(self, key_from_global: NDArray[np.float64], lag_s: float) -> Sweep:
+        """The points as a sweep before a keyframe's.
+
+        Raises:
+            UserError: the file is missing or damaged.
+        """
+        raw = replace(self, cameras=(), earlier=None).read()
+        return Sweep(raw.points, key_from_global @ raw.global_from_lidar, lag_s)
 
     def _origin(self, xyz: NDArray[np.float64]) -> NDArray[np.float64]:
         """[3] whole metres; zero if the coordinates are a sensor's own."""

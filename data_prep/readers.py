@@ -64,10 +64,11 @@ def _folder(
     intensity_max: float = 1.0,
     color_max: float | None = None,
     intensity_clip: bool = False,
+    sweeps: int = 1,
 ) -> Reader:
     from data_prep.folder import FolderReader
 
-    return FolderReader(root, columns, intensity_max, color_max, intensity_clip)
+    return FolderReader(root, columns, intensity_max, color_max, intensity_clip, sweeps)
 
 
 def _kitti(root: Path) -> Reader:

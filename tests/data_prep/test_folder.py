@@ -377,3 +377,42 @@ def test_a_scene_whose_folder_may_not_be_read_costs_this_scene(root: Path, monke
     reader = FolderReader(root, COLUMNS)
     assert {frame.scene for frame in reader.frames(None)} == {"b"}
     assert f"{closed} (the folder may not be read)" in reader.absent()
+
+
+def test_sweeps_are_merged_by_poses_and_times(root: Path, tmp_path: Path) -> None:
+    (root / "a/times.txt").write_text("3.0\n3.5\n")
+    (root / "b/poses.txt").write_text((root / "a/poses.txt").read_text())
+    (root / "b/times.txt").write_text("1.0\n1.25\n")
+    reader = FolderReader(root, COLUMNS, sweeps=3)
+    assert reader.columns() == ("x", "y", "z", "intensity", "time")
+    assert [frame.timestamp_us for frame in reader.frames(None)] == [3_000_000, 3_500_000, 1_000_000, 1_250_000]
+    prepare(reader, choose_stages(), CacheFolder(tmp_path / "cache"))
+    cache, alone = Cache(tmp_path / "cache"), FolderReader(root, COLUMNS)
+    first, second = (alone.source(frame).read() for frame in alone.frames(None)[:2])
+    frame = cache[1]
+    assert cache.columns == reader.columns()
+    assert frame.keyframe.tolist() == [True] * len(second.points) + [False] * len(first.points)
+    np.testing.assert_array_equal(frame["points"][frame.keyframe][:, :4].numpy(), second.points)
+    moved = np.linalg.inv(second.global_from_lidar) @ first.global_from_lidar
+    expected = first.points[:, :3] @ moved[:3, :3].T + moved[:3, 3]
+    np.testing.assert_allclose(frame["points"][~frame.keyframe][:, :3].numpy(), expected, atol=1e-4)
+    assert set(frame["points"][~frame.keyframe][:, 4].tolist()) == {0.5}
+    assert bool(cache[0].keyframe.all())
+
+
+@pytest.mark.parametrize(
+    ("times", "message"),
+    [
+        (None, "a/times.txt: no such file; sweeps are merged by poses and times"),
+        ("3.0\n", "a/times.txt: expected 2 lines of one number, increasing seconds"),
+        ("3.5\n3.0\n", "a/times.txt: expected 2 lines of one number, increasing seconds"),
+        ("3.0 1\n3.5 1\n", "a/times.txt: expected 2 lines of one number, increasing seconds"),
+    ],
+)
+def test_times_that_sweeps_cannot_be_merged_by_are_refused(root: Path, times: str | None, message: str) -> None:
+    if times is not None:
+        (root / "a/times.txt").write_text(times)
+    reader = FolderReader(root, COLUMNS, sweeps=2)
+    with pytest.raises(UserError) as caught:
+        reader.source(reader.frames(None)[0])
+    assert message in str(caught.value)

@@ -212,7 +212,7 @@ def test_the_real_keyframe_is_prepared_and_its_objects_are_found(
     [
         (("nuscene", "--version", VERSION), "dataset: unknown 'nuscene'; did you mean 'nuscenes'? known: nuscenes, "),
         (("nuscenes",), "version: nuscenes needs it"),
-        (("kitti", "--sweeps", 2), "sweeps: kitti does not take it; data sets that do: nuscenes"),
+        (("kitti", "--sweeps", 2), "sweeps: kitti does not take it; data sets that do: nuscenes, folder"),
         (
             ("nuscenes", "--version", VERSION, "--frame-step", 2),
             "frame-step: nuscenes does not take it; data sets that",
