@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.bev_map import MapElements
+from data_prep.nuscenes_classes import ClassNames
 from data_prep.nuscenes_columns import NONE
 from data_prep.nuscenes_index import indexed_tables
 from data_prep.nuscenes_map import GRID, MAP_LAYERS, LocationMap
@@ -26,9 +27,6 @@ from data_prep.nuscenes_names import (
     BOX_CLASSES,
     LABEL_CLASSES,
     VERIFYING_SCENES,
-    attribute_class,
-    box_class,
-    label_class,
 )
 from data_prep.nuscenes_source import Annotation, CameraFile, NuScenesSource, SweepFile
 from data_prep.nuscenes_tables import LIDAR, NuScenesTables, check_tables_exist
@@ -40,6 +38,11 @@ from pc_ssl.extras import extra
 from pc_ssl.files import inside
 from pc_ssl.geometry import invert, transform_from
 
+SPLITS_OF_VERSION = {
+    "v1.0-trainval": ("train", "val"),
+    "v1.0-mini": ("mini_train", "mini_val"),
+    "v1.0-test": ("test",),
+}
 MAX_SWEEPS = 10  # half a second at 20 Hz: the devkit's and the detection task's limit
 
 
@@ -52,6 +55,8 @@ class NuScenesReader:
         sweeps: number of LiDAR sweeps per frame: the key sweep and the ones before it.
         index: file that the tables' columns are read from if it is valid for them, as `indexed_tables`.
         keep_index: write that file where it is missing.
+        images: whether images are read.
+        classes: file of what the recording's own names of categories and attributes stand for, as `ClassNames.read`.
 
     Raises:
         UserError: no such root or version, or a missing table.
@@ -59,16 +64,30 @@ class NuScenesReader:
     """
 
     def __init__(
-        self, root: Path, version: str, sweeps: int = 1, *, index: Path | None = None, keep_index: bool = True
+        self,
+        root: Path,
+        version: str,
+        sweeps: int = 1,
+        *,
+        index: Path | None = None,
+        keep_index: bool = True,
+        images: bool = True,
+        classes: Path | None = None,
     ) -> None:
         if not 1 <= sweeps <= MAX_SWEEPS:
             raise UsageError(f"sweeps: {sweeps} is not in 1..{MAX_SWEEPS}")
         check_tables_exist(root, version)
         self.root, self.version, self.sweeps = root, version, sweeps
-        self.index, self.keep_index = index, keep_index
+        self.index, self.keep_index, self.images = index, keep_index, images
+        self.names = ClassNames() if classes is None else ClassNames.read(classes)
 
     def options(self) -> dict[str, Any]:
-        return {"dataset": "nuscenes", "version": self.version, "sweeps": self.sweeps, "bev_map": asdict(GRID)}
+        options = {"dataset": "nuscenes", "version": self.version, "sweeps": self.sweeps, "bev_map": asdict(GRID)}
+        if not self.images:  # what is usual is not named: caches from before there was a choice are as good
+            options["cameras"] = "none"
+        if self.names != ClassNames():
+            options["classes"] = asdict(self.names)
+        return options
 
     def classes(self) -> dict[str, list[str]]:
         return {"label": LABEL_CLASSES, "box": BOX_CLASSES, "attribute": ATTRIBUTES, "map": list(MAP_LAYERS)}
@@ -103,7 +122,21 @@ class NuScenesReader:
             missing.append("annotations (no boxes)")
         if not self._maps:
             missing.append("map expansion (no BEV maps)")
-        return missing
+        if self._cameras_without_files and self.images:
+            missing.append(f"images of {', '.join(self._cameras_without_files)}")
+        return missing + self._incomplete_splits()
+
+    def _incomplete_splits(self) -> list[str]:
+        """Splits that this version should hold, or that splits.json names, and that lack scenes."""
+        splits, there = self.splits(), set(self._tables.names.scene)
+        path = self.root / self.version / "splits.json"
+        own = [*read_splits(path)] if path.is_file() else []
+        found = []
+        for name in [*SPLITS_OF_VERSION.get(self.version, ()), *own]:
+            lost = [scene for scene in splits[name] if scene not in there]
+            if lost:
+                found.append(f"{len(lost)} of {len(splits[name])} scenes of split {name} ({lost[0]} is the first)")
+        return found
 
     def frames(self, split: str | None) -> list[FrameName]:
         names, samples = list(self._tables.names.scene), self._tables.samples
@@ -117,11 +150,15 @@ class NuScenesReader:
     def source(self, frame: FrameName) -> NuScenesSource:
         tables, row = self._tables, self._row_of_sample[frame.token]
         files = tables.recordings
-        key = self._keyframe(row, frame, LIDAR, 0)
+        key = int(tables.samples.keyframe[row, 0])
+        if key == NONE:
+            path = self.root / self.version / "sample_data.json"
+            raise UserError(f"{path}: sample {frame.token!r} has no keyframe of {LIDAR}")
         global_from_lidar = self._global_from_sensor(key)
         cameras = [
-            self._camera_file(channel, self._keyframe(row, frame, channel, number), global_from_lidar)
-            for number, channel in enumerate(tables.names.camera, 1)
+            self._camera_file(channel, int(recording), global_from_lidar)
+            for channel, recording in zip(tables.names.camera, tables.samples.keyframe[row, 1:], strict=True)
+            if self.images and recording != NONE and channel not in self._cameras_without_files
         ]
         return NuScenesSource(
             root=self.root,
@@ -130,6 +167,7 @@ class NuScenesReader:
             label_file=files.lidarseg_file[key] or None,
             panoptic_file=files.panoptic_file[key] or None,
             class_of_label=self._class_of_label,
+            unknown_labels=self._unknown_labels,
             annotations=self._annotations(row) if self._is_annotated else None,
             map_elements=self._map_elements(row, global_from_lidar),
             ego_pose=_transform(files.ego[key]),
@@ -155,13 +193,37 @@ class NuScenesReader:
         return not self._tables.recordings.is_key.all() and (self.root / "sweeps" / LIDAR).is_dir()
 
     @cached_property
+    def _cameras_without_files(self) -> list[str]:
+        """Cameras of whose folder nothing is there; an image that is missing from a folder is left out and counted."""
+        samples, files = self._tables.samples, self._tables.recordings
+        found = []
+        for number, channel in enumerate(self._tables.names.camera, 1):
+            rows = samples.keyframe[:, number]
+            first = int(rows[(rows != NONE).argmax()]) if len(rows) else NONE
+            if first == NONE or not inside(self.root, files.file[first]).parent.is_dir():
+                found.append(channel)
+        return found
+
+    @cached_property
+    def _points_are_counted(self) -> bool:
+        """Whether the tables say how many returns any box has; Lyft's hold -1."""
+        return bool((self._tables.boxes.points > 0).any())
+
+    @cached_property
+    def _unknown_labels(self) -> dict[int, str]:
+        """Values of label files whose category no class is known for."""
+        names = self._tables.names
+        pairs = zip(names.category_index.tolist(), names.category, strict=True)
+        return {index: name for index, name in pairs if index != NONE and not self.names.knows_category(name)}
+
+    @cached_property
     def _class_of_label(self) -> NDArray[np.int16]:
         """[256]: index into LABEL_CLASSES of each value of a label file; -1 for values that no category has."""
         classes = np.full(256, -1, np.int16)
         names = self._tables.names
         for name, index in zip(names.category, names.category_index.tolist(), strict=True):
             if index != NONE:
-                classes[index] = label_class(name)
+                classes[index] = self.names.label_class(name)
         return classes
 
     @cached_property
@@ -175,14 +237,6 @@ class NuScenesReader:
         location = self._tables.names.location[int(self._tables.samples.scene[row])]
         x, y = global_from_lidar[:2, 3].tolist()
         return self._maps[location].near((x, y), GRID.reach) if location in self._maps else None
-
-    def _keyframe(self, row: int, frame: FrameName, channel: str, number: int) -> int:
-        """Row in the recordings of a keyframe's sensor."""
-        recording = int(self._tables.samples.keyframe[row, number])
-        if recording == NONE:
-            path = self.root / self.version / "sample_data.json"
-            raise UserError(f"{path}: sample {frame.token!r} has no keyframe of {channel}")
-        return recording
 
     def _global_from_sensor(self, recording: int) -> NDArray[np.float64]:
         tables = self._tables
@@ -216,21 +270,35 @@ class NuScenesReader:
             size = boxes.size[first + int(empty.argmax())].tolist()
             token = self._tables.samples.token[row]
             raise UserError(f"{path}: size of a box of sample {token!r} is {size}, expected numbers above 0")
-        return tuple(
-            Annotation(
-                pose=boxes.pose[box],
-                size_wlh=boxes.size[box],
-                velocity_global=boxes.velocity[box],
-                box_class=box_class(names.category[int(boxes.category[box])]),
-                attribute=self._attribute(int(boxes.attribute[box])),
-                points=int(boxes.points[box]),
+        annotations = []
+        for box in range(first, end):
+            category, attribute = names.category[int(boxes.category[box])], self._attribute(int(boxes.attribute[box]))
+            points = int(boxes.points[box])
+            annotations.append(
+                Annotation(
+                    pose=boxes.pose[box],
+                    size_wlh=boxes.size[box],
+                    velocity_global=boxes.velocity[box],
+                    box_class=self.names.box_class(category),
+                    attribute=self.names.attribute_class(attribute),
+                    points=points if points >= 0 and self._points_are_counted else None,
+                    unknown=self._unknown(category, attribute),
+                )
             )
-            for box in range(first, end)
-        )
+        return tuple(annotations)
 
-    def _attribute(self, row: int) -> int:
-        """Index into ATTRIBUTES of a row of the table; 0 for none."""
-        return 0 if row == NONE else attribute_class(self._tables.names.attribute[row])
+    def _attribute(self, row: int) -> str:
+        """Name of a row of the table; that of nuScenes for none."""
+        return ATTRIBUTES[0] if row == NONE else self._tables.names.attribute[row]
+
+    def _unknown(self, category: str, attribute: str) -> tuple[str, ...]:
+        """What of a box has no class, in words."""
+        found = []
+        if not self.names.knows_category(category):
+            found.append(f"boxes of the unknown category {category!r}, taken as other")
+        if not self.names.knows_attribute(attribute):
+            found.append(f"boxes with the unknown attribute {attribute!r}, taken as none")
+        return tuple(found)
 
 
 def _transform(pose: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from pc_ssl.taxonomies import IGNORE, NUSCENES
+from pc_ssl.taxonomies import NUSCENES
 
 LABEL_CLASSES, BOX_CLASSES = list(NUSCENES.label_classes), list(NUSCENES.box_classes)
 ATTRIBUTES = list(NUSCENES.attributes)
 CLASS_OF_CATEGORY = NUSCENES.class_of_category
-
-
-def label_class(category: str) -> int:
-    """Index into LABEL_CLASSES of a lidarseg category's name; 0 for those that the challenge ignores."""
-    name = CLASS_OF_CATEGORY.get(category, IGNORE)
-    return LABEL_CLASSES.index(name if name in LABEL_CLASSES else IGNORE)
-
-
-def box_class(category: str) -> int:
-    """Index into BOX_CLASSES of an annotation's category name."""
-    name = CLASS_OF_CATEGORY.get(category, "other")
-    return BOX_CLASSES.index(name if name in BOX_CLASSES else "other")
-
-
-def attribute_class(name: str) -> int:
-    """Index into ATTRIBUTES of an attribute's name; 0 for names that nuScenes does not have."""
-    return ATTRIBUTES.index(name) if name in ATTRIBUTES else 0
 
 
 # SLidR (CVPR 2022, valeoai/SLidR, downstream/dataloader_nuscenes.py) holds 100 of the 700 train scenes back to choose

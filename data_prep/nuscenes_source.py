@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,11 +25,12 @@ from data_prep.regions import SensorMount
 from data_prep.sweeps import columns_of, is_return, read_sweep
 from pc_ssl.errors import UserError
 from pc_ssl.files import inside, read_bytes
-from pc_ssl.geometry import invert, transform_from, yaw_of
+from pc_ssl.geometry import invert, points_in_boxes, transform_from, yaw_of
 
 Integer = TypeVar("Integer", bound=np.integer)
 
 MOUNT = SensorMount(height=1.841, forward="y")  # LIDAR_TOP: calibrated_sensor.json
+NOT_COUNTED = -1
 INSTANCES = 1000  # a panoptic label is 1000 * category index + instance
 NPY_HEADER = 1024  # bytes, more than the header of an .npy file with one dimension takes
 
@@ -61,7 +64,8 @@ class Annotation:
     velocity_global: NDArray[np.float64]
     box_class: int
     attribute: int
-    points: int
+    points: int | None  # returns that the annotators counted; None where they did not
+    unknown: tuple[str, ...] = ()  # what of it has no class, in words
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class NuScenesSource:
     label_file: str | None
     panoptic_file: str | None
     class_of_label: NDArray[np.int16]
+    unknown_labels: Mapping[int, str]  # value of label files -> category without a class
     annotations: tuple[Annotation, ...] | None
     map_elements: Mapping[str, MapElements] | None
     ego_pose: NDArray[np.float64]
@@ -89,21 +94,24 @@ class NuScenesSource:
         key, *earlier = (read_sweep(inside(self.root, sweep.file)) for sweep in self.sweeps)
         kept = is_return(key)
         points = columns_of(key, kept)
-        label, instance = self._labels(kept, len(points))
+        said = Counter(left_out(np.concatenate([key, *earlier])[:, :3]))
+        label, instance = self._labels(kept, len(points), said)
         annotations = self.annotations
+        box = self._boxes(annotations) if annotations is not None else None
+        cameras, images = self._images(said)
         return RawFrame(
             points=points,
             label=label,
-            box=self._boxes(annotations) if annotations is not None else None,
+            box=box,
             box_class=_column(annotations, "box_class", np.uint8),
             ego_pose=self.ego_pose,
             global_from_lidar=self.global_from_lidar,
-            cameras={camera.channel: camera.camera for camera in self.cameras},
-            images={camera.channel: self._image(camera) for camera in self.cameras},
-            image_names={camera.channel: camera.token for camera in self.cameras},
+            cameras={camera.channel: camera.camera for camera in cameras},
+            images=images,
+            image_names={camera.channel: camera.token for camera in cameras},
             instance=instance,
             box_attribute=_column(annotations, "attribute", np.uint8),
-            box_points=_column(annotations, "points", np.int32),
+            box_points=_counted(annotations, points, box, said),
             box_global=_global_boxes(annotations) if annotations is not None else None,
             bev_map=self._bev_map(),
             merges_sweeps=self.with_lag,
@@ -112,11 +120,11 @@ class NuScenesSource:
                 Sweep(columns_of(sweep, is_return(sweep)), file.key_from_sweep, file.lag_s)
                 for sweep, file in zip(earlier, self.sweeps[1:], strict=True)
             ],
-            left_out=left_out(np.concatenate([key, *earlier])[:, :3]),
+            left_out=dict(said),
         )
 
     def _labels(
-        self, kept: NDArray[np.bool_], num_points: int
+        self, kept: NDArray[np.bool_], num_points: int, said: Counter[str]
     ) -> tuple[NDArray[np.uint8] | None, NDArray[np.int32] | None]:
         """Classes and instances [num_points] of the kept points of the key sweep; points of others have neither.
 
@@ -129,14 +137,14 @@ class NuScenesSource:
             instance = np.zeros(num_points, np.int32)
             instance[: kept.sum()] = np.where(panoptic % INSTANCES == 0, 0, panoptic)[kept]
             if self.label_file is None:
-                label = self._classes(path, panoptic // INSTANCES, kept, num_points)
+                label = self._classes(path, panoptic // INSTANCES, kept, num_points, said)
         if self.label_file is not None:
             path = inside(self.root, self.label_file)
-            label = self._classes(path, np.frombuffer(read_bytes(path), np.uint8), kept, num_points)
+            label = self._classes(path, np.frombuffer(read_bytes(path), np.uint8), kept, num_points, said)
         return label, instance
 
     def _classes(
-        self, path: Path, value: NDArray[np.integer], kept: NDArray[np.bool_], num_points: int
+        self, path: Path, value: NDArray[np.integer], kept: NDArray[np.bool_], num_points: int, said: Counter[str]
     ) -> NDArray[np.uint8]:
         if len(value) != len(kept):
             raise UserError(f"{path}: holds {len(value)} labels, but the sweep has {len(kept)} points")
@@ -144,6 +152,10 @@ class NuScenesSource:
         if (classes < 0).any():
             unknown = value[classes < 0][0]
             raise UserError(f"{path}: holds label {unknown}, which is no index in category.json")
+        for index, category in self.unknown_labels.items():
+            count = int((value == index).sum())
+            if count:
+                said[f"points of the unknown category {category!r}, ignored"] += count
         label = np.zeros(num_points, np.uint8)
         label[: kept.sum()] = classes[kept]
         return label
@@ -167,11 +179,40 @@ class NuScenesSource:
         yaw = yaw_of(self.global_from_lidar)
         return np.stack([GRID.rasterize(self.map_elements[name], (x, y), yaw) for name in MAP_LAYERS])
 
-    def _image(self, camera: CameraFile) -> bytes:
-        path = inside(self.root, camera.file)
-        content = read_bytes(path)
-        check_size(path, content, camera.camera.width, camera.camera.height)
-        return content
+    def _images(self, said: Counter[str]) -> tuple[list[CameraFile], dict[str, bytes]]:
+        """The cameras whose image is there, and their files; the others are counted."""
+        cameras, images = [], {}
+        for camera in self.cameras:
+            path = inside(self.root, camera.file)
+            if not path.is_file():
+                said[f"images of {camera.channel}, without a file"] += 1
+                continue
+            content = read_bytes(path)
+            check_size(path, content, camera.camera.width, camera.camera.height)
+            cameras.append(camera)
+            images[camera.channel] = content
+        return cameras, images
+
+
+def _counted(
+    annotations: Sequence[Annotation] | None,
+    points: NDArray[np.float32],
+    box: NDArray[np.float32] | None,
+    said: Counter[str],
+) -> NDArray[np.int32] | None:
+    """[M] returns in each box, counted in the key sweep where the annotators did not; says what is unknown or empty."""
+    if annotations is None or box is None:
+        return None
+    counts = np.array([NOT_COUNTED if one.points is None else one.points for one in annotations], np.int32)
+    for reason in chain.from_iterable(one.unknown for one in annotations):
+        said[f"{reason}; name it in a file for --classes"] += 1
+    own = counts == NOT_COUNTED
+    if own.any():
+        counts[own] = points_in_boxes(points[:, :3], box[own]).sum(axis=1)
+        said["boxes without a count of points, counted here"] += int(own.sum())
+    if (counts == 0).any():
+        said["boxes without points, left out of training"] += int((counts == 0).sum())
+    return counts
 
 
 def _global_boxes(annotations: Sequence[Annotation]) -> NDArray[np.float64]:

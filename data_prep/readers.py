@@ -43,13 +43,20 @@ class DataSet:
 
 
 def _nuscenes(
-    root: Path, version: str, sweeps: int = 1, *, cache: Path | None = None, read_only: bool = False
+    root: Path,
+    version: str,
+    sweeps: int = 1,
+    images: bool = True,
+    classes: Path | None = None,
+    *,
+    cache: Path | None = None,
+    read_only: bool = False,
 ) -> Reader:
     from data_prep.nuscenes import NuScenesReader
     from data_prep.nuscenes_index import INDEX
 
     index = None if cache is None else cache / INDEX
-    return NuScenesReader(root, version, sweeps, index=index, keep_index=not read_only)
+    return NuScenesReader(root, version, sweeps, index=index, keep_index=not read_only, images=images, classes=classes)
 
 
 def _scannet(root: Path, frame_step: int = 20, images: bool = True) -> Reader:

@@ -57,8 +57,15 @@ def prepare(
     dry_run: DryRun = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first frame that fails.")] = False,
     no_images: Annotated[
-        bool, typer.Option("--no-images", help="scannet: leave RGB-D views out.", rich_help_panel=OF_A_DATA_SET)
+        bool, typer.Option("--no-images", help="nuscenes, scannet: leave images out.", rich_help_panel=OF_A_DATA_SET)
     ] = False,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="nuscenes: TOML file of what other names of categories and attributes stand for.",
+            rich_help_panel=OF_A_DATA_SET,
+        ),
+    ] = None,
     version: Annotated[
         str | None,
         typer.Option(help="nuscenes: folder of the tables, such as v1.0-trainval.", rich_help_panel=OF_A_DATA_SET),
@@ -138,17 +145,18 @@ def prepare(
         "intensity_clip": True if intensity_clip else None,
         "color_max": color_max,
         "images": False if no_images else None,
+        "classes": None if classes is None else classes.absolute(),
     }
     executor = Executor(workers, scheduler)
     folder = CacheFolder(out.absolute(), Shard.parse(shard))  # absolute: workers of a cluster start elsewhere
     options = {name: value for name, value in chosen.items() if value is not None}
     read_only = dry_run or folder.is_read_only
     data, reader = make_reader(dataset, root.absolute(), options, cache=folder.path, read_only=read_only)
-    classes = reader.classes()["label"]
+    label_classes = reader.classes()["label"]
     if add_regions is not None:
         if regions is not None or occlusion:
             raise UsageError("add-regions: goes with neither --regions nor --occlusion; the cache knows what it holds")
-        added = choose_stages(_names(add_regions), classes=classes, settings=settings or ())
+        added = choose_stages(_names(add_regions), classes=label_classes, settings=settings or ())
         if dry_run:
             print(estimate_adding(reader, added, folder, executor).summary())
             return
@@ -159,7 +167,7 @@ def prepare(
             ground=ground or data.ground,
             occlusion=occlusion,
             split=split,
-            classes=classes,
+            classes=label_classes,
             settings=settings or (),
         )
         if dry_run:

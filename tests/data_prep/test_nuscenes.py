@@ -15,7 +15,8 @@ from nuscenes.utils.data_classes import LidarPointCloud
 from nuscenes.utils.splits import create_splits_scenes
 
 from data_prep.nuscenes import NuScenesReader
-from data_prep.nuscenes_names import ATTRIBUTES, BOX_CLASSES, LABEL_CLASSES, VERIFYING_SCENES, box_class, label_class
+from data_prep.nuscenes_classes import WITHOUT_CLASS, ClassNames
+from data_prep.nuscenes_names import ATTRIBUTES, BOX_CLASSES, LABEL_CLASSES, VERIFYING_SCENES
 from data_prep.reader import RawFrame
 from data_prep.stages import MergeStage
 from pc_ssl.errors import UsageError, UserError
@@ -159,7 +160,7 @@ def test_instances_and_classes_of_panoptic_files(root: Path, has_lidarseg: bool)
     np.testing.assert_array_equal(raw.instance[:key_points], np.where(values % 1000 > 0, values, 0)[kept])
     assert not raw.instance[key_points:].any()
     names = list(get_colormap())
-    expected = [label_class(names[value // 1000]) for value in values[kept]]
+    expected = [ClassNames().label_class(names[value // 1000]) for value in values[kept]]
     assert (raw.label[:key_points] == expected).all() == (not has_lidarseg)
 
 
@@ -214,7 +215,7 @@ def test_the_class_map_is_slidrs() -> None:
         **{9: 1, 14: 2, 15: 3, 16: 3, 17: 4, 18: 5, 21: 6, 2: 7, 3: 7, 4: 7, 6: 7, 12: 8, 22: 9, 23: 10},
         **{24: 11, 25: 12, 26: 13, 27: 14, 28: 15, 30: 16},
     }
-    assert {index: label_class(name) for index, name in enumerate(get_colormap())} == expected
+    assert {index: ClassNames().label_class(name) for index, name in enumerate(get_colormap())} == expected
     assert len(LABEL_CLASSES) == 17
     assert LABEL_CLASSES[0] == "ignore"
 
@@ -222,7 +223,7 @@ def test_the_class_map_is_slidrs() -> None:
 def test_boxes_have_the_detection_classes() -> None:
     for category in get_colormap():
         others = "bicycle_rack" if category == "static_object.bicycle_rack" else "other"
-        assert BOX_CLASSES[box_class(category)] == (category_to_detection_name(category) or others)
+        assert BOX_CLASSES[ClassNames().box_class(category)] == (category_to_detection_name(category) or others)
 
 
 def test_frames_come_scene_by_scene_in_time_order(pristine_root: Path) -> None:
@@ -275,7 +276,12 @@ def test_absent_parts_are_named_and_the_rest_is_read(root: Path, edit_table: Edi
     (root / VERSION / "lidarseg.json").unlink()
     edit_table("sample_annotation", lambda records: records.clear())
     absent = NuScenesReader(root, VERSION, sweeps=5).absent()
-    assert [part.split(" ")[0] for part in absent] == ["sweeps", "lidarseg", "panoptic", "annotations", "map"]
+    parts = ["sweeps", "lidarseg", "panoptic", "annotations", "map"]
+    assert [part.split(" ")[0] for part in absent[:5]] == parts
+    assert [part.rpartition(" (")[0] for part in absent[5:]] == [
+        "7 of 8 scenes of split mini_train",
+        "1 of 2 scenes of split mini_val",
+    ]
     raw, key_points = merged(root, sweeps=5)
     assert raw.points.shape == (key_points, 5)
     assert raw.label is None
@@ -293,6 +299,133 @@ def test_links_that_the_user_placed_are_followed(root: Path, tmp_path: Path, lin
     found = read(root, sweeps=3)
     np.testing.assert_array_equal(found.points, expected.points)
     assert found.images == expected.images
+
+
+def test_cameras_without_files_are_left_out_and_said(root: Path) -> None:
+    shutil.rmtree(root / "samples" / "CAM_BACK")
+    raw, reader = read(root), NuScenesReader(root, VERSION)
+    assert set(raw.images) == set(raw.cameras) == {"CAM_FRONT"}
+    assert "images of CAM_BACK" in reader.absent()
+    shutil.rmtree(root / "samples" / "CAM_FRONT")
+    assert not read(root).images
+    assert "images of CAM_FRONT, CAM_BACK" in NuScenesReader(root, VERSION).absent()
+
+
+def test_one_image_that_is_missing_costs_the_view_and_is_counted(root: Path) -> None:
+    last(root, "samples/CAM_BACK").unlink()
+    raw = read(root)
+    assert set(raw.images) == set(raw.cameras) == set(raw.image_names) == {"CAM_FRONT"}
+    assert raw.left_out["images of CAM_BACK, without a file"] == 1
+    assert set(read(root, index=0).images) == {"CAM_FRONT", "CAM_BACK"}
+
+
+def test_a_camera_without_a_keyframe_costs_the_view(root: Path, edit_table: Edit) -> None:
+    edit_table("sample_data", lambda records: records.pop())
+    assert set(read(root).images) == {"CAM_FRONT"}
+
+
+def test_images_are_left_out_where_they_are_not_asked_for(root: Path) -> None:
+    shutil.rmtree(root / "samples" / "CAM_BACK")
+    reader = NuScenesReader(root, VERSION, images=False)
+    assert not reader.source(reader.frames(None)[-1]).read().cameras
+    assert not any("images" in part for part in reader.absent())
+    assert reader.options() == NuScenesReader(root, VERSION).options() | {"cameras": "none"}
+
+
+def test_known_categories_are_nuscenes_own() -> None:
+    names = ClassNames()
+    assert set(WITHOUT_CLASS) < set(get_colormap())
+    assert all(names.knows_category(name) for name in get_colormap())
+    assert not names.knows_category("car")
+
+
+def test_unknown_names_are_counted_and_named_or_mapped_by_a_file(root: Path, edit_table: Edit, tmp_path: Path) -> None:
+    def rename(records: list) -> None:
+        for record in records:
+            record["name"] = {"vehicle.car": "Wagon", "vehicle.moving": "fast"}.get(record["name"], record["name"])
+
+    edit_table("category", rename)
+    edit_table("attribute", rename)
+    raw = read(root)
+    assert raw.box_class is not None
+    assert "car" not in [BOX_CLASSES[index] for index in raw.box_class]
+    named = {reason.split(",")[0]: count for reason, count in raw.left_out.items() if "unknown" in reason}
+    assert named.pop("points of the unknown category 'Wagon'") > 0
+    assert named == {"boxes of the unknown category 'Wagon'": 1, "boxes with the unknown attribute 'fast'": 2}
+    path = tmp_path / "classes.toml"
+    path.write_text('[category]\nWagon = "truck"\n[attribute]\nfast = "vehicle.stopped"\n')
+    reader = NuScenesReader(root, VERSION, classes=path)
+    raw = reader.source(reader.frames(None)[-1]).read()
+    assert raw.box_class is not None
+    assert raw.box_attribute is not None
+    assert raw.label is not None
+    assert [BOX_CLASSES[index] for index in raw.box_class] == ["truck", "other"]
+    assert {ATTRIBUTES[index] for index in raw.box_attribute} == {"vehicle.stopped"}
+    assert not any("unknown" in reason for reason in raw.left_out)
+    assert reader.options()["classes"]["category"] == {"Wagon": "truck"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[category]\nWagon = "lorry"', "category 'Wagon' is 'lorry', expected one of .*truck"),
+        ('[classes]\nWagon = "truck"', "'classes' is not a known table"),
+        ("category = 3", "'category' is not a known table"),
+        ("[category", "not readable as TOML"),
+    ],
+)
+def test_files_of_classes_are_checked(root: Path, tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "classes.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        NuScenesReader(root, VERSION, classes=path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def set_counts(records: list, value: int) -> None:
+    for record in records:
+        record["num_lidar_pts"] = value
+
+
+@pytest.mark.parametrize("value", [-1, 0])
+def test_points_in_boxes_are_counted_where_the_tables_do_not_say(root: Path, edit_table: Edit, value: int) -> None:
+    box = read(root).box
+    assert box is not None
+    x, y, z, length, _, height, yaw = box[0, :7].astype(float)
+    end = [x + 0.4 * length * np.cos(yaw), y + 0.4 * length * np.sin(yaw), z]
+    cloud = [[x, y, z], end, [x, y, z + height], [x, y, z - height], [40, 40, 0]]
+    points = np.array([[*point, 9, 3] for point in cloud], np.float32)
+    points.tofile(last(root, "samples/LIDAR_TOP"))
+    (root / VERSION / "lidarseg.json").unlink()
+    edit_table("sample_annotation", lambda records: set_counts(records, value))
+    raw = read(root)
+    assert raw.box_points is not None
+    assert raw.box_points[0] == 2
+    assert raw.left_out["boxes without a count of points, counted here"] == 2
+    empty = int((raw.box_points == 0).sum())
+    assert raw.left_out.get("boxes without points, left out of training", 0) == empty
+
+
+def test_a_count_of_0_is_the_annotators_where_other_boxes_have_points(root: Path, edit_table: Edit) -> None:
+    edit_table("sample_annotation", lambda records: records[-1].update(num_lidar_pts=0))
+    raw = read(root)
+    assert raw.box_points is not None
+    assert raw.box_points.tolist() == [1, 0]
+    assert raw.left_out["boxes without points, left out of training"] == 1
+
+
+def test_time_stamps_may_have_a_fraction(root: Path, edit_table: Edit) -> None:
+    expected = NuScenesReader(root, VERSION).frames(None)
+    for table in ("sample", "sample_data"):
+        edit_table(table, lambda records: [record.update(timestamp=record["timestamp"] + 0.25) for record in records])
+    edit_table("sample_data", lambda records: records[0].update(width=None, height=None))
+    assert NuScenesReader(root, VERSION).frames(None) == expected
+    read(root)
+
+
+def test_scenes_that_a_list_of_the_user_names_and_that_are_missing_are_said(root: Path) -> None:
+    (root / VERSION / "splits.json").write_text('{"mine": ["scene-0103", "scene-9999"]}')
+    assert "1 of 2 scenes of split mine (scene-9999 is the first)" in NuScenesReader(root, VERSION).absent()
 
 
 def test_cameras_see_through_the_global_frame(pristine_root: Path, devkit: NuScenes) -> None:
@@ -342,7 +475,10 @@ def overwrite(folder: str, change: Callable[[bytes], bytes]) -> Callable[[Path],
         (set_value(-np.inf), r"\.pcd\.bin: intensity of point 17 is -inf"),
         (set_value(1e30), r"\.pcd\.bin: intensity of point 17 is 1e\+30"),
         (lambda root: last(root, "samples/LIDAR_TOP").unlink(), r"samples/LIDAR_TOP/\d+\.pcd\.bin: no such file"),
-        (lambda root: last(root, "samples/CAM_BACK").unlink(), r"samples/CAM_BACK/\d+\.jpg: no such file"),
+        (
+            lambda root: last(root, f"lidarseg/{VERSION}").unlink(),
+            rf"lidarseg/{VERSION}/sample_data\d+\.bin: no such file",
+        ),
         (overwrite("samples/CAM_BACK", lambda b: b[:100]), r"CAM_BACK/\d+\.jpg: cannot be decoded as a JPEG"),
         (
             overwrite("samples/CAM_BACK", lambda b: b[: len(b) // 2]),
@@ -464,7 +600,7 @@ def test_damaged_tables_are_named(
             "record 0 is .* expected 3 numbers",
         ),
         ("sample_data", set_field(-2, width=65), "64x48 pixels, but the tables say 65x48"),
-        ("sample_data", lambda r: r.pop(), "sample_data.json: sample 'sample0005' has no keyframe of CAM_BACK"),
+        ("sample_data", set_field(-3, is_key_frame=False), "sample 'sample0005' has no keyframe of LIDAR_TOP"),
         ("sample_data", set_field(-1, filename="../../etc/passwd"), "the path '../../etc/passwd' leaves the folder"),
     ],
 )

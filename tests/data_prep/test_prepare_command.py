@@ -115,7 +115,7 @@ def drop_field(root: Path) -> None:
         (drop_field, (), r"/ego_pose\.json: field 'rotation' of record 2 is missing, expected 4 numbers", 1),
         (truncate_sweep, ("--strict",), r"\.pcd\.bin: \d+ bytes are not a whole number of points", 1),
         (put_nan, ("--strict",), r"\.pcd\.bin: intensity of point 7 is nan, expected 0 to 255", 1),
-        (lambda root: first(root, "samples/CAM_BACK").unlink(), ("--strict",), r"CAM_BACK/\d+\.jpg: no such file", 1),
+        (lambda root: first(root, "samples/LIDAR_TOP").unlink(), ("--strict",), r"\.pcd\.bin: no such file", 1),
         (None, ("--split", "trian"), r"split: the data set has no 'trian'; known: train, ", 2),
         (None, ("--split", "test"), r"/scene\.json: no scene of split 'test' is there", 1),
         (None, ("--regions", "dbscn"), r"regions: unknown generator 'dbscn'; known: dbscan, ", 2),
@@ -217,7 +217,7 @@ def test_the_real_keyframe_is_prepared_and_its_objects_are_found(
             ("nuscenes", "--version", VERSION, "--frame-step", 2),
             "frame-step: nuscenes does not take it; data sets that",
         ),
-        (("nuscenes", "--version", VERSION, "--no-images"), "no-images: nuscenes does not take it; data sets that do"),
+        (("folder", "--no-images"), "no-images: folder does not take it; data sets that do"),
         (
             ("nuscenes", "--version", VERSION, "--set", "regions.dbscan.esp=1"),
             "set: 'regions.dbscan.esp': unknown 'esp'; did you mean 'eps'? known: eps, ",
