@@ -1,0 +1,3 @@
+"""Simulated recordings: `nuscenes` writes streets as a nuScenes data root, `scannet` rooms as ScanNet's."""
+
+__all__ = ["nuscenes", "scannet"]

@@ -157,9 +157,9 @@ def public_api(_: Path) -> dict[str, Any]:
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
         if not module.name.endswith(("._C", "__main__"))
     ]
+    loaded = {name: importlib.import_module(name) for name in ["pc_ssl", *modules]}  # some name their modules
     api = {}
-    for name in ["pc_ssl", *modules]:
-        module = importlib.import_module(name)
+    for name, module in loaded.items():
         if hasattr(module, "__all__"):
             api[name] = {word: _signature(getattr(module, word)) for word in sorted(module.__all__)}
     return api
