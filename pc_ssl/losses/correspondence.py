@@ -2,7 +2,7 @@
 
 Liu et al., "FAC: 3D Representation Learning via Foreground Aware Feature Contrast", CVPR 2023. Published: a Siamese
 correspondence network learns correlations within and across the two views, by which foreground features that belong
-together are found, and foreground is told apart from background. Reconstructed: the formula, how many positives there
+together are found, and foreground is contrasted with background. Reconstructed: the formula, how many positives there
 are and how they are weighted (`Correspondence`, `correlated`). Computed in float32 (float64 stays).
 """
 
@@ -21,10 +21,10 @@ from pc_ssl.losses.similarity import similarity_logsumexp
 class Correspondence(StrEnum):
     """Which foreground points are an anchor's positives.
 
-    ACROSS_AND_WITHIN: the most correlated ones of the other view, and, in a term of their own, the most correlated
-        others of its own view: near ones there do not make up for far ones across.
-    ACROSS: the most correlated ones of the other view.
-    SAME_POINT: the anchor itself in the other view: nothing is learned of other points.
+    ACROSS_AND_WITHIN: the most correlated points of the other view and, in a separate term, the most correlated other
+        points of the anchor's view. Within-view positives do not compensate for dissimilar cross-view positives.
+    ACROSS: the most correlated points of the other view.
+    SAME_POINT: the anchor's point in the other view alone; no positives from other points.
     """
 
     ACROSS_AND_WITHIN = "across_and_within"
@@ -46,8 +46,8 @@ def foreground_contrast(
 
     -log [ sum_{p in P_i} w_ip e_ip / (sum_{p in P_i} w_ip e_ip + sum_{k in B} e_ik) ], e_ij = exp(z_i . z_j / t),
 
-    with positives P_i as `correspondence` says, and B the background points of both views. A set of
-    positives without any of positive weight does not count; an anchor with two sets has two terms.
+    with the positives P_i that `correspondence` selects, and B the background points of both views. A set of positives
+    whose weights are all zero is left out; an anchor with two sets has two terms.
 
     Args:
         first: [S, D] embeddings z of unit length, of the shared projection.
@@ -55,11 +55,12 @@ def foreground_contrast(
         foreground: [S] bool.
         temperature: t.
         correspondence: reconstructed.
-        correlated: positives of an anchor in each view; fewer where there are fewer.
-        weighted: w_ip = max(z_i . z_p, 0), as a constant: what hardly correlates hardly counts. False: w_ip = 1.
+        correlated: number of positives of an anchor in each view; all foreground points if there are fewer.
+        weighted: w_ip = max(z_i . z_p, 0), without gradient: weakly correlated points get little weight.
+            False: w_ip = 1.
 
     Returns:
-        Scalar; a zero that is connected to both inputs when no anchor counts.
+        Scalar; a zero that is connected to both inputs when no anchor has a positive.
 
     Raises:
         ValueError: `correlated` is below 1.
@@ -78,7 +79,7 @@ def foreground_contrast(
                 similarity = torch.einsum("nd,nkd->nk", anchor, positive)
                 weight = similarity.detach().clamp(min=0) if weighted else torch.ones_like(similarity)
                 counts.append((weight > 0).any(dim=1).to(dtype))
-                weight = torch.where(counts[-1][:, None] > 0, weight, 1)  # any number: the term does not count
+                weight = torch.where(counts[-1][:, None] > 0, weight, 1)  # any value: the term has weight 0
                 near = (similarity / temperature + weight.log()).logsumexp(dim=1)
                 terms.append(torch.logaddexp(near, far) - near)
         term = torch.cat(terms)

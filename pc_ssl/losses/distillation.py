@@ -1,4 +1,4 @@
-"""Losses that make a student's features follow those of a teacher at the same places. Float32 (float64 stays)."""
+"""Distillation losses: a student's features are matched to a teacher's at the same points. Float32 (float64 stays)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ def region_aware_distillation(
     weight: Tensor | None = None,
     objective: Objective = INFO_NCE,
 ) -> Tensor:
-    """RAD (CALICO Eq. 3): each region counts alike, however many of its points were drawn.
+    """RAD (CALICO Eq. 3): every region has the same weight, however many of its points were sampled.
 
     -1/|S| sum_S 1/N_S sum_{i in S} log[ exp(c_i . l_i / t) / sum_k exp(c_i . l_k / t) ], over the regions S that hold
-    drawn points, N_S of them; k runs over all drawn points, those outside regions too. The weight 1/N_S is the paper's;
-    the rest of the formula is reconstructed.
+    sampled points, N_S of them; k runs over all sampled points, those outside regions included. The weight 1/N_S is the
+    paper's; the rest of the formula is reconstructed.
 
     Args:
         student: [S, D] c, unit length.
         teacher: [S, D] l at the same points, unit length.
-        region: [S] int64 region of each point, unique over the batch; -1 means none: such a point is a negative only.
+        region: [S] int64 region of each point, unique over the batch; -1 means none: such a point serves only as a
+            negative.
         temperature: t.
         weight: [S] to use instead of `region_weight(region)`.
-        objective: takes the place of InfoNCE, which is the equation above.
+        objective: replaces InfoNCE, the equation above.
 
     Returns:
-        Scalar; a zero that is connected to both inputs when no point lies inside a region.
+        Scalar; a zero that is connected to both inputs when no point is inside a region.
     """
     weight = region_weight(region) if weight is None else weight
     anchors = weight.nonzero()[:, 0]

@@ -17,7 +17,7 @@ def sigmoid_focal(logit: Tensor, target: Tensor, alpha: float = 0.25, gamma: flo
     Args:
         logit: any shape.
         target: the same shape, 0 or 1.
-        alpha: weight of targets 1, 1 - alpha that of targets 0; a negative number weighs both alike, by 1.
+        alpha: weight of targets 1, 1 - alpha that of targets 0; with a negative alpha both have weight 1.
         gamma: focusing exponent.
 
     Returns:

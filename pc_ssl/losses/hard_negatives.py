@@ -1,4 +1,4 @@
-"""MoCHi: negatives that are harder than any there is.
+"""MoCHi: synthetic hard negatives, mixed from the hardest negatives available.
 
 Kalantidis et al., "Hard Negative Mixing for Contrastive Learning", NeurIPS 2020, "Mixing the hardest negatives" and
 "Mixing for even harder negatives". Reconstructed: that no gradient flows through the mixed negatives.

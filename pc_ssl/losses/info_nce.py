@@ -1,4 +1,4 @@
-"""InfoNCE and its relatives: each anchor is to find its positive among the candidates.
+"""InfoNCE and its variants: each anchor identifies its positive among the candidates.
 
 van den Oord, Li, Vinyals: "Representation Learning with Contrastive Predictive Coding", 2018, Eq. 4. Computed in
 float32 (float64 stays); the similarities of all anchors to all candidates are never held at once
@@ -36,24 +36,25 @@ def info_nce(
 
     Args:
         anchor: [N, D] a, usually of unit length.
-        candidate: [M, D] c, usually of unit length. More candidates than anchors, as from a queue, are appended.
+        candidate: [M, D] c, usually of unit length. Candidates beyond the N-th, e.g. from a queue, are further
+            negatives.
         temperature: t; a tensor may be learned.
         positive: [N] int64, row of `candidate` of each anchor's positive; -1 leaves the anchor out. None: candidate i
             is the positive of anchor i.
-        weight: [N] >= 0 weight of each anchor in the mean. None: all count alike.
-        anchor_group: [N] int64; a candidate of the same group is no negative of an anchor (its positive stays). -1: no
-            group: all others are negatives. Together with `candidate_group`.
+        weight: [N] >= 0 weight of each anchor in the mean. None: equal weights.
+        anchor_group: [N] int64; a candidate of the same group is not a negative of the anchor (its positive stays). -1
+            means none: all other candidates are negatives. Requires `candidate_group`.
         candidate_group: [M] int64 group of each candidate; -1: none.
-        candidate_weight: [M] >= 0 weight w of each candidate as a negative; a constant, no gradient reaches it.
+        candidate_weight: [M] >= 0 weight w of each candidate as a negative; treated as a constant, without gradient.
         own_negative: [N, K, D] further negatives of each anchor alone (`hard_negative_mixing`), with w = 1.
         decoupled: leave e_ip out of the denominator: DCL (Yeh et al., "Decoupled Contrastive Learning", ECCV 2022,
             Eq. 6). The loss can then be negative, and an anchor without negatives is left out.
 
     Returns:
-        Scalar; a zero that is connected to all inputs when no anchor counts.
+        Scalar; a zero that is connected to all inputs when no anchor has positive weight.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes do not match, or `positive` is missing and N > M.
     """
     if positive is None and len(candidate) < len(anchor):
         raise ValueError(f"{len(anchor)} anchors have no positives among {len(candidate)} candidates: give positive")

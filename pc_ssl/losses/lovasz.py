@@ -14,12 +14,12 @@ def lovasz_softmax(probability: Tensor, target: Tensor) -> Tensor:
     """Mean over the classes that occur in `target` of the Lovasz extension of the Jaccard loss.
 
     For class c with errors m_i = |[target_i = c] - probability_ic| sorted downwards, the loss is
-    sum_i m_i * (J_i - J_(i-1)), where J_i is the Jaccard loss of the class if just the i points of largest error were
-    wrong.
+    sum_i m_i * (J_i - J_(i-1)), where J_i is the Jaccard loss of the class if exactly the i points of largest error
+    were wrong.
 
     Args:
         probability: [N, C], rows sum to 1; computed in float32.
-        target: [N] int64 in 0..C-1; points to be ignored are left out by the caller.
+        target: [N] int64 in 0..C-1; the caller removes points to be ignored.
 
     Returns:
         Scalar; a zero that is connected to `probability` when N is 0.

@@ -1,4 +1,4 @@
-"""What momentum contrast adds to a contrastive loss: a teacher that follows the student slowly, a queue of negatives.
+"""Momentum contrast: a teacher that is a moving average of the student, and a queue of negatives.
 
 He et al., "Momentum Contrast for Unsupervised Visual Representation Learning", CVPR 2020, Sec. 3.2.
 """
@@ -19,7 +19,7 @@ class MomentumTeacher(nn.Module):
     its normalisation come from its own forward passes, as in MoCo.
 
     Args:
-        student: is copied as it is, and gets no reference to the copy.
+        student: is copied; holds no reference to the copy.
         momentum: m, in [0, 1]; 0.999 in MoCo.
 
     Raises:
@@ -39,7 +39,7 @@ class MomentumTeacher(nn.Module):
 
     @torch.no_grad()
     def update(self, student: nn.Module) -> None:
-        """Follow the student's parameters by one step; called once for each step of the optimiser."""
+        """One step of the moving average towards the student's parameters; call it once per optimiser step."""
         for own, new in zip(self.module.parameters(), student.parameters(), strict=True):
             own.lerp_(new.to(own.dtype), 1.0 - self.momentum)
 
@@ -47,7 +47,7 @@ class MomentumTeacher(nn.Module):
 class MemoryQueue(nn.Module):
     """The embeddings of the last batches, as further candidates: `torch.cat([candidate, queue()])`.
 
-    They are part of the state, so that a resumed run goes on with the same negatives. Each process has its own.
+    They are part of the state, so that a resumed run continues with the same negatives. Each process has its own queue.
 
     Args:
         size: K, embeddings kept.
@@ -62,12 +62,12 @@ class MemoryQueue(nn.Module):
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     def forward(self) -> Tensor:
-        """[min(K, embeddings seen), D], no gradient, in no order; a copy, which later `push`es leave as it is."""
+        """[min(K, embeddings seen), D] without gradient, in arbitrary order; a copy, unaffected by later `push`es."""
         return self.embedding[: int(self.seen)].clone()
 
     @torch.no_grad()
     def push(self, embedding: Tensor) -> None:
-        """Take the embeddings [B, D] in, over the oldest ones."""
+        """Append the embeddings [B, D]; they overwrite the oldest ones."""
         size, seen = len(self.embedding), int(self.seen)
         rows = torch.arange(seen, seen + len(embedding), device=self.embedding.device)[-size:] % size
         self.embedding[rows] = embedding[-size:].to(self.embedding.dtype)

@@ -1,11 +1,11 @@
-"""Signs of collapse: cheap numbers beside the loss that tell whether embeddings still say anything."""
+"""Collapse diagnostics of embeddings, logged with the loss."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-MAX_ROWS = 1024  # effective rank and uniformity are computed on so many rows at most
+MAX_ROWS = 1024  # rows at most on which effective rank and uniformity are computed
 
 
 @torch.no_grad()
@@ -17,15 +17,15 @@ def collapse_monitors(first: Tensor, second: Tensor) -> dict[str, Tensor]:
         second: [S, D] of unit length; row i is the same point as row i of `first`.
 
     Returns:
-        Scalars in float32; all zero when S is below 2, not a number where an embedding is not finite. They never raise:
-        whether a step is finite is for the training loop to judge and to report.
-        "feature_std": mean over the D channels of the standard deviation, times sqrt(D): 1 when spread evenly over the
-            sphere, 0 when collapsed to a point.
+        Scalars in float32; all zero when S is below 2, NaN where an embedding is not finite. Never raises: the
+            training loop checks for values that are not finite and reports them.
+        "feature_std": mean over the D channels of the standard deviation, times sqrt(D): 1 for embeddings spread over
+            the sphere, 0 for embeddings collapsed to a point.
         "effective_rank": exp of the entropy of the normalised singular values of the centred embeddings, 1..D (Roy and
             Vetterli, "The effective rank", EUSIPCO 2007, Sec. 2).
         "alignment": mean squared distance of the two views of a point; 0 is perfect (Wang and Isola, "Understanding
             Contrastive Representation Learning through Alignment and Uniformity", ICML 2020, Sec. 4.1.1, alpha = 2).
-        "uniformity": log of the mean of exp(-2 d^2) over pairs of different points; the lower, the more evenly spread
+        "uniformity": log of the mean of exp(-2 d^2) over pairs of different points; lower means more evenly spread
             (same, Sec. 4.1.2, t = 2).
     """
     names = ("feature_std", "effective_rank", "alignment", "uniformity")

@@ -1,4 +1,4 @@
-"""Which candidates are most similar to each anchor, without ever holding all similarities."""
+"""The candidates most similar to each anchor, computed in blocks of similarities."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pc_ssl.losses import similarity
 
 @torch.no_grad()
 def most_similar(anchor: Tensor, candidate: Tensor, count: int, left_out: Tensor | None = None) -> Tensor:
-    """The `count` candidates with the largest inner product with each anchor, in falling order.
+    """The `count` candidates with the largest inner product with each anchor, in descending order.
 
     Args:
         anchor: [N, D].
         candidate: [M, D] of the same dtype.
         count: k, at most M, or M - 1 where candidates are left out.
-        left_out: [N] int64 row of `candidate` that does not count for each anchor; -1: none.
+        left_out: [N] int64 row of `candidate` that is excluded for each anchor; -1: none.
 
     Returns:
         [N, k] int64 rows of `candidate`.

@@ -1,10 +1,10 @@
-"""Contrastive objectives that methods take as an option in the place of InfoNCE: anchors are compared with candidates.
+"""Contrastive objectives that methods accept in place of InfoNCE.
 
-    method = dict(type=PointContrast, objective="decoupled", ...)                            # its usual values
+    method = dict(type=PointContrast, objective="decoupled", ...)                            # default arguments
     method = dict(type=PointContrast, objective=dict(type=MixedNegatives, hardest=128), ...)
     pc-ssl pretrain CONFIG --set method.objective=decoupled
 
-An objective is a frozen dataclass with the call of `Objective`; a new one is a class here and a line in `OBJECTIVES`.
+An objective is a frozen dataclass that implements `Objective`; a new one is a class here and a line in `OBJECTIVES`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Objective(Protocol):
     """Compares anchors with candidates of another view or sensor.
 
     Attributes:
-        needs_regions: whether it is for methods that know the region of each anchor and candidate.
+        needs_regions: whether the objective needs the region of each anchor and candidate.
     """
 
     needs_regions: ClassVar[bool]
@@ -46,21 +46,22 @@ class Objective(Protocol):
         group: Tensor | None = None,
         region: Tensor | None = None,
     ) -> Tensor:
-        """The loss.
+        """Loss of the anchors against the candidates.
 
         Args:
             anchor: [N, D] of unit length.
-            candidate: [M, D] of unit length; further candidates, as from a queue, come after the first N.
+            candidate: [M, D] of unit length; further candidates, e.g. from a queue, follow the first N.
             temperature: t.
-            positive: [N] int64, row of `candidate` of each anchor's positive; None: candidate i belongs to anchor i.
-            weight: [N] >= 0 weight of each anchor; None: all count alike.
-            group: [M] int64: candidates of the anchor's group are not its negatives, -1 none; the anchors are then the
-                first N rows. None: all others are negatives.
+            positive: [N] int64, row of `candidate` of each anchor's positive; None: candidate i is the positive of
+                anchor i.
+            weight: [N] >= 0 weight of each anchor; None: equal weights.
+            group: [M] int64: candidates of the anchor's group are not its negatives; -1 means none. The anchors are
+                then the first N rows. None: all other candidates are negatives.
             region: [M] int64 region of each candidate, of the anchors in the first N rows; -1 none. Only an objective
                 with `needs_regions` reads it.
 
         Returns:
-            Scalar, float32 (float64 stays); a zero that is connected to all inputs when no anchor counts.
+            Scalar, float32 (float64 stays); a zero that is connected to all inputs when no anchor has positive weight.
         """
         ...
 
@@ -116,15 +117,16 @@ class MixedNegatives:
     NeurIPS 2020).
 
     MoCHi mixes 1024 hardest of a queue for the images of a batch; here the anchors are thousands of points, each with
-    its own mixtures in memory, so that the defaults are smaller (ours). Randomness is torch's global generator.
+    its own mixtures in memory, so that the defaults are smaller (ours). Random numbers come from torch's global
+    generator.
 
     Args:
-        hardest: negatives to mix from, N in the paper; fewer where there are fewer.
+        hardest: negatives to mix from, N in the paper; all of them if there are fewer.
         mixed: mixtures of two negatives, s.
         mixed_with_anchor: mixtures of the anchor and a negative, s'.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: an argument is out of range.
     """
 
     needs_regions: ClassVar[bool] = False
@@ -143,7 +145,7 @@ class MixedNegatives:
         self, anchor: Tensor, candidate: Tensor, *, temperature: float, positive: Tensor | None = None,
         weight: Tensor | None = None, group: Tensor | None = None, region: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """Negatives of the anchor's own group are mixed too: the mixtures are made of all candidates but its positive.
+        """Negatives of the anchor's group are mixed as well: all candidates except its positive are mixed.
 
         With fewer than two negatives nothing is mixed.
         """
@@ -194,7 +196,7 @@ class ContrastiveGap:
         self, anchor: Tensor, candidate: Tensor, *, temperature: float, positive: Tensor | None = None,
         weight: Tensor | None = None, group: Tensor | None = None, region: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """`weight` and `group` concern InfoNCE alone."""
+        """`weight` and `group` apply to the InfoNCE term only."""
         own = _positives(anchor, candidate, positive)
         spread = (uniformity(anchor) + uniformity(own)) / 2
         return (
@@ -215,7 +217,7 @@ class Supervised:
         mean: "outside_log" (Eq. 2) or "inside_log" (Eq. 3).
 
     Raises:
-        ValueError: `mean` has another name.
+        ValueError: `mean` is not one of these.
     """
 
     needs_regions: ClassVar[bool] = True
@@ -228,7 +230,7 @@ class Supervised:
         self, anchor: Tensor, candidate: Tensor, *, temperature: float, positive: Tensor | None = None,
         weight: Tensor | None = None, group: Tensor | None = None, region: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
-        """`positive` and `group` do not matter; an anchor outside regions does not count.
+        """`positive` and `group` are ignored; an anchor outside regions has weight 0.
 
         Raises:
             ValueError: no regions are given.
@@ -241,7 +243,7 @@ class Supervised:
         )
 
 
-INFO_NCE = InfoNCE()  # what all methods publish
+INFO_NCE = InfoNCE()  # the objective that all methods were published with
 OBJECTIVES: dict[ObjectiveName, Objective] = {
     "info_nce": INFO_NCE,
     "symmetric_info_nce": SymmetricInfoNCE(),
@@ -253,20 +255,20 @@ OBJECTIVES: dict[ObjectiveName, Objective] = {
 
 
 def as_objective(chosen: ObjectiveName | Objective, *, has_regions: bool = False) -> Objective:
-    """The objective of a name, with its usual values; an objective is returned as it is.
+    """The objective of a name, with its default arguments; an objective is returned unchanged.
 
     Args:
-        chosen: by the method's user.
+        chosen: name or instance, from the method's argument.
         has_regions: whether the method gives the regions of anchors and candidates.
 
     Raises:
-        ValueError: there is no objective of this name, or it needs regions that the method does not give.
+        ValueError: the name is unknown, or the objective needs regions that the method does not provide.
     """
     if isinstance(chosen, str) and chosen not in OBJECTIVES:
         raise ValueError(f"objective is {chosen!r}, expected one of {', '.join(OBJECTIVES)}")
     objective = OBJECTIVES[chosen] if isinstance(chosen, str) else chosen
     if objective.needs_regions and not has_regions:
-        raise ValueError(f"objective is {objective}, which needs regions; this method contrasts without them")
+        raise ValueError(f"objective is {objective}, which needs regions; this method has none")
     return objective
 
 

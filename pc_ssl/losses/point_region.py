@@ -1,7 +1,7 @@
 """Point-region contrast: the two losses of PRC.
 
 Sun et al., "CALICO: Self-Supervised Camera-LiDAR Contrastive Pre-training for BEV Perception", ICLR 2024, Sec. 2.2.
-What the paper is known to say: the positives of PLRC are the pairs across views whose points share a region, its
+Published: the positives of PLRC are the pairs across views whose points share a region, its
 negatives the points of other regions and those outside regions; RAPC contrasts each point with itself in the other view
 (Eq. 1); their sum is weighted by alpha (Eq. 2). Reconstructed: the normalisation of PLRC over positives, and which
 points are the negatives of RAPC (`Negatives`).
@@ -24,11 +24,11 @@ from pc_ssl.losses.similarity import Pairs, pairwise_softplus, similarity_logsum
 
 
 class Negatives(StrEnum):
-    """Which points of the second view a point of the first is told apart from in RAPC.
+    """Which points of the second view are the negatives of a point of the first view in RAPC.
 
-    ALL_POINTS: all but itself: plain InfoNCE over the drawn points.
+    ALL_POINTS: all but the point itself: plain InfoNCE over the sampled points.
     OTHER_REGIONS: those of other regions and those outside regions: "region-aware" in that a point is not pushed away
-        from its own region. A point outside regions is told apart from all.
+        from its own region. For a point outside regions all other points are negatives.
     """
 
     ALL_POINTS = "all_points"
@@ -36,7 +36,7 @@ class Negatives(StrEnum):
 
 
 def point_level_region_contrast(first: Tensor, second: Tensor, region: Tensor, temperature: float) -> Tensor:
-    """PLRC (CALICO Eq. 1): each point is drawn to all points of its region in the other view.
+    """PLRC (CALICO Eq. 1): each point is attracted to all points of its region in the other view.
 
     -1/N sum_i 1/|P_i| sum_{j in P_i} log[ e_ij / (e_ij + sum_{k: r_k != r_i} e_ik) ], with e_ij = exp(p_i . q_j / t),
     P_i = {j: r_j = r_i}, over the N anchors i that lie inside a region.
@@ -44,12 +44,12 @@ def point_level_region_contrast(first: Tensor, second: Tensor, region: Tensor, t
     Args:
         first: [S, D] embeddings p of unit length.
         second: [S, D] embeddings q of the same points in the other view.
-        region: [S] int64 region r of each point, unique over the batch; -1 means none: such a point is no anchor, and a
-            negative of every anchor.
+        region: [S] int64 region r of each point, unique over the batch; -1 means none: such a point is not an anchor,
+            but a negative of every anchor.
         temperature: t.
 
     Returns:
-        Scalar; a zero that is connected to both inputs when no point lies inside a region.
+        Scalar; a zero that is connected to both inputs when no point is inside a region.
     """
     dtype = torch.promote_types(torch.promote_types(first.dtype, second.dtype), torch.float32)
     with torch.autocast(first.device.type, enabled=False):
@@ -72,9 +72,10 @@ def region_aware_point_contrast(
     negatives: Negatives,
     objective: Objective = INFO_NCE,
 ) -> Tensor:
-    """RAPC (CALICO Eq. 1): each point is drawn to itself in the other view.
+    """RAPC (CALICO Eq. 1): each point is attracted to itself in the other view.
 
-    -1/S sum_i log[ e_ii / (e_ii + sum_{k in K_i} e_ik) ], with e_ij = exp(p_i . q_j / t), and K_i as `negatives` says.
+    -1/S sum_i log[ e_ii / (e_ii + sum_{k in K_i} e_ik) ], with e_ij = exp(p_i . q_j / t), and K_i the points that
+    `negatives` selects.
 
     Args:
         first: [S, D] embeddings p of unit length.
@@ -82,7 +83,7 @@ def region_aware_point_contrast(
         region: [S] int64 region of each point, unique over the batch; -1 means none.
         temperature: t.
         negatives: reconstructed; see `Negatives`.
-        objective: takes the place of InfoNCE, which is the equation above.
+        objective: replaces InfoNCE, the equation above.
 
     Returns:
         Scalar; a zero that is connected to both inputs when S is 0.
@@ -92,5 +93,5 @@ def region_aware_point_contrast(
 
 
 def chance_level(num_candidates: int) -> float:
-    """What InfoNCE over so many candidates amounts to when the embeddings say nothing: ln of their number."""
+    """InfoNCE of uninformative embeddings over `num_candidates` candidates: ln(num_candidates), in nats."""
     return math.log(max(num_candidates, 1))

@@ -1,4 +1,4 @@
-"""From one term for each anchor to a scalar."""
+"""Reduction of one term per anchor to a scalar."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def weighted_mean(term: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def connected_zero(*inputs: Tensor | float | None) -> Tensor:
-    """0 as a function of all those inputs that are tensors: every parameter behind them gets a gradient, of zeros."""
+    """0 as a function of the inputs that are tensors, so that every parameter behind them gets a gradient of zeros."""
     return torch.stack([value.sum() for value in inputs if isinstance(value, Tensor)]).sum() * 0.0

@@ -1,9 +1,9 @@
 """Contrast of segments and points: the segment term of FAC.
 
 Liu et al., "FAC: 3D Representation Learning via Foreground Aware Feature Contrast", CVPR 2023. Published: points of one
-segment are positives, and segments that are likely to mean the same are not told apart at all cost. Reconstructed: the
-formula, where the positives lie (`SegmentPositives`), and how such segments are found (`SegmentNegatives`). Computed in
-float32 (float64 stays).
+segment are positives, and segments that are likely of one class are not contrasted. Reconstructed: the
+formula, the views of the positives (`SegmentPositives`), and how such segments are found (`SegmentNegatives`). Computed
+in float32 (float64 stays).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pc_ssl.ops import region_pool
 
 
 class SegmentPositives(StrEnum):
-    """In which views a segment looks for its points.
+    """The views in which a segment has its positives.
 
-    OTHER_VIEW: in the one that its own feature does not come from: the views must be brought together.
-    BOTH_VIEWS: in both. Within its own view a segment finds its points without that the views ever agree.
+    OTHER_VIEW: the view that the segment's feature is not computed from, so that the two views must agree.
+    BOTH_VIEWS: both views. The part within one view can be minimised without agreement between the views.
     """
 
     OTHER_VIEW = "other_view"
@@ -32,11 +32,11 @@ class SegmentPositives(StrEnum):
 
 
 class SegmentNegatives(StrEnum):
-    """Which points a segment is told apart from.
+    """Which points are the negatives of a segment.
 
     OTHER_SEGMENTS: those of all other segments, and those outside segments.
-    UNLIKE_SEGMENTS: the same but for the one segment that is likely to mean the same: two segments, each of which is
-        the other's nearest by their features, are not told apart.
+    UNLIKE_SEGMENTS: the same without the segment that is likely of the same class: two segments whose features are
+        each other's nearest are not contrasted.
     """
 
     OTHER_SEGMENTS = "other_segments"
@@ -51,22 +51,23 @@ def segment_contrast(
     negatives: SegmentNegatives = SegmentNegatives.UNLIKE_SEGMENTS,
     positives: SegmentPositives = SegmentPositives.OTHER_VIEW,
 ) -> Tensor:
-    """L_geo: each segment finds its own points among all points of the other view, or of both.
+    """L_geo: each segment is contrasted with all points of the other view, or of both.
 
     -1/|S| sum_S log [ sum_{i in S} exp(f_S . f_i / t) / (sum_{i in S} exp(f_S . f_i / t) + sum_{k in K_S} ...) ], over
     the segments of both views: f_S is the normalised mean of a segment's points in one view; i and k run over the views
-    that `positives` names, K_S is as `negatives` says.
+    that `positives` names, K_S are the points that `negatives` names.
 
     Args:
         first: [S, D] embeddings f of unit length.
         second: [S, D] embeddings of the same points in the other view.
-        region: [S] int64 segment of each point, unique over the batch; -1 means none: such a point is a negative only.
+        region: [S] int64 segment of each point, unique over the batch; -1 means none: such a point serves only as a
+            negative.
         temperature: t.
         negatives: reconstructed.
         positives: reconstructed.
 
     Returns:
-        Scalar; a zero that is connected to both inputs when no point lies in a segment.
+        Scalar; a zero that is connected to both inputs when no point is in a segment.
     """
     dtype = torch.promote_types(torch.promote_types(first.dtype, second.dtype), torch.float32)
     with torch.autocast(first.device.type, enabled=False):
@@ -96,7 +97,7 @@ def segment_contrast(
 
 
 def mutual_nearest(feature: Tensor) -> Tensor:
-    """[R] int64: the lower row of two that are each other's nearest of feature [R, D], R > 1; its own row else."""
+    """[R] int64: the lower row of two mutual nearest neighbours among feature [R, D], R > 1; else the row itself."""
     row = torch.arange(len(feature), device=feature.device)
     nearest = most_similar(feature, feature, 1, left_out=row)[:, 0]
     return torch.where(nearest[nearest] == row, torch.minimum(row, nearest), row)

@@ -18,14 +18,14 @@ from pc_ssl.ops import region_gather, region_pool
 
 
 def semantic_consistency(point: Tensor, label: Tensor, text: Tensor, temperature: float) -> Tensor:
-    """Eq. 1: points of a class are drawn to its text, those of other classes are pushed from it.
+    """Eq. 1: points of a class are attracted to its text embedding, those of other classes repelled.
 
     -sum_c log[ sum_{i: t_i = c} exp(D(t_c, p_i) / tau) / sum_{j: t_j != c} exp(D(t_c, p_j) / tau) ], over the classes
-    that have a point of their own and one of another class; as printed, the denominator holds the other classes' points
-    alone.
+    that have a point of their own and one of another class; as printed, the denominator holds only the points of other
+    classes.
 
     Args:
-        point: [P, D] p; of unit length, or as the layer gives it.
+        point: [P, D] p; of unit length, or not normalised.
         label: [P] int64 class c of each point, 0..C - 1.
         text: [C, D] t, unit length.
         temperature: tau; 0.5 in the paper.
@@ -46,9 +46,9 @@ def semantic_consistency(point: Tensor, label: Tensor, text: Tensor, temperature
 
 
 def class_cross_entropy(point: Tensor, label: Tensor, text: Tensor) -> Tensor:
-    """What the authors' code trains in the place of Eq. 1: cross-entropy of D(p, t_c), without a temperature.
+    """The loss of the authors' code instead of Eq. 1: cross-entropy of D(p, t_c), without a temperature.
 
-    Arguments as in `semantic_consistency`; a zero connected to `point` when there is no point.
+    Arguments as in `semantic_consistency`; a zero connected to `point` when P is 0.
     """
     dtype = torch.promote_types(point.dtype, torch.float32)
     if len(point) == 0:
@@ -60,7 +60,7 @@ def class_cross_entropy(point: Tensor, label: Tensor, text: Tensor) -> Tensor:
 def spatial_temporal_consistency(
     point: Tensor, image: Tensor | None, text: Tensor, cell: Tensor, num_cells: int, temperature: float
 ) -> Tensor:
-    """Eq. 2-4: points of one cell, of all sweeps, are drawn to a common feature of the cell.
+    """Eq. 2-4: points of one cell, of all sweeps, are attracted to a common feature of the cell.
 
     1/N sum_n sum_{i in n} (1 - sigmoid(D(p_i, f_n))) with f_n = sum_{i in n} a_i x_i + b_i p_i, over the N cells that
     have a point; (a, b) is the softmax over all images' and points' terms of the cell, D(x_i, t_i) / lambda and
@@ -71,13 +71,13 @@ def spatial_temporal_consistency(
         image: [P, D] x, feature of the pixel that shows each point; None leaves the image's terms out, as the authors'
             code does.
         text: [P, D] t, of the class of each pixel.
-        cell: [P] int64 cell n of each point, 0..num_cells - 1; -1: the point takes no part.
+        cell: [P] int64 cell n of each point, 0..num_cells - 1; -1: the point is left out.
         num_cells: number of cells.
         temperature: lambda; 1 in the paper.
 
     Returns:
-        Scalar, at least 0 and at most the mean number of points of a cell; a zero connected to `point` when no point
-        takes part.
+        Scalar, at least 0 and at most the mean number of points per cell; a zero connected to `point` when no point
+            is in a cell.
     """
     dtype = torch.promote_types(point.dtype, torch.float32)
     if not bool((cell >= 0).any()):
@@ -89,7 +89,7 @@ def spatial_temporal_consistency(
 def released_consistency(
     point: Tensor, text: Tensor, cell: Tensor, num_cells: int, temperature: float, slots: int
 ) -> Tensor:
-    """What the authors' code trains in the place of Eq. 2-4, for cells of at most `slots` points.
+    """The loss of the authors' code instead of Eq. 2-4, for cells of at most `slots` points.
 
     It has no image terms, and its mean goes over all slots of the N cells: an empty one counts 1 - sigmoid(0).
 
@@ -98,7 +98,7 @@ def released_consistency(
         slots: 8 in the code.
 
     Returns:
-        Scalar in 0..1; a zero connected to `point` when no point takes part.
+        Scalar in 0..1; a zero connected to `point` when no point is in a cell.
     """
     dtype = torch.promote_types(point.dtype, torch.float32)
     filled = int((cell >= 0).sum())

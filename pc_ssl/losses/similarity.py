@@ -1,6 +1,6 @@
-"""Log-sum-exp over the similarities of all anchors to all candidates, without ever holding them all.
+"""Log-sum-exp over the similarities of all anchors to all candidates, computed in blocks.
 
-What contrastive losses share. The forward pass goes over blocks of similarities that stay in the cache and keeps one
+Shared by the contrastive losses. The forward pass goes over blocks of similarities that stay in the cache and keeps one
 number for each anchor; the backward pass computes each block again and adds its share to the gradients, which are known
 in closed form: d lse_i / d s_ij = exp(s_ij - lse_i). Memory grows with N + M, not with N * M.
 """
@@ -20,19 +20,19 @@ from torch.nn.functional import softplus
 # Similarities that are held at once: 2 MiB in float32, which stay in a core's cache; a GPU wants large blocks.
 BLOCK_ELEMENTS = 2**19
 BLOCK_ELEMENTS_CUDA = 2**26
-WITHIN_GROUP = 16  # times smaller for pairs of equal groups, which lie near the diagonal: less is computed in vain
+WITHIN_GROUP = 16  # times smaller for pairs of equal groups, which are near the diagonal: fewer similarities are wasted
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which candidates count for which anchor, and how much.
+    """Which candidates enter the sum of which anchor, and with what weight.
 
     Args:
-        excluded: [N] int64: one candidate that is left out for each anchor; -1 means none.
+        excluded: [N] int64: one candidate that is excluded for each anchor; -1 means none.
         anchor_group: [N] int64 group of each anchor; -1 means none. Together with `candidate_group`.
         candidate_group: [M] int64 group of each candidate; -1 means none: equal to no other.
-        within_group: True: only pairs of equal groups count; False: only the others.
-        candidate_weight: [M] factor >= 0 of each candidate's exponential; a constant, no gradient reaches it.
+        within_group: True: only pairs of equal groups enter; False: only the others.
+        candidate_weight: [M] factor >= 0 of each candidate's exponential; treated as a constant, without gradient.
     """
 
     excluded: Tensor | None = None
@@ -42,7 +42,7 @@ class Pairs:
     candidate_weight: Tensor | None = None
 
     def check(self, anchors: int, candidates: int) -> None:
-        """Raises ValueError where a shape does not fit N anchors and M candidates, or only one side has groups."""
+        """Raises ValueError if a shape does not match N anchors and M candidates, or only one side has groups."""
         if (self.anchor_group is None) != (self.candidate_group is None):
             raise ValueError("anchor_group and candidate_group are given together or not at all")
         for name, length in (
@@ -69,23 +69,25 @@ class Pairs:
 
 
 def similarity_logsumexp(anchor: Tensor, candidate: Tensor, pairs: Pairs | None = None) -> Tensor:
-    """lse_i = log sum_j w_j exp(a_i . c_j) over the candidates j that count for anchor i.
+    """lse_i = log sum_j w_j exp(a_i . c_j) over the candidates j of anchor i.
 
     Args:
         anchor: [N, D] a; what the temperature divides. Computed in float32 (float64 stays), also under autocast.
         candidate: [M, D] c.
-        pairs: which candidates count; None: all do, with w = 1.
+        pairs: candidates of each anchor; None: all, with w = 1.
 
     Returns:
-        [N]; -inf for an anchor without candidates, and such an anchor gets and gives no gradient. Differentiable once
+        [N]; -inf for an anchor without candidates, and its gradient is zero. Differentiable once
         in `anchor` and `candidate`.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes do not match.
     """
     pairs = Pairs() if pairs is None else pairs
     if anchor.dim() != 2 or candidate.dim() != 2 or anchor.shape[1] != candidate.shape[1]:
-        raise ValueError(f"anchor [N, D] and candidate [M, D] are {list(anchor.shape)} and {list(candidate.shape)}")
+        raise ValueError(
+            f"expected anchor [N, D] and candidate [M, D], got {list(anchor.shape)} and {list(candidate.shape)}"
+        )
     pairs.check(len(anchor), len(candidate))
     dtype = torch.promote_types(torch.promote_types(anchor.dtype, candidate.dtype), torch.float32)
     with torch.autocast(anchor.device.type, enabled=False):
@@ -111,7 +113,7 @@ def pairwise_softplus(anchor: Tensor, candidate: Tensor, threshold: Tensor, pair
 def _by_group(
     function: Callable[..., Tensor], anchor: Tensor, candidate: Tensor, pairs: Pairs, *of_anchors: Tensor
 ) -> Tensor:
-    """`function` of anchors and candidates sorted by group: pairs of equal groups then lie in few blocks."""
+    """`function` of anchors and candidates sorted by group: pairs of equal groups are then in few blocks."""
     if pairs.anchor_group is None or pairs.candidate_group is None:
         return function(anchor, candidate, pairs, *of_anchors)
     order, candidate_order = pairs.anchor_group.argsort(stable=True), pairs.candidate_group.argsort(stable=True)
@@ -133,7 +135,7 @@ class _LogSumExp(torch.autograd.Function):
         for rows, _, similarity in blocks:
             before = largest[rows]
             now = torch.maximum(before, similarity.amax(dim=1))
-            shift = torch.where(now == -math.inf, 0, now)  # -inf - -inf is no number
+            shift = torch.where(now == -math.inf, 0, now)  # -inf - -inf is NaN
             similarity.sub_(shift[:, None]).exp_()
             total[rows] = total[rows] * (before - shift).exp() + similarity.sum(dim=1)
             largest[rows] = now
@@ -185,7 +187,7 @@ class _PairwiseSoftplus(torch.autograd.Function):
 
 
 class _Blocks:
-    """Blocks of similarities [rows, columns], with `fill` where a pair does not count; all share one buffer."""
+    """Blocks of similarities [rows, columns], with `fill` where a pair is excluded; all share one buffer."""
 
     def __init__(self, anchor: Tensor, candidate: Tensor, pairs: Pairs, fill: float = -math.inf) -> None:
         self.anchor, self.candidate, self.pairs, self.fill = anchor, candidate, pairs, fill
@@ -229,7 +231,7 @@ def _slices(length: int, step: int) -> list[slice]:
 
 
 def _extent(group: Tensor | None, slices: list[slice]) -> list[tuple[int, int]]:
-    """Least and greatest id >= 0 of each slice of the sorted `group`; without any (0, -1), which meets nothing."""
+    """Least and greatest id >= 0 of each slice of the sorted `group`; if there are none (0, -1), an empty range."""
     if group is None:
         return [(0, -1)] * len(slices)
     edges = torch.tensor([[part.start, part.stop - 1] for part in slices], dtype=torch.int64, device=group.device)

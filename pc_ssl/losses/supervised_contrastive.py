@@ -1,4 +1,4 @@
-"""Several positives for an anchor: all candidates of its group.
+"""Supervised contrastive loss: an anchor has several positives, all candidates of its group.
 
 Khosla et al., "Supervised Contrastive Learning", NeurIPS 2020, Eq. 2 and 3, with groups (segments, regions, classes) in
 the place of labels. Computed in float32 (float64 stays); the similarities are never held at once.
@@ -17,10 +17,10 @@ from pc_ssl.ops import region_gather, region_pool
 
 
 class PositiveMean(StrEnum):
-    """Where the mean over an anchor's positives stands.
+    """Whether the mean over an anchor's positives is taken outside or inside the logarithm.
 
-    OUTSIDE_LOG: mean of logarithms, Eq. 2 (L_out): every positive is drawn near. The paper's choice.
-    INSIDE_LOG: logarithm of the mean, Eq. 3 (L_in): the nearest positives suffice.
+    OUTSIDE_LOG: mean of logarithms, Eq. 2 (L_out): every positive is attracted. The paper's choice.
+    INSIDE_LOG: logarithm of the mean, Eq. 3 (L_in): the nearest positives dominate.
     """
 
     OUTSIDE_LOG = "outside_log"
@@ -54,13 +54,13 @@ def supervised_contrastive(
         mean: Eq. 2 or Eq. 3.
         itself: [N] int64, row of `candidate` that is the anchor itself; -1: none. None: the candidates are of another
             view or sensor, and no anchor is among them.
-        weight: [N] >= 0 weight of each anchor in the mean. None: all count alike.
+        weight: [N] >= 0 weight of each anchor in the mean. None: equal weights.
 
     Returns:
         Scalar; a zero that is connected to all inputs when no anchor has a positive.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes do not match.
     """
     if weight is not None and weight.shape != (len(anchor),):
         raise ValueError(f"weight must be [{len(anchor)}], got {list(weight.shape)}")

@@ -22,12 +22,12 @@ from pc_ssl.losses.similarity import Pairs, similarity_logsumexp
 
 
 def alignment(first: Tensor, second: Tensor) -> Tensor:
-    """Mean over the rows of |x_i - y_i|^2 (alpha = 2); rows i [N, D] of unit length are the same thing seen twice."""
+    """Mean over the rows of |x_i - y_i|^2 (alpha = 2); rows i [N, D] of unit length are views of one point. Scalar."""
     return mean_squared_distance(first, second)
 
 
 def uniformity(embedding: Tensor, t: float = 2.0) -> Tensor:
-    """log of the mean over all pairs i != j of exp(-t |x_i - x_j|^2): the lower, the more evenly spread.
+    """log of the mean over all pairs i != j of exp(-t |x_i - x_j|^2): lower means more evenly spread.
 
     Args:
         embedding: [N, D] x of unit length.
@@ -40,21 +40,21 @@ def uniformity(embedding: Tensor, t: float = 2.0) -> Tensor:
 
 
 def cross_uniformity(first: Tensor, second: Tensor, t: float = 2.0) -> Tensor:
-    """log of the mean over all pairs i != j of exp(-t |x_i - y_j|^2): no row of one sensor lies where others' rows do.
+    """log of the mean over all pairs i != j of exp(-t |x_i - y_j|^2): 0 if all rows coincide; lower if rows are apart.
 
     Args:
         first: [N, D] x of unit length.
-        second: [N, D] y of unit length; row i is the same thing as row i of `first`, and no pair with it.
+        second: [N, D] y of unit length; row i is the counterpart of row i of `first`; the two do not form a pair.
         t: 2 in the paper.
 
     Returns:
         Scalar, at most 0; a zero that is connected to the inputs when N is below 2.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes differ.
     """
     if first.shape != second.shape:
-        raise ValueError(f"first {list(first.shape)} and second {list(second.shape)} must be of one shape")
+        raise ValueError(f"first {list(first.shape)} and second {list(second.shape)} must have one shape")
     dtype = torch.promote_types(torch.promote_types(first.dtype, second.dtype), torch.float32)
     with torch.autocast(first.device.type, enabled=False):
         first, second = first.to(dtype), second.to(dtype)

@@ -1,4 +1,4 @@
-"""Networks; `BACKBONES` names those that can be pretrained."""
+"""Networks; the table `BACKBONES` holds those that can be pretrained."""
 
 from pc_ssl.models.camera import LiftSplat
 from pc_ssl.models.features import BevFeatures, PointFeatures

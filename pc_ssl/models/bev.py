@@ -18,7 +18,7 @@ def _convolution(in_channels: int, out_channels: int, stride: int) -> nn.Sequent
 
 
 class BevNeck(nn.Module):
-    """Stages of 2D convolutions, each at half the resolution of the one before; all are brought to one and joined.
+    """Stages of 2D convolutions, each at half the resolution of the previous one; their maps are joined at one of them.
 
     Args:
         in_channels: channels of the map.
@@ -26,8 +26,8 @@ class BevNeck(nn.Module):
         layers: 3 x 3 convolutions of each stage.
         upsampled_channels: channels of each stage in the result.
         first_stride: stride of the first stage.
-        level: the stage, from 0, at whose resolution all are joined; those before it are brought there by a strided
-            convolution, those after it by a transposed one.
+        level: index, from 0, of the stage whose resolution the joined map has; earlier stages are downsampled by a
+            strided convolution, later ones upsampled by a transposed one.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """CLIP as a frozen teacher: MaskCLIP's dense image features, and embeddings of class names.
 
 Zhou et al., "Extract Free Dense Labels from CLIP", ECCV 2022, as CLIP2Scene (Chen et al., CVPR 2023) uses it: in the
-last layer of CLIP's image encoder each patch takes its own value instead of attention's mean of all,
+last layer of CLIP's image encoder each patch keeps its own value instead of the attention-weighted mean,
 
     v = x + W_out W_value LN1(x),    feature = W_project LN_post(v + MLP(LN2(v))),
 
@@ -29,17 +29,17 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class MaskClip(nn.Module):
-    """A frozen CLIP from a folder. It is no part of the state of the module that holds it: files stay small.
+    """A frozen CLIP from a folder. Its weights are excluded from the state dict, which keeps checkpoints small.
 
     Args:
         folder: of a CLIPModel with a Vision Transformer and its tokenizer, as transformers' save_pretrained writes them
             (CLIP2Scene: openai/clip-vit-base-patch16).
         classes: names of the C classes to embed, "ignore" left out. Underscores are read as spaces.
-        verbatim: those of the names that are embedded with their underscores, as CLIP2Scene's code embeds
+        verbatim: the names that keep their underscores, as CLIP2Scene's code embeds
             "traffic_cone" and "other_flat" of nuScenes.
 
     Raises:
-        UserError: there is no such model in the folder, or it cannot be loaded.
+        UserError: the folder holds no such model, or it cannot be loaded.
     """
 
     text: Tensor
@@ -48,10 +48,10 @@ class MaskClip(nn.Module):
         super().__init__()
         check_folder(folder, ("clip",))
         model = load_model(folder, "CLIPModel")
-        self._holder = (model,)  # past nn.Module, which would list its tensors
+        self._holder = (model,)  # in a tuple, so that nn.Module does not register its tensors
         self.channels: int = model.config.projection_dim
         self.patch: int = model.config.vision_config.patch_size
-        with torch.device("cpu"):  # the teacher is there, even where the network around it has no memory ("meta")
+        with torch.device("cpu"):  # real tensors, even where the enclosing network is built on "meta"
             spoken = [name if name in verbatim else name.replace("_", " ") for name in classes]
             text = class_embeddings(model, folder, spoken).cpu()
         self.register_buffer("text", text, persistent=False)
@@ -70,13 +70,13 @@ class MaskClip(nn.Module):
             mean, std: of red, green, blue.
 
         Returns:
-            [n, channels, H / patch, W / patch], of length 1 along the channels.
+            [n, channels, H / patch, W / patch], of unit length along the channels.
         """
         return dense_features(self._holder[0], clip_pixels(image, mean, std))
 
 
 def clip_pixels(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Images [n, 3, H, W] that were normalised with `mean` and `std`, normalised as CLIP wants them."""
+    """Images [n, 3, H, W] normalised with `mean` and `std` -> normalised with CLIP's mean and standard deviation."""
     rgb = image * image.new_tensor(std)[:, None, None] + image.new_tensor(mean)[:, None, None]
     return (rgb - rgb.new_tensor(MEAN)[:, None, None]) / rgb.new_tensor(STD)[:, None, None]
 
@@ -86,17 +86,17 @@ def dense_features(model: Any, pixels: Tensor) -> Tensor:
 
     Args:
         model: CLIPModel.
-        pixels: [n, 3, h, w], normalised as CLIP wants them, h and w multiples of the patch size.
+        pixels: [n, 3, h, w], normalised as by `clip_pixels`, h and w multiples of the patch size.
 
     Returns:
         [n, C, h / patch, w / patch], of length 1 along C, in the space of the text embeddings.
     """
     vision, patch = model.vision_model, model.config.vision_config.patch_size
     hidden = vision(pixels, interpolate_pos_encoding=True, output_hidden_states=True).hidden_states
-    x, last = hidden[-2], vision.encoder.layers[-1]  # what goes into the last layer
+    x, last = hidden[-2], vision.encoder.layers[-1]  # input of the last layer
     v = x + last.self_attn.out_proj(last.self_attn.v_proj(last.layer_norm1(x)))
     v = v + last.mlp(last.layer_norm2(v))
-    feature = model.visual_projection(vision.post_layernorm(v[:, 1:]))  # the first token stands for the whole image
+    feature = model.visual_projection(vision.post_layernorm(v[:, 1:]))  # the first token is the class token
     feature = normalize(feature, dim=-1)
     return feature.transpose(1, 2).unflatten(2, (pixels.shape[2] // patch, pixels.shape[3] // patch))
 
@@ -108,7 +108,7 @@ def class_embeddings(model: Any, folder: str, classes: Sequence[str]) -> Tensor:
     Args:
         model: CLIPModel.
         folder: that holds its tokenizer.
-        classes: C names, as they are put into sentences.
+        classes: C names, as inserted into the templates.
 
     Raises:
         UserError: the tokenizer cannot be loaded.

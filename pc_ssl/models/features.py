@@ -1,4 +1,4 @@
-"""What a LiDAR backbone returns, and how a feature of one point is read from it."""
+"""Output of a backbone, and how features are read from it at points and pixels."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class BevFeatures:
     """A map of the ground plane for each frame.
 
     Args:
-        map: [B, C, H, W]: rows run along y, columns along x, and together they cover the box of `grid`; H and W may
-            be any fraction of the grid's shape.
+        map: [B, C, H, W]: rows run along y, columns along x, and the map covers the box of `grid`; H and W may be any
+            fraction of the grid's shape.
         grid: the box that the map covers.
     """
 
@@ -30,8 +30,8 @@ class BevFeatures:
     def at_points(self, points: PointBatch, rows: Tensor | None = None) -> Tensor:
         """Features at x, y of the points, bilinear between the centres of the cells.
 
-        Half a cell from the edge of the box the value of the edge cells holds on. Points outside the box as seen from
-        above give zeros; z plays no part.
+        Within half a cell of the edge of the box the value of the edge cells is used. Points outside the box, seen from
+        above, give zeros; z is ignored.
 
         Args:
             points: B frames, N points.
@@ -72,7 +72,7 @@ class PointFeatures:
         """The features of the points that the backbone was given.
 
         Args:
-            points: the very batch of N points that the backbone was given.
+            points: the batch of N points that the backbone was given.
             rows: [n] int64: the points to be read; None reads all N.
 
         Returns:
@@ -91,8 +91,8 @@ def at_pixels(feature: Tensor, image_size: Sequence[int], pairs: PixelPairs) -> 
 
     Args:
         feature: [n, C, h, w], the maps of n images.
-        image_size: rows and columns of the images, in whose pixels the pairs count.
-        pairs: P pairs; `camera` counts the images.
+        image_size: rows and columns of the images that the pairs' pixels refer to.
+        pairs: P pairs; `camera` is an index of an image.
 
     Returns:
         [P, C] of the dtype of the maps.

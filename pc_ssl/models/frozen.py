@@ -1,4 +1,4 @@
-"""Networks that another one learns from, and that never change themselves."""
+"""Frozen teacher networks."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from torch import nn
 
 
 class FrozenParts(nn.Module):
-    """A module with parts that get no gradient and stay in eval mode, whatever mode the whole is in."""
+    """A module with frozen parts, which get no gradient and stay in eval mode whatever the mode of the whole."""
 
     def __init__(self) -> None:
         super().__init__()
         self._frozen: tuple[str, ...] = ()
 
     def freeze(self, name: str) -> None:
-        """From now on the submodule `name` does not change."""
+        """Freeze the submodule `name` from now on."""
         self._frozen += (name,)
         self.get_submodule(name).requires_grad_(False)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode of everything but the frozen parts."""
+        """Set the mode of all parts except the frozen ones."""
         super().train(mode)
         for name in self._frozen:
             self.get_submodule(name).eval()

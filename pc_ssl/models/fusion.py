@@ -50,11 +50,11 @@ class BevEncoder(nn.Module):
     Args:
         lidar: LiDAR backbone that gives BevFeatures; None: the images alone.
         camera: camera backbone; None: the points alone.
-        fuser: of the two maps; needed where there are two, and only there.
+        fuser: fuses the two maps; required with two branches, and only then.
 
     Raises:
-        ValueError: no branch, a fuser that is missing or too many, channels that do not fit, or branches whose maps
-            cover different ground.
+        ValueError: no branch, a missing or superfluous fuser, channels that do not match, or branches whose maps cover
+            different ground.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class BevEncoder(nn.Module):
 
     @property
     def point_features(self) -> int | None:
-        """F, features of a point beside x, y, z; None where no points are looked at."""
+        """F, point features besides x, y, z; None without a LiDAR branch."""
         return None if self.lidar is None else self.lidar.point_features
 
     @property
@@ -96,7 +96,7 @@ class BevEncoder(nn.Module):
         """The map [B, out_channels, H, W].
 
         Raises:
-            ValueError: what a branch looks at is None.
+            ValueError: the input of a branch is None.
         """
         maps: list[Tensor] = []
         if self.lidar is not None:

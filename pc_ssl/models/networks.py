@@ -1,4 +1,4 @@
-"""The networks of a method or task, as the engine sees them."""
+"""The networks of a method or task that the engine initialises, checks and saves."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def networks_of(module: Method | Task) -> dict[str, Any]:
 
 
 def grids_of(module: Method | Task) -> tuple[BevGrid, ...]:
-    """The boxes beyond which the networks see nothing."""
+    """The boxes of the networks' grids; points outside them are ignored by the networks."""
     return tuple(network.grid for network in networks_of(module).values() if network.grid is not None)

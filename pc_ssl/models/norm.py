@@ -7,10 +7,10 @@ from torch.nn import functional
 
 
 class RowNorm(nn.BatchNorm1d):
-    """nn.BatchNorm1d over rows [N, C] that takes a single row too.
+    """nn.BatchNorm1d over rows [N, C] that accepts a single row.
 
-    One row has no variance, and torch raises. It occurs in training where a small frame is alone in its batch: all its
-    points fall into one voxel of a coarse level. The running statistics normalise it then, and stay as they are.
+    One row has no variance, and torch raises. It occurs in training when a small frame is alone in its batch: all its
+    points fall into one voxel of a coarse level. The running statistics then normalise the row, and are not updated.
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The head that pretraining methods put between features and embeddings."""
+"""Projection head between features and embeddings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Projector(nn.Sequential):
         in_channels: of the features.
         hidden_channels: of the hidden layer.
         out_channels: D, of the embeddings.
-        batch_norm: whether the hidden layer has it; without, each embedding depends on its own row alone.
+        batch_norm: whether the hidden layer has batch norm; without it each embedding depends only on its row.
     """
 
     def __init__(self, in_channels: int, hidden_channels: int, out_channels: int, batch_norm: bool = True) -> None:
@@ -28,10 +28,10 @@ class Projector(nn.Sequential):
         self.out_channels = out_channels
 
     def embeddings(self, feature: Tensor) -> Tensor:
-        """feature [n, in_channels] -> [n, D] of unit length, float32 under autocast too.
+        """feature [n, in_channels] -> [n, D] of unit length, float32 (also under autocast).
 
-        Fewer than two are too few for batch norm: then [0, D], in whose (empty) sum every feature and parameter still
-        takes part, as training on several processes asks.
+        Batch norm needs two rows or more. With fewer the result is [0, D], connected to every feature and parameter, as
+        distributed training requires.
         """
         if len(feature) < 2:
             unused = sum(parameter.sum() for parameter in self.parameters())

@@ -1,4 +1,4 @@
-"""Sentences around a class name, whose mean embedding names the class to CLIP.
+"""Prompt templates of CLIP; the mean of their embeddings is the text embedding of a class.
 
 The 80 templates that CLIP (Radford et al., ICML 2021) uses for ImageNet and the 5 that ViLD (Gu et al., ICLR 2022) and
 MaskCLIP (Zhou et al., ECCV 2022) add, put together from the patterns that they follow.

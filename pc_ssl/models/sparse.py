@@ -1,13 +1,14 @@
-"""Sparse convolution on spconv, and the blocks that the LiDAR networks are made of. No other file imports spconv.
+"""Sparse convolution on spconv, and the blocks of the LiDAR networks. No other file imports spconv.
 
 A sparse tensor holds the features [V, C] of the voxels that are not empty, and their indices [V, 4] int32 (frame, z,
-y, x). Blocks with the same `key` share one table of neighbours, made by the first of them: give one key to all
-submanifold layers of one resolution, and one to a strided layer and the inverse layer that undoes it.
+y, x). Blocks with the same `key` share one table of neighbours, built by the first of them: give one key to all
+submanifold layers of one resolution, and one to a strided layer and its inverse layer.
 
 On the CPU spconv computes in float32 or float64 alone, by gathering, multiplying and adding one kernel offset at a
 time. Under autocast its input is therefore cast up there; on a GPU spconv casts to float16 itself, and picks the
-kernel. Its CPU kernel that adds rows loses updates when it runs on several threads, so here it runs on one, which is no
-slower: the same bits on every run with the same number of threads.
+kernel. Its CPU kernel that adds rows loses updates when it runs on several threads, so it runs on one here, which is
+not
+slower: results are bitwise equal between runs with the same number of threads.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ ops.SpconvOps.scatter_add_cpu = staticmethod(_scatter_add_on_one_thread)
 def sparse_tensor(voxels: Voxels) -> SparseTensor:
     """The sparse tensor of `voxels`."""
     x, y, z = voxels.grid.shape
-    # spconv takes the indices for contiguous without a look, and is silently wrong where they are not
+    # spconv does not check that the indices are contiguous, and is silently wrong where they are not
     return SparseTensor(voxels.feature, voxels.index.contiguous(), [z, y, x], voxels.num_frames)
 
 
@@ -94,8 +95,8 @@ class DownBlock(nn.Module):
     Args:
         in_channels, out_channels: channels.
         key: name of the table of neighbours.
-        kernel_size: 2 halves an even shape and keeps just the cells that hold voxels (MinkUNet); 3 looks half a cell
-            further, so that cells beside voxels are filled too, and rounds an odd shape up (SECOND).
+        kernel_size: 2 halves an even shape and gives exactly the cells that hold voxels (MinkUNet); 3 extends half a
+            cell further, so that cells next to voxels are occupied too, and rounds an odd shape up (SECOND).
     """
 
     def __init__(self, in_channels: int, out_channels: int, key: str, kernel_size: int = 2) -> None:
@@ -137,9 +138,9 @@ class UpBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two submanifold convolutions beside a short cut (He et al., CVPR 2016, basic block).
+    """Two submanifold convolutions with a shortcut (He et al., CVPR 2016, basic block).
 
-    The short cut is a linear layer with batch norm where the channels differ, otherwise the input itself.
+    The shortcut is a linear layer with batch norm where the channels differ, otherwise the input itself.
     """
 
     def __init__(self, in_channels: int, out_channels: int, key: str) -> None:
@@ -170,7 +171,7 @@ def _convolve(convolution: spconv.conv.SparseConvolution, x: SparseTensor) -> Sp
 
 
 def _without_memory(convolution: spconv.conv.SparseConvolution, x: SparseTensor) -> SparseTensor:
-    """What a convolution on "meta" gives: the voxels of its output, which are real, with features that have no memory.
+    """Output of a convolution on "meta": the real indices of its voxels, with features that have no memory.
 
     Each pair of an input and an output voxel that an offset of the kernel joins is multiplied once, as
     spconv's native algorithm does it; torch's counter of FLOPs sees 2 * pairs * in_channels * out_channels.

@@ -1,4 +1,4 @@
-"""Dynamic voxelisation: every point counts, and no voxel has a limit of points."""
+"""Dynamic voxelisation: every point is used; the number of points per voxel is not limited."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUM_GEOMETRY_FEATURES = 4  # offset from the centre of the voxel along x, y, z, 
 
 
 class OutsideGrid(ValueError):
-    """No point of a batch lies inside the grid; which frames those are, is told by who knows their names."""
+    """All points of a batch are outside the grid. The caller, which knows the frame tokens, reports which frames."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Voxels:
         feature: [V, 4 + F]: means over the points of each voxel, see `voxelize`.
         index: [V, 4] int32: frame, z, y, x.
         voxel_of_point: [N] int64: the voxel of each point; -1 outside the grid.
-        grid: the grid that `index` counts in.
+        grid: the grid that `index` refers to.
         num_frames: B.
     """
 
@@ -39,7 +39,7 @@ class Voxels:
     num_frames: int
 
     def at_points(self, feature: Tensor) -> Tensor:
-        """Hand features [V, C] of the voxels to their points: [N, C], zeros for points outside the grid."""
+        """Copy features [V, C] of the voxels to their points: [N, C], zeros for points outside the grid."""
         return region_gather(feature, self.voxel_of_point)
 
 
@@ -47,19 +47,19 @@ def voxelize(points: PointBatch, grid: BevGrid) -> Voxels:
     """Mean features of the points of each voxel.
 
     The features are the offset of the point from the centre of its voxel along x, y, z (in voxel edges, -0.5..0.5),
-    its z (metres), and the F features of the point. Position along x and y is left out, so that the network is the
-    same everywhere on the ground.
+    its z (metres), and the F features of the point. Position along x and y is left out, so that the network is
+    translation-invariant on the ground plane.
 
     Args:
         points: B frames, N points.
         grid: points outside its box belong to no voxel.
 
     Raises:
-        OutsideGrid: no point lies inside the grid.
+        OutsideGrid: no point is inside the grid.
     """
     position, inside = grid.voxel_of(points.xyz)
     if not bool(inside.any()):
-        raise OutsideGrid(f"none of {len(inside)} points lies inside the grid {grid.lower}..{grid.upper} (metres)")
+        raise OutsideGrid(f"none of {len(inside)} points is inside the grid {grid.lower}..{grid.upper} (metres)")
     frame = points.frame_index()
     x, y, z = grid.shape
     key = ((frame * z + position[:, 2]) * y + position[:, 1]) * x + position[:, 0]
@@ -78,7 +78,7 @@ def voxelize(points: PointBatch, grid: BevGrid) -> Voxels:
 def covering_grid(points: PointBatch, voxel_size: Triple, multiple: int) -> BevGrid:
     """The grid around all points whose voxels, and blocks of `multiple` voxels, do not depend on the other points.
 
-    Corners lie at whole multiples of `multiple` voxels, at least one voxel beyond the outermost points.
+    Corners are at whole multiples of `multiple` voxels, at least one voxel beyond the outermost points.
 
     Args:
         points: N points, at least one.
@@ -86,7 +86,7 @@ def covering_grid(points: PointBatch, voxel_size: Triple, multiple: int) -> BevG
         multiple: the number of voxels along each axis is a multiple of this.
 
     Raises:
-        ValueError: there is no point, or a coordinate is not finite.
+        ValueError: there are no points, or a coordinate is not finite.
     """
     if len(points.points) == 0 or not bool(points.xyz.isfinite().all()):
         raise ValueError(f"cannot lay a grid around {len(points.points)} points: need one or more, all finite")

@@ -85,7 +85,7 @@ def test_without_background_nothing_is_pushed_away() -> None:
     assert foreground_contrast(first, second, everywhere, 0.1, weighted=False).item() == pytest.approx(0, abs=1e-9)
 
 
-def test_foreground_of_other_things_is_no_negative() -> None:
+def test_foreground_of_other_objects_is_not_a_negative() -> None:
     """Two kinds of things at right angles, and background opposite to both: nothing is left to learn."""
     one, two = torch.eye(3, dtype=torch.float64)[:2]
     points = torch.stack([one, two, one, two, -one, -two])

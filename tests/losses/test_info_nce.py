@@ -83,7 +83,7 @@ def test_info_nce_is_the_equation(data: st.DataObject, seed: int, temperature: f
 
 @given(n=st.integers(1, 8), more=st.integers(0, 5), seed=st.integers(0, 99), block=st.integers(1, 60))
 @settings(deadline=None, max_examples=40)
-def test_candidate_i_is_the_positive_of_anchor_i_unless_told(n: int, more: int, seed: int, block: int) -> None:
+def test_candidate_i_is_the_positive_of_anchor_i_by_default(n: int, more: int, seed: int, block: int) -> None:
     a, c, own = embeddings(n, 3, seed=seed), embeddings(n + more, 3, seed=seed + 1), torch.zeros(n, 0, 3).double()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(similarity, "BLOCK_ELEMENTS", block)

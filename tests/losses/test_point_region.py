@@ -94,7 +94,7 @@ def test_plrc_of_two_regions_by_hand() -> None:
     assert float(found) == pytest.approx((2 * inside_0 + inside_1) / 3)
 
 
-def test_points_outside_regions_are_negatives_of_plrc_and_no_anchors() -> None:
+def test_points_outside_regions_are_negatives_of_plrc_but_not_anchors() -> None:
     p, q = embeddings(6), embeddings(6, seed=1)
     region = torch.tensor([0, 0, 1, 1, -1, -1])
     _, by_anchor, by_candidate = value_and_gradients(lambda a, b: point_level_region_contrast(a, b, region, 0.1), p, q)

@@ -84,14 +84,14 @@ def test_one_segment_and_nothing_else_is_perfect() -> None:
     assert segment_contrast(first, second, torch.zeros(6, dtype=torch.int64), 0.1).item() == pytest.approx(0, abs=1e-12)
 
 
-def test_segments_at_right_angles_are_told_apart() -> None:
+def test_orthogonal_segments_are_separated() -> None:
     point = torch.eye(4, dtype=torch.float64).repeat_interleave(3, dim=0)
     region = torch.arange(4).repeat_interleave(3)
     loss = segment_contrast(point, point, region, 0.1, SegmentNegatives.OTHER_SEGMENTS)
     assert loss.item() == pytest.approx(math.log1p(3 * math.exp(-10)), rel=1e-9)
 
 
-def test_two_segments_that_are_each_others_nearest_are_not_told_apart() -> None:
+def test_two_segments_that_are_each_others_nearest_are_not_contrasted() -> None:
     feature = normalize(torch.tensor([[1.0, 0.1, 0.0], [1.0, 0.0, 0.1], [0.0, 1.0, 0.4], [0.9, 0.5, 0.0]]))
     assert mutual_nearest(feature).tolist() == [0, 0, 2, 3]
     region = torch.tensor([0, 1])

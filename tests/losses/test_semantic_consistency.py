@@ -82,7 +82,7 @@ def test_points_on_their_texts_reach_the_lowest_value() -> None:
     )
 
 
-def test_one_class_alone_has_nothing_to_be_told_from() -> None:
+def test_a_single_class_gives_zero() -> None:
     point = unit(torch.Generator().manual_seed(0), 4, 3).requires_grad_()
     loss = semantic_consistency(point, torch.zeros(4, dtype=torch.long), torch.eye(3).double(), 0.5)
     loss.backward()

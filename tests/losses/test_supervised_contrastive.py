@@ -92,7 +92,7 @@ def test_no_positives_give_a_connected_zero(own: list[int], mean: PositiveMean) 
     assert all(bool((g == 0).all()) for g in gradients)
 
 
-def test_an_anchor_is_no_positive_of_itself() -> None:
+def test_an_anchor_is_not_a_positive_of_itself() -> None:
     x, group = embeddings(4, 3), torch.tensor([0, 0, 1, 2])
     rows = torch.arange(4)
     loss = supervised_contrastive(x, x, group, group, temperature=0.5, itself=rows)

@@ -77,7 +77,7 @@ def test_branches_that_do_not_fit_are_refused(parts: dict, message: str) -> None
         BevEncoder(**parts)
 
 
-def test_a_branch_without_its_sensor_is_told() -> None:
+def test_a_branch_without_its_sensor_is_reported() -> None:
     with pytest.raises(ValueError, match="needs points"):
         BevEncoder(lidar=Branch(4, 8))(None, CAMERAS)
     with pytest.raises(ValueError, match="needs images"):

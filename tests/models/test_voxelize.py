@@ -76,7 +76,7 @@ def test_a_frame_without_a_point_inside_leaves_the_others_their_number() -> None
     st.sampled_from([1, 2, 16]),
     st.floats(0.01, 200.0),
 )
-def test_covering_grid_holds_every_point_and_stands_still(seed: int, size: float, multiple: int, spread: float) -> None:
+def test_covering_grid_holds_every_point_and_stays_fixed(seed: int, size: float, multiple: int, spread: float) -> None:
     points = cloud(30, seed, spread)
     grid = covering_grid(PointBatch.pack([points]), (size, size, 2 * size), multiple)
     index, inside = grid.voxel_of(points[:, :3])

@@ -1,4 +1,4 @@
-"""Image backbones of transformers (`AutoBackbone`), with weights of one's own, of the hub, or none."""
+"""Image backbones of transformers (`AutoBackbone`), with local weights, weights of the hub, or random ones."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pc_ssl.errors import UserError
 from pc_ssl.models.frozen import FrozenParts
 from pc_ssl.pretrained import WEIGHTS
 
-PROBE_SIZE = (224, 224)  # pixels of the image without values that tells which parameters maps depend on
+PROBE_SIZE = (224, 224)  # pixels of the meta image that shows which parameters the maps depend on
 
 
 class ImageBackbone(FrozenParts):
-    """A model of transformers that gives maps of several stages. What no map depends on is not trained.
+    """A model of transformers that gives maps of several stages. Parameters that no map depends on are not trained.
 
     Args:
-        model: what `AutoBackbone` gives.
+        model: a model of `AutoBackbone`.
         frozen: its weights and its batch norms never change.
     """
 
@@ -35,8 +35,8 @@ class ImageBackbone(FrozenParts):
                 self.model.get_parameter(name).requires_grad_(False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """[n, 3, H, W], normalised by ImageNet's mean and deviation -> a map [n, channels[k], h_k, w_k] of each stage,
-        from fine to coarse."""
+        """[n, 3, H, W], normalised by ImageNet's mean and standard deviation -> one map [n, channels[k], h_k, w_k] per
+        stage, from fine to coarse."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return list(self.model(image).feature_maps)
 
@@ -52,7 +52,7 @@ class PretrainedBackbone(ImageBackbone):
         frozen: its weights and its batch norms never change.
 
     Raises:
-        UserError: there is no such model, its weights are no safetensors or do not fill the network.
+        UserError: the model is not found, or its weights are not safetensors or do not match the network.
     """
 
     def __init__(self, source: str, stages: Sequence[int] = (2, 3, 4), frozen: bool = False) -> None:
@@ -63,10 +63,10 @@ class RandomResNet(ImageBackbone):
     """A ResNet (He et al., CVPR 2016) with random weights; the defaults are those of ResNet-50.
 
     Args:
-        channels: of the stages; the first has stride 4, each further one twice that of the one before.
+        channels: of the stages; the first has stride 4, each further one twice the previous stride.
         depths: blocks of each stage.
         stem_channels: of the 7 x 7 convolution before them.
-        bottleneck: blocks of three convolutions instead of two.
+        bottleneck: blocks have three convolutions instead of two.
         stages: numbers of the stages whose maps are given, from 1.
         frozen: its weights and its batch norms never change.
     """
@@ -93,9 +93,9 @@ class RandomResNet(ImageBackbone):
 
 
 def _without_gradient(model: Any) -> list[str]:
-    """Parameters that no map depends on: stages behind the last map, and Swin's last norm.
+    """Parameters that no map depends on: stages after the last map, and Swin's last norm.
 
-    Processes that train together wait for the gradient of each parameter that is trained.
+    Distributed training waits for a gradient of every trainable parameter.
     """
     from transformers import AutoBackbone
 
@@ -115,20 +115,20 @@ def _load(source: str, stages: Sequence[int]) -> Any:
     transformers.utils.logging.disable_progress_bar()
     local = Path(source).is_dir()
     if local and not any((Path(source) / name).is_file() for name in WEIGHTS):
-        raise UserError(f"{source}: holds no {WEIGHTS[0]}; weights are read as safetensors alone")
+        raise UserError(f"{source}: holds no {WEIGHTS[0]}; weights are read from safetensors only")
     try:
         config = AutoConfig.from_pretrained(source, local_files_only=local, out_indices=list(stages))
-        with torch.device("meta"):  # AutoBackbone's own from_pretrained takes no folders
+        with torch.device("meta"):  # AutoBackbone.from_pretrained does not accept folders
             kind = type(AutoBackbone.from_config(config))
-        with torch.device("cpu"):  # also where the network around it is built without memory
+        with torch.device("cpu"):  # also where the enclosing network is built on "meta"
             model, report = kind.from_pretrained(
                 source, config=config, local_files_only=local, use_safetensors=True, output_loading_info=True
             )
     except (OSError, ValueError, RuntimeError, KeyError, IndexError, SafetensorError) as error:
-        where = "the model cannot be loaded" if local else "neither a folder nor a model that the hub gives"
+        where = "the model cannot be loaded" if local else "neither a folder nor a model of the hub"
         raise UserError(f"{source}: {where} ({str(error).splitlines()[0]})") from error
     missing, mismatched = sorted(report["missing_keys"]), sorted(report.get("mismatched_keys", ()))
-    # Norms of the maps belong to the backbone alone: a model that was saved for another task has none of them.
+    # Norms of the maps belong to the backbone alone: a model that was saved for another task lacks them.
     missing = [name for name in missing if not name.startswith("hidden_states_norms.")]
     matched = len(model.state_dict()) - len(missing) - len(mismatched)
     print(
@@ -137,5 +137,5 @@ def _load(source: str, stages: Sequence[int]) -> Any:
     )
     if missing or mismatched:
         first = missing[0] if missing else mismatched[0]
-        raise UserError(f"{source}: the weights do not fill the network: {first!r} is missing or of another shape")
+        raise UserError(f"{source}: the weights do not match the network: {first!r} is missing or of another shape")
     return model

@@ -33,7 +33,7 @@ class DepthBins:
     """Depths along a camera's axis, metres: start, start + step, ..., below stop. The defaults are BEVFusion's.
 
     Raises:
-        ValueError: there is no bin, or a depth is not positive.
+        ValueError: there are no bins, or a depth is not positive.
     """
 
     start: float = 1.0
@@ -51,7 +51,7 @@ class DepthBins:
 
 @dataclass(frozen=True)
 class Splat:
-    """Where lifted pixels fall, of those that fall onto the map.
+    """Targets of the lifted pixels that fall onto the map.
 
     Args:
         sample: [L] int64: number of the pixel and depth, counted over [cameras, depths, rows, columns].
@@ -98,8 +98,8 @@ class LiftSplat(nn.Module):
 
     Args:
         image: image backbone.
-        grid: the box of the map and, by its voxel_size along x and y, its cells; heights outside are left out.
-        depths: where pixels may lie.
+        grid: the box of the map and, by its voxel_size along x and y, its cells; points at heights outside are dropped.
+        depths: the depths that a pixel's distribution covers.
         neck_channels: of the feature pyramid.
         lifted_channels: C of the features that are lifted; 80 in BEVFusion.
         encoder_channels: channels of the stages of the BEV encoder; all but the first have stride 2.
@@ -142,8 +142,8 @@ class LiftSplat(nn.Module):
     def forward(self, cameras: CameraBatch) -> BevFeatures:
         """The map [B, out_channels, H, W].
 
-        A missing camera adds nothing, and no statistics see what stands in for its image; a batch without any camera
-        has a map of zeros.
+        A missing camera contributes nothing, and its placeholder image does not enter batch statistics; a batch without
+        any camera gives a map of zeros.
         """
         shown = cameras.present.flatten()
         if not bool(shown.any()):
@@ -160,7 +160,7 @@ class LiftSplat(nn.Module):
         )
 
     def frustum(self, cameras: CameraBatch, size: tuple[int, int]) -> Tensor:
-        """Where the centres of the cells of feature maps [h, w] lie at each depth.
+        """Positions of the centres of the cells of feature maps [h, w] at each depth.
 
         Returns:
             [B, K, D, h, w, 3] float32, metres, in the frame of the view.
@@ -178,7 +178,7 @@ class LiftSplat(nn.Module):
         return (turned + view_from_camera[:, :, None, None, None, :3, 3]).float()
 
     def _splat(self, cameras: CameraBatch, size: tuple[int, int]) -> Splat:
-        """Where pixels fall; without augmentation (eval mode) it is computed once for a calibration."""
+        """Targets of the pixels; without augmentation (eval mode) computed once per calibration."""
         if self.training:
             return self._compute_splat(cameras, size, planned=False)
         parts = (cameras.pixel_from_camera, cameras.camera_from_view, cameras.present)
@@ -208,9 +208,9 @@ class LiftSplat(nn.Module):
         return Splat(sample, pixel, cell, RegionPlan.build(cell, frames * height * width) if planned else None)
 
     def _pool(self, depth: Tensor, context: Tensor, splat: Splat, frames: int) -> Tensor:
-        """depth [n, D, h, w], context [n, C, h, w] -> [B, C, H, W]: the sum over all that falls into each cell.
+        """depth [n, D, h, w], context [n, C, h, w] -> [B, C, H, W]: the sum over the lifted pixels in each cell.
 
-        Lifted features, a row for each pixel and depth, are made in blocks, and again in the backward pass.
+        Lifted features, one row per pixel and depth, are computed in blocks, and recomputed in the backward pass.
         """
         width, height, _ = self.grid.shape
         cells, channels = frames * height * width, context.shape[1]

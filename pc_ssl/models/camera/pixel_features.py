@@ -1,4 +1,4 @@
-"""A map of features of images, for methods that pair pixels with points."""
+"""Feature maps of images, for methods that pair pixels with points."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pc_ssl.models.camera.image_backbone import ImageBackbone
 
 
 class PixelFeatures(nn.Module):
-    """The maps of an image backbone, brought to the size of the finest, joined, and mixed by a 1 x 1 convolution.
+    """The maps of an image backbone, resampled to the size of the finest, joined, and mixed by a 1 x 1 convolution.
 
-    SLidR (Sautier et al., CVPR 2022, Sec. 3.1) reads the last stage of a ResNet-50 whose strides are dilations, and
-    brings it up by 4; the stages that are joined here reach the same resolution without changing the network.
+    SLidR (Sautier et al., CVPR 2022, Sec. 3.1) reads the last stage of a ResNet-50 with dilated convolutions, and
+    upsamples it by 4; the stages joined here reach the same resolution without changing the network.
 
     Args:
         backbone: image backbone, frozen in SLidR.
-        out_channels: of the map; None gives the joined maps as they are, without a layer to be trained.
+        out_channels: of the map; None: the joined maps without a trained layer.
     """
 
     def __init__(self, backbone: ImageBackbone, out_channels: int | None = 64) -> None:

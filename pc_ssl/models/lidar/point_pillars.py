@@ -1,9 +1,9 @@
-"""PointPillars: columns of points to a BEV map, without 3D convolutions.
+"""PointPillars: pillars of points to a BEV map, without 3D convolutions.
 
 Lang et al., "PointPillars: Fast Encoders for Object Detection from Point Clouds", CVPR 2019. The default widths are
 those of CenterPoint's and BEVFusion's pillar networks on nuScenes (pillars of 0.2 m over +-51.2 m, map at 1 / 4).
 Unlike there, pillars are dynamic (Zhou et al., "End-to-End Multi-View Fusion for 3D Object Detection in LiDAR Point
-Clouds", CoRL 2019): every point counts, and there is no limit of points or pillars.
+Clouds", CoRL 2019): every point is used; the numbers of points and pillars are not limited.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from pc_ssl.structures import PointBatch
 class PointPillars(nn.Module):
     """Points to a BEV map at 1 / 2 ** (level + 1) of the resolution of the grid.
 
-    Each point within the grid is told by x, y, z, its F features, its offset from the mean of its pillar along x, y, z
-    and from the centre of the pillar along x, y (metres; Sec. 2.1 of the paper); a linear layer, batch norm and ReLU
-    follow, then the maximum over the pillar.
+    Each point within the grid is decorated with x, y, z, its F features, its offset from the mean of its pillar along
+    x, y, z and from the centre of the pillar along x, y (metres; Sec. 2.1 of the paper); a linear layer, batch norm
+    and ReLU follow, then the maximum over the pillar.
 
     Args:
-        grid: range and size of pillars; heights outside are left out, and its voxels along z play no further part.
-        point_features: F, features of a point beside x, y, z.
+        grid: range and size of pillars; points at heights outside are dropped; voxels along z are ignored.
+        point_features: F, point features besides x, y, z.
         pillar_channels: channels of a pillar.
         neck_channels: channels of the neck's stages; each begins with stride 2.
         neck_layers: 3 x 3 convolutions of each of them, the strided one included.
         upsampled_channels: channels that each stage of the neck gives to the map.
-        level: the stage, from 0, that gives the map its resolution.
+        level: index, from 0, of the stage whose resolution the map has.
 
     Raises:
-        ValueError: neck_channels and neck_layers differ in length, level is no stage, or the grid does not divide by
+        ValueError: neck_channels and neck_layers differ in length, level is not a stage, or the grid does not divide by
             the strides.
     """
 
@@ -78,12 +78,12 @@ class PointPillars(nn.Module):
         """The map [B, out_channels, H, W].
 
         Raises:
-            OutsideGrid: no point lies inside the grid.
+            OutsideGrid: no point is inside the grid.
         """
         index, inside = self.grid.voxel_of(points.xyz)
         if not bool(inside.any()):
             lower, upper = self.grid.lower, self.grid.upper
-            raise OutsideGrid(f"none of {len(inside)} points lies inside the grid {lower}..{upper} (metres)")
+            raise OutsideGrid(f"none of {len(inside)} points is inside the grid {lower}..{upper} (metres)")
         width, height, _ = self.grid.shape
         cell = ((points.frame_index() * height + index[:, 1]) * width + index[:, 0])[inside]
         filled, pillar = torch.unique(cell, return_inverse=True)
@@ -99,6 +99,6 @@ class PointPillars(nn.Module):
         from_mean = xyz - region_gather(region_pool(xyz, pillar, num_pillars), pillar)
         size, lower = xyz.new_tensor(self.grid.voxel_size[:2]), xyz.new_tensor(self.grid.lower[:2])
         from_centre = xyz[:, :2] - (lower + (index[:, :2] + 0.5) * size)
-        told = torch.cat([points, from_mean, from_centre], dim=1)
-        with torch.autocast(points.device.type, enabled=False):  # half types would round 50 m to a quarter of a metre
-            return region_pool(self.norm(self.linear(told)).relu(), pillar, num_pillars, "max")
+        decorated = torch.cat([points, from_mean, from_centre], dim=1)
+        with torch.autocast(points.device.type, enabled=False):  # half types round 50 m to a quarter of a metre
+            return region_pool(self.norm(self.linear(decorated)).relu(), pillar, num_pillars, "max")

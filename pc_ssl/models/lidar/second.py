@@ -25,8 +25,8 @@ class SECOND(nn.Module):
     """Points to a BEV map at 1 / 2 ** (S - 1) of the resolution of the grid, for S sparse stages.
 
     Args:
-        grid: range and voxel size; points outside are left out.
-        point_features: F, features of a point beside x, y, z.
+        grid: range and voxel size; points outside are dropped.
+        point_features: F, point features besides x, y, z.
         stage_channels: channels of the S sparse stages; all but the first begin with a strided convolution.
         stage_blocks: submanifold convolutions of each of them.
         neck_channels: channels of the neck's stages; all but the first begin with stride 2.
@@ -78,7 +78,7 @@ class SECOND(nn.Module):
         """The map [B, out_channels, H, W].
 
         Raises:
-            OutsideGrid: no point lies inside the grid.
+            OutsideGrid: no point is inside the grid.
         """
         voxels = voxelize(points, self.grid)
         return BevFeatures(self.neck(fold_height(self.stages(sparse_tensor(voxels)))), self.grid)

@@ -21,14 +21,15 @@ from pc_ssl.structures import PointBatch
 
 
 class SparseUNet(nn.Module):
-    """Encoder of L levels, each at half the resolution of the one before, and a decoder back to the voxels.
+    """Encoder of L levels, each at half the resolution of the previous one, and a decoder back to the voxels.
 
-    There is no range: the grid is laid around the points of each batch, so that every point gets a feature. Its voxels
-    stand still in the frame of the points, whatever else the batch holds. Points of one voxel share their feature.
+    The range is not limited: the grid is laid around the points of each batch, so that every point gets a feature. Its
+    voxels are at fixed positions in the frame of the points, whatever else the batch holds. Points of one voxel share
+    their feature.
 
     Args:
         voxel_size: edges along x, y, z, metres.
-        point_features: F, features of a point beside x, y, z.
+        point_features: F, point features besides x, y, z.
         stem_channels: channels at the resolution of the voxels.
         encoder_channels: channels of the L levels, from fine to coarse.
         encoder_blocks: residual blocks of each of them.
@@ -40,7 +41,7 @@ class SparseUNet(nn.Module):
     """
 
     uses_cameras: ClassVar[bool] = False
-    grid: ClassVar[None] = None  # it gives every point a feature, wherever that is
+    grid: ClassVar[None] = None  # the range is not limited
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class SparseUNet(nn.Module):
         super().__init__()
         lengths = [len(s) for s in (encoder_channels, encoder_blocks, decoder_channels, decoder_blocks)]
         if len(set(lengths)) != 1:
-            raise ValueError(f"SparseUNet: channels and blocks must have one entry a level, got {lengths} entries")
+            raise ValueError(f"SparseUNet: channels and blocks must have one entry per level, got {lengths} entries")
         levels = lengths[0]
         self.point_features = point_features
         self.voxel_size = voxel_size
@@ -83,7 +84,7 @@ class SparseUNet(nn.Module):
         """Features [N, out_channels] of the N points.
 
         Raises:
-            ValueError: the batch holds no point, or a coordinate is not finite.
+            ValueError: the batch holds no points, or a coordinate is not finite.
         """
         voxels = voxelize(points, covering_grid(points, self.voxel_size, self.total_stride))
         x = self.stem(sparse_tensor(voxels))

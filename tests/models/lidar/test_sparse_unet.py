@@ -59,7 +59,7 @@ def test_default_is_the_size_of_minkunet34() -> None:
 
 
 def test_one_entry_a_level_is_needed() -> None:
-    with pytest.raises(ValueError, match="one entry a level"):
+    with pytest.raises(ValueError, match="channels and blocks"):
         SparseUNet(encoder_channels=(8, 16), encoder_blocks=(1,), decoder_channels=(16, 8), decoder_blocks=(1, 1))
 
 
