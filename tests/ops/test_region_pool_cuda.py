@@ -309,3 +309,12 @@ def test_a_region_does_not_feel_its_neighbours(gpu):
     expected = gpu.pool(feature, alone, 1, "sum")[0]
     assert torch.equal(gpu.pool(feature, region, 4, "sum")[2], expected)
     assert torch.equal(gpu.pool(feature, moved, 51, "sum")[50], expected)
+
+
+@pytest.mark.parametrize("reduce", ["sum", "max"])
+def test_offsets_that_begin_beyond_the_points_stop_the_kernels(gpu, reduce):
+    region = torch.arange(1000) % 70
+    order, offsets, _ = gpu.plan(region, 70)
+    offsets[0] = 2**40
+    with pytest.raises(RuntimeError, match="the plan's offsets"):
+        gpu.pool_by_plan(torch.ones(1000, 3), order, offsets, 70, reduce)
