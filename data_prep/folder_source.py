@@ -87,9 +87,6 @@ class FolderSource:
         contents = {camera.name: read_bytes(camera.file) for camera in self.cameras}
         return RawFrame(
             points=points,
-            label=None,
-            box=None,
-            box_class=None,
             ego_pose=global_from_cloud,
             global_from_lidar=global_from_cloud,
             cameras={

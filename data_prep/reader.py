@@ -1,4 +1,4 @@
-"""The interface between a data set and the pipeline: a new data set is one file with a `Reader`."""
+"""The interface between a data set and the pipeline: a new data set is one file with a `Reader`, named in READERS."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class RawFrame:
     Args:
         points: [N, 3 + F] float32: x y z (metres, LiDAR frame at the time of the keyframe, z up), then features, such
             as intensity in [0, 1]; `Reader.columns` names them.
+        ego_pose: [4, 4] float64 global_from_ego at the time of the LiDAR.
+        global_from_lidar: [4, 4] float64.
         label: [N] uint8 index into the data set's label classes, 0 ignore; None if the data set has none.
         box: [M, 9] float32 x y z l w h yaw vx vy, LiDAR frame (metres, radians, metres per second; NaN: velocity
             unknown); None if the data set has none.
         box_class: [M] uint8 index into the data set's box classes; None with `box`.
-        ego_pose: [4, 4] float64 global_from_ego at the time of the LiDAR.
-        global_from_lidar: [4, 4] float64.
         cameras: by name; one that decodes a depth image as it pairs points may raise UserError then.
         images: the recorded JPEG or PNG file of each camera.
         image_names: a name of each image that no other in the data set has, to find files of other tools by.
@@ -74,14 +74,14 @@ class RawFrame:
     """
 
     points: NDArray[np.float32]
-    label: NDArray[np.uint8] | None
-    box: NDArray[np.float32] | None
-    box_class: NDArray[np.uint8] | None
     ego_pose: NDArray[np.float64]
     global_from_lidar: NDArray[np.float64]
-    cameras: Mapping[str, PinholeCamera]
-    images: Mapping[str, bytes]
-    image_names: Mapping[str, str]
+    label: NDArray[np.uint8] | None = None
+    box: NDArray[np.float32] | None = None
+    box_class: NDArray[np.uint8] | None = None
+    cameras: Mapping[str, PinholeCamera] = field(default_factory=dict)
+    images: Mapping[str, bytes] = field(default_factory=dict)
+    image_names: Mapping[str, str] = field(default_factory=dict)
     instance: NDArray[np.int32] | None = None
     box_attribute: NDArray[np.uint8] | None = None
     box_points: NDArray[np.int32] | None = None
@@ -95,7 +95,7 @@ class RawFrame:
 
 
 class Source(Protocol):
-    """Where one keyframe lies: small and picklable, so that it can be read in another process without the tables."""
+    """The files of one keyframe: small and picklable, so that it can be read in another process without the tables."""
 
     def read(self) -> RawFrame:
         """Read the sensors' files.
@@ -138,7 +138,7 @@ class Reader(Protocol):
         ...
 
     def source(self, frame: FrameName) -> Source:
-        """Where a keyframe lies.
+        """The files of a keyframe.
 
         Raises:
             UserError: the tables lack something that the frame needs.
