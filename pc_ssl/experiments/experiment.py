@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pc_ssl.data.cache import Cache
+from pc_ssl.engine.work_folder import work_folder
 from pc_ssl.evaluation.run_result import RunResult
 from pc_ssl.experiments.checks import check_budget, check_labels, check_networks
 from pc_ssl.experiments.comparison import Comparison
@@ -52,16 +53,18 @@ class Experiment:
             times: where the seconds of each stage are kept; None: in seconds.json of `work_dir`.
 
         Raises:
-            UserError: networks, budgets or labels do not fit together, or a command failed.
+            UserError: networks, budgets or labels do not fit together, a command failed, or another process runs in
+                the work folder.
         """
         budget = self._check()
         times = times or Stages(self.work_dir / SECONDS)
-        for stage in stages_of(self.plan):
-            with times.stage(stage.name):
-                applicable = [run for run in stage.runs if self.commands.applies(run)]
-                run_jobs([self.commands.job(run) for run in applicable], self.jobs)
-        records = self.records()
-        write_records(self.work_dir, records)
+        with work_folder(self.work_dir, "compare"):
+            for stage in stages_of(self.plan):
+                with times.stage(stage.name):
+                    applicable = [run for run in stage.runs if self.commands.applies(run)]
+                    run_jobs([self.commands.job(run) for run in applicable], self.jobs)
+            records = self.records()
+            write_records(self.work_dir, records)
         return Comparison(self.plan, records, budget)
 
     def records(self) -> list[Record]:

@@ -1,6 +1,7 @@
 """Plans that run on the tiny street, their commands in this process."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from pc_ssl.cli import app
 from pc_ssl.data.cache import Cache
 from pc_ssl.engine.initial import WHOLE
+from pc_ssl.engine.work_folder import work_folder
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.run_result import RunResult
 from pc_ssl.experiments import Evaluation, Experiment, Kind, Method, Plan, Pretraining, Variant, read_records
@@ -82,6 +84,11 @@ def test_a_killed_experiment_goes_on_where_it_was(experiment: Experiment, fake_c
     assert "runs             7, 0 left" in experiment.describe()
     assert experiment.run().records == comparison.records
     assert len(fake_commands.started) == 5
+
+
+def test_a_folder_where_another_process_compares_is_refused(experiment: Experiment, fake_commands: Any) -> None:
+    with work_folder(experiment.work_dir, "compare"), pytest.raises(UserError, match=f"process {os.getpid()} on"):
+        experiment.run()
 
 
 def test_records_name_seed_fraction_variant_and_cost(experiment: Experiment, fake_commands: Any) -> None:
