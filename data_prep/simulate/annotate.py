@@ -1,4 +1,4 @@
-"""Boxes of a keyframe: where an annotator who looks at the points would draw them."""
+"""Ground-truth boxes of a keyframe, placed as an annotator who sees the points would place them."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from data_prep.simulate.rig import FIRST_AZIMUTH, ROTATION_PERIOD, ego_from_lida
 from data_prep.simulate.street.things import Thing, Track
 from data_prep.simulate.tables import SHARED, Row, quaternion
 
-MARGIN = 0.06  # metres added to each edge of a box, so that noisy points lie inside
+MARGIN = 0.06  # metres added to each edge of a box, so that it contains noisy points
 REACH = 100.0  # metres from the ego vehicle within which things are annotated
-PROBES = 24  # points of a surface that are looked for from the cameras
-EYE = (0.8, 0.0, 1.55)  # metres in the ego frame; the middle of the cameras
+PROBES = 24  # surface points per object that are tested for visibility
+EYE = (0.8, 0.0, 1.55)  # metres in the ego frame; mean position of the cameras
 
 
 @dataclass(frozen=True)
 class Box:
-    """A thing at a keyframe.
+    """An annotated object at a keyframe.
 
     Args:
-        thing: its index.
-        scene_from_thing: [4, 4] at the moment when the LiDAR swept over its middle.
+        thing: index of the object.
+        scene_from_thing: [4, 4] when the LiDAR swept over the object's centre.
         points: number of returns inside the box.
-        visibility: token of the share of its surface that the cameras see.
+        visibility: token of the visible fraction of its surface.
     """
 
     thing: int
@@ -41,7 +41,7 @@ class Box:
 
 
 class Annotator:
-    """Draws the boxes of one scene."""
+    """Annotates the keyframes of one scene."""
 
     def __init__(self, rng: np.random.Generator, geometry: Geometry) -> None:
         self.geometry = geometry
@@ -54,7 +54,7 @@ class Annotator:
         self._resting_pose = np.array(poses).reshape(-1, 4, 4)
 
     def boxes(self, time: float, scene_from_ego: NDArray, sweep: Sweep, moments: Sequence[Moment]) -> list[Box]:
-        """All things within REACH at the keyframe at `time`; `moments` are those of its pictures."""
+        """Boxes of all objects within REACH at the keyframe at `time`; `moments` are those of its images."""
         scene_from_lidar = scene_from_ego @ ego_from_lidar()
         found, pose, when = self._present(time, scene_from_ego, scene_from_lidar)
         if not found:
@@ -69,7 +69,7 @@ class Annotator:
     def _present(
         self, time: float, scene_from_ego: NDArray, scene_from_lidar: NDArray
     ) -> tuple[list[int], NDArray[np.float64], list[float]]:
-        """Indices of the things within REACH, their poses [K, 4, 4] when the LiDAR looks at them, and these times."""
+        """Indices of the objects within REACH, their poses [K, 4, 4] when the LiDAR sees them, and those times."""
         center = scene_from_ego[:2, 3]
         near = np.linalg.norm(self._resting_pose[:, :2, 3] - center, axis=1) < REACH
         found = [index for index, is_near in zip(self._resting, near, strict=True) if is_near]
@@ -85,7 +85,7 @@ class Annotator:
         return found, np.array(poses).reshape(-1, 4, 4), when
 
     def row(self, box: Box, shift: NDArray) -> Row:
-        """The box as fields of a sample_annotation; `shift` [3] leads from the scene frame to the global frame."""
+        """The box as fields of a sample_annotation; `shift` [3] is the translation from scene to global frame."""
         pose = box.scene_from_thing
         length, width, height = self.size[box.thing]
         center = pose[:3, :3] @ self.center[box.thing] + pose[:3, 3] + shift
@@ -117,7 +117,7 @@ class Annotator:
         rays = np.concatenate([np.broadcast_to(eye, ray.shape), ray / away[:, None]], 1).astype(np.float32)
         shells = [self.geometry.still, *(moment.shell for moment in moments)]
         reach = np.min([shell.cast(rays).distance for shell in shells], 0)
-        # a mover may have gone on a little since the LiDAR saw it
+        # a moving object may have moved a little since the LiDAR saw it
         seen = (reach > away - 0.6).reshape(len(found), PROBES)
         faces = (np.einsum("ij,ij->i", normal.reshape(-1, 3), ray) < 0).reshape(len(found), PROBES)
         share = (seen & faces).sum(1) / np.maximum(faces.sum(1), 1)
@@ -125,14 +125,14 @@ class Annotator:
 
 
 def _swept_at(track: Track, time: float, scene_from_lidar: NDArray) -> float:
-    """When, in the rotation that ends at `time`, the LiDAR looks at the origin of something that moves."""
+    """Time at which the LiDAR sweeps over the origin of a moving object, in the rotation that ends at `time`."""
     x, y, _ = scene_from_lidar[:3, :3].T @ (track.pose(time)[:3, 3] - scene_from_lidar[:3, 3])
     turned = (FIRST_AZIMUTH - np.arctan2(y, x)) % (2 * np.pi) / (2 * np.pi)
     return time - ROTATION_PERIOD * (1.0 - turned)
 
 
 def _probes(rng: np.random.Generator, thing: Thing) -> NDArray[np.float64]:
-    """[PROBES, 6] points on the thing's surface, evenly by area, and their normals."""
+    """[PROBES, 6] points sampled uniformly from the object's surface, and their normals."""
     mesh = thing.meshes[0]
     corner = mesh.vertex[mesh.triangle].astype(np.float64)
     normal = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
@@ -150,7 +150,7 @@ def _probes(rng: np.random.Generator, thing: Thing) -> NDArray[np.float64]:
 
 @numba.njit(cache=True)
 def _count_inside(point: NDArray, middle: NDArray, rotation: NDArray, half: NDArray) -> NDArray[np.int64]:
-    """How many of the points [N, 3] lie in each box: middle [K, 3], rotation [K, 3, 3], half edges [K, 3]."""
+    """Number of the points [N, 3] in each box: middle [K, 3], rotation [K, 3, 3], half edges [K, 3]."""
     count = np.zeros(len(middle), np.int64)
     for k in range(len(middle)):
         reach = half[k, 0] ** 2 + half[k, 1] ** 2 + half[k, 2] ** 2

@@ -1,4 +1,4 @@
-"""The geometry of a scene as the sensors meet it: what stands still is built once, what moves anew for each moment."""
+"""The triangles of a scene: static objects are built once, moving objects again for each moment."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from data_prep.simulate.street.cars import car_body
 from data_prep.simulate.street.traffic import EGO_LENGTH, EGO_REAR_AXLE
 from data_prep.simulate.street.world import World
 
-SIGHT = 110.0  # metres; what moves farther from the ego vehicle than this is left out
-NEARBY = 15.0  # metres; what moves nearer than this is always there, for it throws shadows
-BESIDE = np.deg2rad(25.0)  # the LiDAR's sectors reach up to 17 degrees beyond the cameras' views
+SIGHT = 110.0  # metres; moving objects farther from the ego vehicle are left out
+NEARBY = 15.0  # metres; nearer moving objects are always built, as they cast shadows
+VIEW_MARGIN = np.deg2rad(25.0)  # the LiDAR's sectors reach up to 17 degrees beyond the cameras' views
 BRIGHTNESS = (0.6, 1.5)  # range of the factor on an object's reflectivity
 
 
 @dataclass(frozen=True)
 class _Mover:
     thing: int
-    first_row: tuple[int, ...]  # of each of the thing's shapes in the skin
-    radius: float  # metres; of a circle about its origin that holds it
+    first_row: tuple[int, ...]  # of each shape of the object in the skin
+    radius: float  # metres; of the bounding circle around its origin
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What moves, as it stands at one time.
+    """The moving objects at one time.
 
     Args:
         time: seconds after the scene's first keyframe.
-        shell: its triangles.
-        thing: K indices of the things.
+        shell: their triangles.
+        thing: indices of the K objects.
         scene_from_thing: [K, 4, 4] float64.
     """
 
@@ -85,9 +85,9 @@ class Geometry:
         self.skin = Skin.join(skins)
 
     def moment(self, time: float, scene_from_ego: NDArray, camera: Camera) -> Moment:
-        """What moves, at `time`, near the ego vehicle [4, 4] and in or beside a camera's view.
+        """The moving objects at `time` that are near the ego vehicle [4, 4] or in a camera's view.
 
-        Everything within NEARBY is there; farther off, what lies outside the view by more than BESIDE is left out.
+        Objects within NEARBY are always included; farther ones only in the view widened by VIEW_MARGIN to each side.
         """
         vertex, triangle, row, found, poses, first = [], [], [], [], [], 0
         for mover in self._movers:
@@ -121,7 +121,7 @@ class Geometry:
 
 
 def _in_sight(xy: NDArray, radius: float, scene_from_ego: NDArray, camera: Camera) -> bool:
-    """Whether a circle may matter for a camera and for the LiDAR while it looks the same way."""
+    """Whether a circle may be visible to a camera, or to the LiDAR while it sweeps over the camera's view."""
     dx, dy = xy[0] - scene_from_ego[0, 3], xy[1] - scene_from_ego[1, 3]
     away = math.hypot(dx, dy)
     if away > SIGHT:
@@ -130,7 +130,7 @@ def _in_sight(xy: NDArray, radius: float, scene_from_ego: NDArray, camera: Camer
         return True
     turned = math.atan2(dy, dx) - math.atan2(scene_from_ego[1, 0], scene_from_ego[0, 0]) - camera.heading
     turned = abs((turned + math.pi) % (2 * math.pi) - math.pi)
-    return turned - math.asin(radius / away) < camera.half_view + BESIDE
+    return turned - math.asin(radius / away) < camera.half_view + VIEW_MARGIN
 
 
 def ego_mesh() -> Mesh:

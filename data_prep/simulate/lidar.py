@@ -1,4 +1,4 @@
-"""A spinning LiDAR: what comes back, from where and how strong."""
+"""A spinning LiDAR: ranges, intensities and dropped returns."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from data_prep.simulate.street.paint import CELL, Paint
 from pc_ssl.geometry import invert
 
 RANGE_NOISE = 0.02  # metres, standard deviation; HDL-32E manual: accuracy +-2 cm
-FAINT = 0.04  # reflectivity that is seen every other time at FAINT_RANGE metres
+FAINT = 0.04  # reflectivity that returns with a probability of 1/2 at FAINT_RANGE metres
 FAINT_RANGE = 62.0
 STRENGTH = 190.0  # intensity of a white surface that faces the sensor
-NO_RETURN_LABEL = LABEL["vehicle.ego"]  # nuScenes labels what lies at the sensor so
+NO_RETURN_LABEL = LABEL["vehicle.ego"]  # nuScenes' label of points at the sensor
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One rotation, all rays kept in firing order, as nuScenes does: a ray without a return lies at the sensor.
+    """One rotation. All rays are kept in firing order, as in nuScenes: a ray without a return is a point at the sensor.
 
     Args:
         point: [N, 5] float32: x, y, z (metres, LiDAR frame at the end of the rotation), intensity 0..255, ring.
-        label: [N] uint8 lidarseg index; that of the ego vehicle for no return.
-        owner: [N] int32 index of the thing that was hit, -1 for none.
+        label: [N] uint8 lidarseg index; rays without a return have that of the ego vehicle.
+        owner: [N] int32 index of the object that was hit, -1 for none.
         returned: [N] bool.
     """
 
@@ -67,9 +67,9 @@ class Lidar:
         """Measure one rotation.
 
         Args:
-            moments: what moves, when the LiDAR looks along each of CAMERAS.
+            moments: the moving objects when the LiDAR sweeps over each of CAMERAS.
             scene_from_ego: [4, 4] at the end of the rotation.
-            before: [4, 4] the pose at the beginning of the rotation; the ego vehicle moves evenly between the two.
+            before: [4, 4] at the beginning of the rotation; the ego vehicle's velocity is constant between the two.
         """
         ray, start = self._rays(scene_from_ego, before)
         hits = self.geometry.still.cast(ray)
@@ -84,7 +84,7 @@ class Lidar:
         return self._measure(rng, ray, start, hits, scene_from_ego)
 
     def _rays(self, now: NDArray, before: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Rays [N, 6] in the scene frame, each from where the sensor is when it fires, and their origins [N, 3]."""
+        """Rays [N, 6] in the scene frame, each from the sensor's position when it fires, and their origins [N, 3]."""
         share = self.pattern.lag[:, None] / self.pattern.lag.max()
         lidar_now, lidar_before = now @ ego_from_lidar(), before @ ego_from_lidar()
         start = (1 - share) * lidar_now[:3, 3] + share * lidar_before[:3, 3]
@@ -162,7 +162,7 @@ def _returns(
             if 0 <= row < paint.shape[0] and 0 <= column < paint.shape[1]:
                 covered = max(paint[row, column, 0], paint[row, column, 1]) / np.float32(255)
                 bright += covered * (np.float32(0.42) - bright)
-        # a mirror-like surface seen at a slant throws the pulse away
+        # a glossy surface reflects the pulse away at grazing incidence
         if draw[i, 0] < lost * (np.float32(1.0) + np.float32(0.6) * (np.float32(1.0) - facing)):
             continue
         echo = bright * facing**0.5 * (FAINT_RANGE / max(far, np.float32(1.0))) ** 2 / FAINT

@@ -1,4 +1,4 @@
-"""The semantic prior of a location as the devkit reads it: a picture of where one may drive or walk."""
+"""The semantic prior of a location as the devkit reads it: an image of the drivable areas and walkways."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BAND = 2048  # rows that are drawn at a time
 def write_map_mask(path: Path, layers: dict[str, Any]) -> None:
     """Draw a map expansion's drivable areas and walkways, 255 on 0, the origin in the lower left corner, as a gray PNG.
 
-    The picture is drawn and packed band by band: a map of many scenes has billions of pixels.
+    The image is drawn and compressed band by band: a map of many scenes has billions of pixels.
     """
     rings = _rings(layers)
     corner = np.max([ring.max(0) for exterior, holes in rings for ring in (exterior, *holes)], 0)
@@ -31,7 +31,7 @@ def write_map_mask(path: Path, layers: dict[str, Any]) -> None:
         packer = zlib.compressobj(1)
         for top in range(0, height, BAND):
             rows = min(BAND, height - top)
-            band = np.zeros((rows, width + 1), np.uint8)  # the first byte of a row names PNG's filter: none
+            band = np.zeros((rows, width + 1), np.uint8)  # the first byte of a row is PNG's filter type: none
             _draw(band[:, 1:], rings, height - top)
             data = packer.compress(band.tobytes())
             if data:
@@ -56,7 +56,7 @@ def _rings(layers: dict[str, Any]) -> list[tuple[NDArray, list[NDArray]]]:
 
 
 def _draw(band: NDArray[np.uint8], rings: list[tuple[NDArray, list[NDArray]]], top: float) -> None:
-    """Draw into rows whose upper edge lies `top` pixels above the origin."""
+    """Draw into rows whose upper edge is `top` pixels above the origin."""
     canvas = np.ascontiguousarray(band)
     for exterior, holes in rings:
         low, high = exterior[:, 1].min() * PIXELS_PER_METRE, exterior[:, 1].max() * PIXELS_PER_METRE

@@ -97,7 +97,7 @@ class _Writer:
 
 
 def _parts(area: shapely.Geometry) -> Iterator[shapely.Polygon]:
-    """Valid polygons on the grid of the stored coordinates, slivers left out."""
+    """Valid polygons on the grid of the stored coordinates, without slivers."""
     opened = area.buffer(-GRID, join_style="mitre").buffer(GRID, join_style="mitre")  # no two edges touch
     for part in shapely.get_parts(shapely.set_precision(opened, GRID)):
         if part.geom_type == "Polygon" and part.area > 0.5:
@@ -210,7 +210,7 @@ def _connector(writer: _Writer, token: str, lane: Lane, low: float, other: str, 
 
 
 def _describe(writer: _Writer, token: str, curve: Curve) -> None:
-    """The lane's centre line as a chain of arcs, and room for its neighbours."""
+    """The lane's centre line as a chain of arcs, and empty lists of its neighbours."""
     writer.layers["connectivity"].setdefault(token, {"incoming": [], "outgoing": []})
     count = max(int(np.ceil(curve.length / PIECE)), 1)
     edge = np.linspace(0.0, curve.length, count + 1)

@@ -1,7 +1,7 @@
-"""What surfaces are made of: how they send a laser pulse back and how they look.
+"""Surface materials: how they reflect a laser pulse and how they look.
 
-Reflectivities are at the 905 nm of an HDL-32E; they are typical values, spread per object so that no class is told by
-its brightness alone.
+Reflectivities are at the 905 nm of an HDL-32E; they are typical values, varied per object so that no
+class can be recognised by its brightness alone.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Material(IntEnum):
 
 @dataclass(frozen=True)
 class Optics:
-    """How a material answers.
+    """Optical properties of a material.
 
     Args:
         reflectivity: diffuse reflectivity at 905 nm of a black surface of this material.
-        reflectivity_per_luminance: added for a white one; what is dark to the eye is dark to the laser.
+        reflectivity_per_luminance: added for a white surface: dark surfaces reflect the laser weakly too.
         roughness: standard deviation of the surface's depth within the beam's footprint, metres.
-        lost: share of pulses that the material lets through or mirrors away at normal incidence.
-        gloss: share of sky light mirrored at normal incidence, for the pictures.
+        lost: share of pulses transmitted or mirrored away at normal incidence.
+        gloss: share of sky light mirrored at normal incidence, for the images.
     """
 
     reflectivity: float

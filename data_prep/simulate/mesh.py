@@ -1,4 +1,4 @@
-"""Triangle meshes and the primitives that every simulated thing is built from.
+"""Triangle meshes and the primitives that simulated objects are built from.
 
 Object frame: x forward, y left, z up, the origin on the ground under the middle of the object; metres.
 """
@@ -70,8 +70,8 @@ def make(vertex: NDArray, triangle: NDArray, material: Material, color: Color | 
     )
 
 
-def beside(point: Point, x: float, y: float, z: float) -> NDArray[np.float64]:
-    """The point [3] that lies (x, y, z) metres from another."""
+def offset(point: Point, x: float, y: float, z: float) -> NDArray[np.float64]:
+    """`point` [3] moved by (x, y, z) metres."""
     return np.asarray(point, np.float64) + np.array([x, y, z])
 
 
@@ -103,7 +103,7 @@ def box(
     *,
     top_scale: tuple[float, float] = (1.0, 1.0),
 ) -> Mesh:
-    """A box; `top_scale` narrows its upper face along x and y, which gives hoppers, cabins and tents."""
+    """A box; `top_scale` narrows its upper face along x and y, for hoppers, cabins and tents."""
     corner = _BOX_CORNER * np.array(size)
     corner[4:, 0] *= top_scale[0]
     corner[4:, 1] *= top_scale[1]
@@ -143,7 +143,7 @@ def _circle(sides: int) -> NDArray[np.float64]:
 
 
 def _across(x: float, y: float, z: float) -> NDArray[np.float64]:
-    """Two unit vectors [2, 3] perpendicular to an axis and to each other; plain numbers, for numpy is slow on three."""
+    """Two unit vectors [2, 3] perpendicular to an axis and to each other; plain numbers, as numpy is slow on three."""
     length = max(math.sqrt(x * x + y * y + z * z), 1e-9)
     x, y, z = x / length, y / length, z / length
     a, b, c = (y, -x, 0.0) if abs(z) < 0.9 else (0.0, z, -y)
@@ -163,8 +163,8 @@ def loft(
     """A skin over closed cross-sections.
 
     Args:
-        section: [K, N, 3] corners of K sections, in the same order around each; counter-clockwise as seen by someone
-            who looks back from the last section towards the first.
+        section: [K, N, 3] corners of K sections, in the same order around each; counter-clockwise as seen from
+            the last section towards the first.
         material: one, or one per patch [K - 1, N] (patch n lies between the corners n and n + 1).
         color: one, or one per patch [K - 1, N, 3].
         capped: close the first and the last section.
@@ -183,7 +183,7 @@ def loft(
 
 @lru_cache(maxsize=256)
 def _loft_triangles(sections: int, corners: int, capped: bool) -> tuple[NDArray[np.int32], int]:
-    """Triangles of a skin over cross-sections, those of the caps last, and how many there are without the caps."""
+    """Triangles of a skin over cross-sections, those of the caps last, and their number without the caps."""
     row = np.arange(sections - 1)[:, None] * corners
     here, there = np.arange(corners)[None], (np.arange(corners)[None] + 1) % corners
     patch = np.stack([row + here, row + there, row + corners + there, row + corners + here], -1).reshape(-1, 4)
@@ -227,7 +227,7 @@ def extrude(outline: NDArray, low: float, high: float, material: Material, color
     """
     if axis == "z":
         section = [np.column_stack([outline, np.full(len(outline), level)]) for level in (low, high)]
-    else:  # (x, z) turns the other way about y than (x, y) about z
+    else:  # the orientation of (x, z) about y is opposite to that of (x, y) about z
         section = [
             np.column_stack([outline[:, 0], np.full(len(outline), level), outline[:, 1]]) for level in (high, low)
         ]

@@ -1,4 +1,4 @@
-"""Cheap repeatable noise for compiled code: hashes of whole numbers and smooth noise over the plane."""
+"""Deterministic noise for compiled code: hashes of integers and smooth noise over the plane."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 @numba.njit(cache=True, inline="always")
 def hash01(a: int, b: int, c: int) -> np.float32:
-    """A number in [0, 1) from three whole numbers (mixing steps of MurmurHash3's finaliser)."""
+    """A number in [0, 1) from three integers (mixing steps of MurmurHash3's finaliser)."""
     h = np.uint32(
         np.uint32(a) * np.uint32(0x9E3779B1)
         ^ np.uint32(b) * np.uint32(0x85EBCA77)

@@ -3,8 +3,8 @@
     simulate_nuscenes(Path("streets"), SimulateOptions(scenes=20, keyframes=5, seed=0), workers=2)
 
 Scenes are named `sim-0000`, `sim-0001`, ...; `<version>/splits.json` lists them under `sim_train` and `sim_val` (the
-devkit reserves the names `train` and `val` for nuScenes' own scenes). The tables are written last: a run that was
-killed leaves a root that does not load, and the same call carries on from the last finished scene.
+devkit reserves the names `train` and `val` for nuScenes' own scenes). The tables are written last: an interrupted
+run leaves a root that does not load, and the same call resumes after the last finished scene.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from pc_ssl.progress import duration, track
 
 VERSION = "v1.0-mini"  # the devkit's and most converters' name for a small root
 FINISHED_SCENES = ".scenes"  # folder of the rows of each finished scene, removed at the end
-LOCATIONS = {  # nuScenes' map names with the width and height of their canvas in metres, and the side they drive on
+LOCATIONS = {  # nuScenes' map names; width and height of their canvas in metres, and the side of traffic
     "boston-seaport": ((2979.5, 2118.1), 1),
     "singapore-onenorth": ((1585.6, 2025.0), -1),
 }
-FASTEST = 12.0  # metres a second; bounds the ground that one scene needs
+FASTEST = 12.0  # metres per second; bounds the area that one scene needs
 FIRST_TIME, SCENE_SPACING = 1_700_000_000_000_000, 1_000_000_000  # microseconds
-# seconds of one core of a busy machine and bytes, measured at 400x225 pixels and 32 beams (benchmarks/simulate.py)
+# bytes, and seconds of one core of a busy machine, measured at 400x225 pixels and 32 beams (benchmarks/simulate.py)
 SECONDS_PER_SCENE, SECONDS_PER_KEYFRAME, SECONDS_PER_SWEEP = 0.9, 0.27, 0.045
 IMAGE_SHARE = 0.85  # of a keyframe's seconds
 BYTES_PER_SCENE, BYTES_PER_KEYFRAME, BYTES_PER_SWEEP = 900_000, 90_000, 900  # of the tables and the map
@@ -43,15 +43,15 @@ BYTES_PER_RAY, BYTES_PER_LABEL = 20, 1
 
 @dataclass(frozen=True)
 class SimulateOptions:
-    """What determines the bytes of a simulated root.
+    """Options that determine the content of a simulated root.
 
     Args:
         scenes: number of scenes.
         keyframes: per scene, half a second apart.
-        seed: of everything.
-        image_size: width and height of the pictures, pixels.
+        seed: of all random numbers.
+        image_size: width and height of the images, pixels.
         beams: of the LiDAR.
-        sweeps: LiDAR rotations written before each keyframe but a scene's first, 50 ms apart; 9 leaves no gap.
+        sweeps: LiDAR rotations written before each keyframe except a scene's first, 50 ms apart; 9 fill the interval.
 
     Raises:
         UsageError: a value is out of range.
@@ -93,12 +93,12 @@ class SimulateOptions:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a simulation would write, and how long that takes.
+    """Expected size and duration of a simulation.
 
     Args:
-        scenes_left: scenes that are not there yet, of `scenes`.
+        scenes_left: scenes still to be written, of `scenes`.
         bytes: of the whole root.
-        seconds: from now on.
+        seconds: remaining.
     """
 
     out: Path
@@ -119,7 +119,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Report:
-    """What a simulation did; `simulated` counts the scenes of this run, the others were there already."""
+    """Result of a simulation; `simulated` counts the scenes of this run, the others existed already."""
 
     out: Path
     options: SimulateOptions
@@ -145,10 +145,10 @@ def scene_name(index: int) -> str:
 
 
 def estimate(out: Path, options: SimulateOptions, *, workers: int = 1) -> Estimate:
-    """Foresee a simulation; writes nothing.
+    """Estimate a simulation; writes nothing.
 
     Raises:
-        UserError: `out` holds something else, or was simulated with other options.
+        UserError: `out` has other content, or was simulated with other options.
     """
     left = 0 if _is_complete(out, options) else len(_missing(out, options))
     keyframes, sweeps = options.num_keyframes, options.num_sweeps
@@ -165,13 +165,13 @@ def estimate(out: Path, options: SimulateOptions, *, workers: int = 1) -> Estima
 
 
 def simulate_nuscenes(out: Path, options: SimulateOptions, *, workers: int = 1) -> Report:
-    """Write a simulated nuScenes data root to `out`, or what is still missing of it.
+    """Write a simulated nuScenes data root to `out`, or its missing scenes.
 
-    The same options give the same bytes, whatever the number of `workers` (processes) and however often the work was
-    interrupted. A root that is complete with the same options is left alone.
+    The same options give the same bytes, for any number of `workers` (processes) and any number of interruptions. A
+    root that is complete with the same options is not changed.
 
     Raises:
-        UserError: `out` holds something else, was simulated with other options, or the disk is full.
+        UserError: `out` has other content, was simulated with other options, or the disk is full.
     """
     start = time.monotonic()
     todo: list[int] = []
@@ -190,10 +190,10 @@ def simulate_nuscenes(out: Path, options: SimulateOptions, *, workers: int = 1) 
 
 
 def plan_scene(options: SimulateOptions, index: int) -> ScenePlan:
-    """The plan of one scene; it depends on the options and the index alone."""
+    """The plan of one scene, a function of the options and the index."""
     location = list(LOCATIONS)[index % len(LOCATIONS)]
     (width, _), hand = LOCATIONS[location]
-    # a square that holds any scene
+    # a square large enough for any scene
     side = 2 * (VIEW_MARGIN + SIDE_REACH) + FASTEST * KEYFRAME_PERIOD * options.keyframes
     columns, place = max(int(width // side), 1), index // len(LOCATIONS)
     return ScenePlan(

@@ -1,4 +1,4 @@
-"""What simulations of any data set have in common: a number of parts (scenes, rooms), each made by itself."""
+"""Helpers shared by all simulations: a simulation is a number of parts (scenes, rooms), each made independently."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ VAL_SHARE = 0.2  # of the parts, the last ones, at least one of two
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:
-    """Whether an option of the command line lies in low..high.
+    """Check that an option of the command line is in low..high.
 
     Raises:
-        UsageError: it does not.
+        UsageError: it is not.
     """
     if not low <= value <= high:
         raise UsageError(f"--{name}: {value} is out of range, expected {low} to {high}")
@@ -42,5 +42,5 @@ def in_processes(make: Callable[..., Any], arguments: Sequence[tuple], workers: 
 def _on_one_core(make: Callable[..., Any], arguments: tuple) -> None:
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):  # the work is spread over parts; threads inside one would only get in each other's way
+    with threadpool_limits(1):  # parts run in parallel, so threads within a part would compete for the same cores
         make(*arguments)

@@ -1,4 +1,4 @@
-"""Casting rays at meshes that stand still and meshes that move, with Open3D's RaycastingScene."""
+"""Casting rays at static and moving meshes with Open3D's RaycastingScene."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ NO_OWNER = -1
 
 @dataclass(frozen=True)
 class Skin:
-    """What is known about each triangle.
+    """Attributes of each triangle.
 
     Args:
         material: [T] uint8 `Material`.
         color: [T, 3] uint8.
         label: [T] uint8 class.
-        owner: [T] int32 index of the object that it belongs to, NO_OWNER for scenery.
-        brightness: [T] float32 factor on the material's reflectivity, which varies between objects of one kind.
+        owner: [T] int32 index of its object, NO_OWNER for scenery.
+        brightness: [T] float32 factor on the material's reflectivity; one per object.
     """
 
     material: NDArray[np.uint8]
@@ -56,7 +56,7 @@ class Skin:
 
 @dataclass(frozen=True)
 class Hits:
-    """Where rays end.
+    """Hit points of rays.
 
     Args:
         distance: [N] float32 metres; infinity for a ray that hits nothing.
@@ -70,7 +70,7 @@ class Hits:
 
 
 class Shell:
-    """Triangles that rays are cast at, with the row of the skin of each.
+    """Triangles that rays are cast at, each with its row of the skin.
 
     Args:
         vertex: [V, 3] float32.
@@ -105,7 +105,7 @@ class Shell:
         return Hits(distance, _resolve(ray, distance, primitive, normal, self.row), normal)
 
     def blocks(self, ray: NDArray) -> NDArray[np.bool_]:
-        """Whether anything lies on each ray [N, 6] float32."""
+        """Whether each ray [N, 6] float32 hits anything."""
         if self._scene is None or not len(ray):
             return np.zeros(len(ray), bool)
         return self._scene.test_occlusions(self._tensor(ray), nthreads=1).numpy()

@@ -1,4 +1,4 @@
-"""A camera: one ray per pixel, lit by sun and sky."""
+"""A camera: one ray per pixel, shaded by sun and sky."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from data_prep.simulate.shading import shade
 from data_prep.simulate.street.paint import Paint
 from pc_ssl.geometry import invert
 
-SHADOW_REACH = 140.0  # metres; farther surfaces are taken to be lit
-NEAREST = 0.3  # metres; what lies nearer to a camera has no bounded picture
+SHADOW_REACH = 140.0  # metres; farther surfaces count as lit
+NEAREST = 0.3  # metres; nearer points have no bounded projection
 _CORNER = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
 EGO_SHADOW_REACH = 9.0  # metres; the ego vehicle's shadow reaches no farther
 
 
 @dataclass(frozen=True)
 class Light:
-    """Daylight of one scene; colours are linear, 1 is a white wall in full sun.
+    """Daylight of one scene. Colours are linear; 1 is a white wall in full sun.
 
     Args:
         towards_sun: [3] unit vector.
-        sun, sky: [3] colour of the sunlight and of the light of the open sky.
-        horizon, zenith: [3] colour of the sky there.
+        sun, sky: [3] colour of sunlight and of skylight.
+        horizon, zenith: [3] colour of the sky at the horizon and at the zenith.
         clouds: share of the sky that is clouded.
         haze: metres after which 63 % of a surface's colour has turned into the horizon's.
-        exposure: factor on everything.
+        exposure: factor on all light.
     """
 
     towards_sun: NDArray[np.float32]
@@ -46,11 +46,11 @@ class Light:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Light:
-        """Clear, cloudy or overcast, from an hour after sunrise to noon."""
+        """Draw a clear, cloudy or overcast sky, between an hour after sunrise and noon."""
         overcast = float(rng.choice([0.0, 0.35, 0.9], p=[0.5, 0.3, 0.2]))
         height, azimuth = np.deg2rad(rng.uniform(22.0, 75.0)), rng.uniform(0, 2 * np.pi)
         if overcast > 0.8:
-            height = np.deg2rad(80.0)  # a bright zenith gives the soft shadow under things
+            height = np.deg2rad(80.0)  # a bright zenith gives the soft shadow under objects
         towards = np.array([np.cos(height) * np.cos(azimuth), np.cos(height) * np.sin(azimuth), np.sin(height)])
         warm = np.clip((np.deg2rad(50.0) - height) / np.deg2rad(40.0), 0.0, 1.0)
         sun = (1.0 - 0.72 * overcast) * np.array([1.0, 0.97 - 0.07 * warm, 0.92 - 0.22 * warm])
@@ -89,9 +89,9 @@ class CameraView:
         """[H, W, 3] uint8 red, green, blue.
 
         Args:
-            moment: what moves.
+            moment: the moving objects.
             scene_from_ego: [4, 4] at that moment.
-            key: any number; pictures with the same key have the same grain.
+            key: seed of the sensor noise.
         """
         scene_from_camera = scene_from_ego @ self.camera.ego_from_camera
         ray = _rays(self._direction, scene_from_camera.astype(np.float32))
@@ -108,7 +108,7 @@ class CameraView:
         return picture.reshape(self.height, self.width, 3)
 
     def _near_movers(self, geometry: Geometry, moment: Moment, scene_from_camera: NDArray) -> NDArray[np.int64]:
-        """Pixels inside the picture of any mover's bounding box."""
+        """Pixels covered by the bounding box of any moving object."""
         if not moment.thing:
             return np.zeros(0, np.int64)
         center = np.array([geometry.things[index].center for index in moment.thing])
@@ -119,7 +119,7 @@ class CameraView:
         mask = np.zeros((self.height, self.width), bool)
         for corner in seen[(seen[:, :, 2] > NEAREST).any(1)]:
             if (corner[:, 2] < NEAREST).any():
-                mask[:] = True  # a box that reaches behind the camera has no rectangle
+                mask[:] = True  # a box that extends behind the camera has no bounding rectangle
                 break
             pixel = corner[:, :2] / corner[:, 2:] * self.intrinsic[[0, 1], [0, 1]] + self.intrinsic[:2, 2]
             low, high = np.floor(pixel.min(0)).astype(int) - 1, np.ceil(pixel.max(0)).astype(int) + 2
@@ -156,7 +156,7 @@ def _rays(direction: NDArray, scene_from_camera: NDArray) -> NDArray:
 def _shadow_rays(
     ray: NDArray, distance: NDArray, normal: NDArray, towards_sun: NDArray
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.float32]]:
-    """Which hits face the sun [N], the rows [K] of those that may be shadowed, and their rays to the sun [K, 6]."""
+    """Hits that face the sun [N], rows [K] of those that may be shadowed, and their rays to the sun [K, 6]."""
     lit = np.zeros(len(distance), np.bool_)
     rows = np.empty(len(distance), np.int64)
     shadow = np.empty((len(distance), 6), np.float32)
@@ -167,7 +167,7 @@ def _shadow_rays(
             lit[i] = True
             away = distance[i]
             if away < SHADOW_REACH:
-                lift = np.float32(0.004) + np.float32(0.0006) * away  # off the surface, or it would shadow itself
+                lift = np.float32(0.004) + np.float32(0.0006) * away  # offset from the surface, to avoid self-shadowing
                 for k in range(3):
                     shadow[count, k] = ray[i, k] + away * ray[i, 3 + k] + lift * n[k]
                     shadow[count, 3 + k] = towards_sun[k]

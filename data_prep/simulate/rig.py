@@ -35,7 +35,7 @@ class Camera:
         rotation: quaternion (w, x, y, z) of ego_from_camera.
         focal, center: focal length and principal point in pixels of the native image.
         delay: seconds from the exposure to the end of the LiDAR's rotation, which is the keyframe's time; the LiDAR
-            looks along the camera at that moment.
+            sweeps over the camera's axis at that moment.
     """
 
     channel: str
@@ -134,7 +134,7 @@ class LidarPattern:
         direction: [COLUMNS * beams, 3] float64 unit vectors in the LiDAR frame.
         ring: [COLUMNS * beams] uint8 beam, 0 the lowest.
         lag: [COLUMNS * beams] seconds before the end of the rotation.
-        sector: [COLUMNS * beams] index into CAMERAS of the camera under whose exposure time the ray falls.
+        sector: [COLUMNS * beams] index into CAMERAS of the camera whose moving objects the ray is cast at.
     """
 
     direction: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""What a simulated root says about itself: the options that it was made with, and whether it is complete."""
+"""State file of a simulated root: the options that it was made with, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ STATE = "simulation.json"
 
 
 def is_complete(out: Path, options: Mapping[str, Any], command: str) -> bool:
-    """Whether `out` already holds this very simulation.
+    """Whether `out` already holds this simulation, complete.
 
     Raises:
-        UserError: it holds something else, or was simulated with other options: what must not be touched.
+        UserError: it has other content, or was simulated with other options; nothing is changed.
     """
     state_file = out / STATE
     if not state_file.exists():
         if out.exists() and (not out.is_dir() or any(_contents(out))):
-            raise UserError(f"{out}: holds something else and no {STATE}; expected a new or an empty folder")
+            raise UserError(f"{out}: is not empty and has no {STATE}; expected a new or an empty folder")
         return False
     state = read_json(state_file)
     found = state.get("options") if isinstance(state, dict) else None
@@ -31,17 +31,17 @@ def is_complete(out: Path, options: Mapping[str, Any], command: str) -> bool:
         wanted = list(value) if isinstance(value, tuple) else value
         if found.get(name) != wanted:
             raise UserError(
-                f"{state_file}: the root was simulated with {name} = {found.get(name)}, but {wanted} was asked for; "
+                f"{state_file}: field options.{name} is {found.get(name)}, but {wanted} was requested; "
                 "choose another folder"
             )
     return bool(state.get("complete"))
 
 
 def write_state(out: Path, options: Mapping[str, Any], complete: bool) -> None:
-    """Note the options, at the beginning and at the end of the work.
+    """Write the options, at the beginning and at the end of a simulation.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the file cannot be written.
     """
     write_json(out / STATE, {"options": dict(options), "complete": complete})
 
@@ -52,5 +52,5 @@ def size_text(count: float) -> str:
 
 
 def _contents(folder: Path) -> Iterator[Path]:
-    """What is in a folder besides the unfinished files of a run that was killed at its very start."""
+    """Content of a folder, without the unfinished files of a run that was killed at its start."""
     return (path for path in folder.iterdir() if not path.name.startswith(STATE))

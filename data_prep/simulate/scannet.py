@@ -1,10 +1,9 @@
-"""Simulated ScanNet: rooms in ScanNet's own files and folders, written scene by scene.
+"""Simulated ScanNet: rooms in ScanNet's file formats and folders, written scene by scene.
 
     simulate_scannet(Path("rooms"), SimulateOptions(rooms=20, seed=0), workers=2)
 
-Each room is furnished, scanned with a hand-held RGB-D camera, and reconstructed from what that camera measured, so that
-its mesh has the holes, the noise and the blurred edges of a scan. A run that was killed goes on at the first scene that
-is not finished.
+Each room is furnished, scanned with a hand-held RGB-D camera, and reconstructed from the measured depth, so that its
+mesh has the holes, the noise and the blurred edges of a scan. An interrupted run resumes at the first unfinished scene.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from pc_ssl.geometry import rotation_about_z, transform_from
 from pc_ssl.progress import duration, track
 
 FRAME_STEP = 20  # between the numbers of exported frames, as in ScanNet's own selection of images
-LEAST_POSES = 60  # of the walk that the mesh is made from; with fewer much of a room is never seen
+LEAST_POSES = 60  # camera poses that the mesh is reconstructed from; fewer leave much of a room unseen
 # seconds of one core and bytes, measured with 5 rooms of 20 frames at 320x240 pixels: 37 s and 72 MB
 SECONDS_PER_ROOM, SECONDS_PER_FRAME = 3.2, 0.21
 BYTES_PER_ROOM, BYTES_PER_FRAME = 13_000_000, 75_000
@@ -31,11 +30,11 @@ BYTES_PER_ROOM, BYTES_PER_FRAME = 13_000_000, 75_000
 
 @dataclass(frozen=True)
 class SimulateOptions:
-    """What determines the bytes of a simulated root.
+    """Options that determine the content of a simulated root.
 
     Args:
         rooms: number of scenes.
-        seed: of everything.
+        seed: of all random numbers.
         frames: exported RGB-D frames of each room.
         image_size: width and height of colour and depth, pixels.
 
@@ -67,7 +66,7 @@ class SimulateOptions:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a simulation would write, and how long that takes; `rooms_left` are not there yet."""
+    """Expected size and duration of a simulation; `rooms_left` are still to be written."""
 
     out: Path
     rooms: int
@@ -85,7 +84,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Report:
-    """What a simulation did; `simulated` counts the rooms of this run, the others were there already."""
+    """Result of a simulation; `simulated` counts the rooms of this run, the others existed already."""
 
     out: Path
     options: SimulateOptions
@@ -103,10 +102,10 @@ def scene_name(index: int) -> str:
 
 
 def estimate(out: Path, options: SimulateOptions, *, workers: int = 1) -> Estimate:
-    """Foresee a simulation; writes nothing.
+    """Estimate a simulation; writes nothing.
 
     Raises:
-        UserError: `out` holds something else, or was simulated with other options.
+        UserError: `out` has other content, or was simulated with other options.
     """
     left = 0 if is_complete(out, asdict(options), "scannet") else len(_missing(out, options))
     more_pixels = options.image_size[0] * options.image_size[1] / (320 * 240)
@@ -117,13 +116,13 @@ def estimate(out: Path, options: SimulateOptions, *, workers: int = 1) -> Estima
 
 
 def simulate_scannet(out: Path, options: SimulateOptions, *, workers: int = 1) -> Report:
-    """Write a simulated ScanNet data root to `out`, or what is still missing of it.
+    """Write a simulated ScanNet data root to `out`, or its missing rooms.
 
-    The same options give the same bytes, whatever the number of `workers` (processes) and however often the work was
-    interrupted. A root that is complete with the same options is left alone.
+    The same options give the same bytes, for any number of `workers` (processes) and any number of interruptions. A
+    root that is complete with the same options is not changed.
 
     Raises:
-        UserError: `out` holds something else, was simulated with other options, or the disk is full.
+        UserError: `out` has other content, was simulated with other options, or the disk is full.
     """
     from data_prep.simulate.indoor.files import label_table
 
@@ -148,25 +147,25 @@ def _paths(out: Path, index: int) -> ScenePaths:
 
 
 def _missing(out: Path, options: SimulateOptions) -> list[int]:
-    """Indices of the scenes without the file that is written last."""
+    """Indices of the scenes that lack the file written last."""
     return [index for index in range(options.rooms) if not _paths(out, index).description.exists()]
 
 
 def simulate_room(paths: ScenePaths, options: SimulateOptions, index: int) -> None:
-    """Furnish, scan and write one room; its bytes depend on the options and the index alone."""
+    """Furnish, scan and write one room; its content is a function of the options and the index."""
     from data_prep.simulate.indoor.files import write_description, write_frame, write_intrinsics, write_mesh
     from data_prep.simulate.indoor.room import build_room
     from data_prep.simulate.indoor.scan import Camera, Studio
 
     rng = np.random.default_rng((options.seed, index))
     room = build_room(index, rng)
-    # scanners start anywhere, facing anywhere: the room's axes are not the recording's
+    # scans start at any position and heading: the recording's axes are not the room's
     world_from_room = transform_from(rotation_about_z(rng.uniform(0, 2 * np.pi)), [*rng.uniform(-3, 3, 2), 0.0])
     studio, camera = Studio(room, rng), Camera.of_size(options.image_size)
     poses = studio.path(max(LEAST_POSES, options.frames))
     write_mesh(paths, room, studio.fuse(poses), world_from_room)
     for count, at in enumerate(np.linspace(0, len(poses) - 1, options.frames).round().astype(int)):
-        write_frame(paths.folder, count * FRAME_STEP, studio.picture(camera, poses[at]), world_from_room)
+        write_frame(paths.folder, count * FRAME_STEP, studio.image(camera, poses[at]), world_from_room)
     if options.frames:
         write_intrinsics(paths.folder, camera)
     write_description(paths, room, camera, options.frames, world_from_room)

@@ -23,20 +23,20 @@ from data_prep.simulate.tokens import Tokens
 from pc_ssl.files import write_bytes
 
 JPEG_QUALITY = 92
-SWAY = (0.006, 0.005)  # radians; amplitude of the ego vehicle's roll and pitch on its springs
+SWAY = (0.006, 0.005)  # radians; amplitude of the ego vehicle's roll and pitch on its suspension
 
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """What is to be simulated.
+    """Parameters of one simulated scene.
 
     Args:
         name: of the scene.
-        seed: the scene's own entropy.
+        seed: entropy of the scene's generators.
         keyframes: number of keyframes.
         image_size: width and height, pixels.
         beams: of the LiDAR.
-        sweeps: LiDAR rotations that are written before each keyframe but the first, 0..9.
+        sweeps: LiDAR rotations written before each keyframe except the first, 0..9.
         hand: 1 for traffic on the right, -1 for traffic on the left.
         location: nuScenes' name.
         shift: metres from the scene frame to the global frame, x and y.
@@ -58,7 +58,7 @@ class ScenePlan:
 
 
 class _Ego:
-    """The ego vehicle's pose over time: its track, swaying a little on its springs."""
+    """The ego vehicle's pose over time: its track, with small roll and pitch of the suspension."""
 
     def __init__(self, rng: np.random.Generator, track: Track) -> None:
         self._track = track
@@ -111,7 +111,7 @@ class _Recorder:
             moments = self._moments(time)
             sweep = self._lidar(time, moments, keyframe, is_key=True)
             for index, (view, moment) in enumerate(zip(self.views, moments, strict=True)):
-                self._picture(view, moment, keyframe, index)
+                self._write_image(view, moment, keyframe, index)
             for box in self.annotator.boxes(time, self.ego.pose(time), sweep, moments):
                 boxes.setdefault(box.thing, []).append((keyframe, box))
         self._annotate(boxes)
@@ -119,7 +119,7 @@ class _Recorder:
         return {"tables": self.tables.rows, "map": layers, "location": self.plan.location}
 
     def _moments(self, time: float) -> list[Moment]:
-        """What moves, when each camera takes its picture for the rotation that ends at `time`."""
+        """The moving objects at each camera's exposure, for the rotation that ends at `time`."""
         pose = self.ego.pose(time)
         return [self.geometry.moment(time - camera.delay, pose, camera) for camera in CAMERAS]
 
@@ -134,16 +134,16 @@ class _Recorder:
             self.tables.add_lidarseg(row["token"], filename)
         return sweep
 
-    def _picture(self, view: CameraView, moment: Moment, keyframe: int, index: int) -> None:
+    def _write_image(self, view: CameraView, moment: Moment, keyframe: int, index: int) -> None:
         pose, key = self.ego.pose(moment.time), keyframe * len(CAMERAS) + index
-        picture = view.render(self.geometry, moment, self.world.paint, self.light, pose, key)
+        pixels = view.render(self.geometry, moment, self.world.paint, self.light, pose, key)
         channel, size = view.camera.channel, self.plan.image_size
         row = self.tables.add_data(channel, moment.time, keyframe, pose, is_key=True, size=size)
-        _, encoded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        _, encoded = cv2.imencode(".jpg", pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         write_bytes(self.out / row["filename"], encoded.tobytes())
 
     def _annotate(self, boxes: dict[int, list[tuple[int, Box]]]) -> None:
-        """A thing is annotated from the first to the last keyframe at which the LiDAR hits it."""
+        """Annotate each object from the first to the last keyframe at which the LiDAR hits it."""
         for index, found in sorted(boxes.items()):
             hit = [keyframe for keyframe, box in found if box.points > 0]
             if hit:

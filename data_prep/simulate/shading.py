@@ -1,4 +1,4 @@
-"""The colour of what a camera's rays hit: material, texture, sunlight, skylight, haze, and the sky itself."""
+"""Colour of camera rays: material, texture, sunlight, skylight and haze of the surface that they hit, or the sky."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _covered(paint: NDArray, origin: NDArray, x: float, y: float, channel: int) 
 
 @numba.njit(cache=True, inline="always")
 def _texture(kind: int, x: float, y: float, z: float, nx: float, ny: float, nz: float, far: float) -> np.float32:
-    """Factor on a material's colour at a point; fine patterns fade out where a pixel is wider than they are."""
+    """Factor on a material's colour at a point; fine patterns fade out where they are smaller than a pixel."""
     fine = F(1) if far < F(14) else (F(14) / far)
     if kind == _ASPHALT:
         return (

@@ -1,4 +1,4 @@
-"""The rows that one scene adds to nuScenes' tables, and the tables that all scenes share."""
+"""Rows of one scene in nuScenes' tables, and the tables shared by all scenes."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def sink(rng: np.random.Generator) -> Piece:
 
 
 def kitchen_sink(rng: np.random.Generator, height: float) -> Piece:
-    """A basin that stands proud of the counter's surface at `height`, its bowl within the rim."""
+    """A basin whose rim protrudes from the counter's surface at `height`."""
     metal = pick(rng, METALS[::2] + CERAMICS[:1])
     x, y = uniform(rng, 0.19, 0.22), uniform(rng, 0.24, 0.38)
     parts = _basin(x, y, height + 0.06, 0.025, 0.055, metal)
@@ -136,7 +136,7 @@ _AROUND = ((-1, -0.8), (-0.8, -1), (0.8, -1), (1, -0.8), (1, 0.8), (0.8, 1), (-0
 
 
 def _basin(x: float, y: float, top: float, rim: float, bowl: float, color: Color) -> list[Mesh]:
-    """Rim and inside of a basin, open to above."""
+    """Rim and inside of a basin, open at the top."""
 
     def ring(scale_x: float, scale_y: float, z: float) -> list[tuple[float, float, float]]:
         return [(sx * scale_x, sy * scale_y, z) for sx, sy in _AROUND]

@@ -1,4 +1,4 @@
-"""Small things that stand about or lie on furniture, and what hangs on walls."""
+"""Small objects on the floor, on furniture and on walls."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def plant(rng: np.random.Generator) -> Piece:
 
 
 def book(rng: np.random.Generator) -> Piece:
-    """One book, or a pile of them, lying."""
+    """One book, or a pile of books, lying flat."""
     parts, z = [], 0.0
     for _ in range(int(rng.integers(1, 5))):
         size = (uniform(rng, 0.14, 0.2), uniform(rng, 0.2, 0.28), uniform(rng, 0.015, 0.05))

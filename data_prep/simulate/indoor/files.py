@@ -1,4 +1,4 @@
-"""A scanned room in ScanNet's own files."""
+"""Writes a scanned room in ScanNet's file formats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from data_prep.scannet_names import NYU40
 from data_prep.scannet_source import ScenePaths
 from data_prep.simulate.indoor.categories import NYU40_OF_CATEGORY
 from data_prep.simulate.indoor.room import Room
-from data_prep.simulate.indoor.scan import Camera, Picture, Scan
+from data_prep.simulate.indoor.scan import Camera, RgbdImage, Scan
 from pc_ssl.files import write_bytes
 from pc_ssl.geometry import apply, invert
 
@@ -24,9 +24,9 @@ JPEG_QUALITY = 92
 
 
 def write_mesh(paths: ScenePaths, room: Room, scan: Scan, world_from_room: NDArray[np.float64]) -> None:
-    """The mesh, its labels, its segments, and which of them make up each object."""
+    """Write the mesh, its labels, its segments, and the segments of each object."""
     nyu40 = np.array([NYU40_OF_CATEGORY[piece.category] for piece in room.pieces] + [0], np.uint16)
-    label = nyu40[scan.piece]  # the last one for vertices near no piece
+    label = nyu40[scan.piece]  # the last entry is for vertices of piece -1
     world = apply(world_from_room, scan.vertex)
     write_bytes(paths.mesh, _ply(world, scan.color, scan.triangle, None))
     write_bytes(paths.labels, _ply(world, _palette()[label], scan.triangle, label))
@@ -50,22 +50,22 @@ def write_mesh(paths: ScenePaths, room: Room, scan: Scan, world_from_room: NDArr
 def object_segments(scan: Scan) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Segment 0..S - 1 of each vertex [V], and the piece of each segment [S], -1 for none.
 
-    Segments are those of ScanNet's segmentator, cut once more where one runs from a thing onto another.
+    Segments are those of ScanNet's segmentator, split where one covers more than one piece.
     """
     pair = np.column_stack([mesh_segments(scan.vertex, scan.triangle), scan.piece])
     unique, segment = np.unique(pair, axis=0, return_inverse=True)
     return segment.reshape(-1), unique[:, 1].astype(np.int64)
 
 
-def write_frame(folder: Path, number: int, picture: Picture, world_from_room: NDArray[np.float64]) -> None:
-    """One exported frame."""
-    write_bytes(folder / "color" / f"{number}.jpg", _image(picture.color, "JPEG"))
-    write_bytes(folder / "depth" / f"{number}.png", _image(picture.depth, "PNG"))
-    write_bytes(folder / "pose" / f"{number}.txt", _matrix(world_from_room @ picture.room_from_camera))
+def write_frame(folder: Path, number: int, image: RgbdImage, world_from_room: NDArray[np.float64]) -> None:
+    """Write one exported frame."""
+    write_bytes(folder / "color" / f"{number}.jpg", _encoded(image.color, "JPEG"))
+    write_bytes(folder / "depth" / f"{number}.png", _encoded(image.depth, "PNG"))
+    write_bytes(folder / "pose" / f"{number}.txt", _matrix(world_from_room @ image.room_from_camera))
 
 
 def write_intrinsics(folder: Path, camera: Camera) -> None:
-    """Colour and depth have the same."""
+    """Write the intrinsics of colour and depth, which are equal."""
     matrix = np.eye(4)
     matrix[:3, :3] = camera.intrinsic
     for kind in ("color", "depth"):
@@ -76,7 +76,7 @@ def write_intrinsics(folder: Path, camera: Camera) -> None:
 def write_description(
     paths: ScenePaths, room: Room, camera: Camera, frames: int, world_from_room: NDArray[np.float64]
 ) -> None:
-    """The scene's .txt."""
+    """Write the scene's .txt."""
     alignment = " ".join(f"{value:.6f}" for value in invert(world_from_room).ravel())
     (width, height), k = camera.size, camera.intrinsic
     lines = {"axisAlignment": f"{alignment} "}
@@ -89,7 +89,7 @@ def write_description(
 
 
 def label_table() -> bytes:
-    """scannetv2-labels.combined.tsv, which maps raw categories to NYU40: those columns of it that are about that."""
+    """scannetv2-labels.combined.tsv, reduced to the columns that map raw categories to NYU40."""
     rows = [("id", "raw_category", "category", "nyu40id", "nyu40class")]
     rows += [
         (str(number), name, name, str(nyu40), NYU40[nyu40])
@@ -122,12 +122,12 @@ def _ply(
 
 
 def _palette() -> NDArray[np.uint8]:
-    """[41, 3] a colour of each class of NYU40, black for none."""
+    """[41, 3] colour of each NYU40 class, black for unlabelled."""
     colors = [colorsys.hsv_to_rgb(0.618034 * index % 1, 0.65, 0.95) for index in range(1, len(NYU40))]
     return (255 * np.array([(0, 0, 0), *colors])).astype(np.uint8)
 
 
-def _image(pixels: NDArray, kind: str) -> bytes:
+def _encoded(pixels: NDArray, kind: str) -> bytes:
     from PIL import Image
 
     stream = io.BytesIO()
@@ -140,5 +140,5 @@ def _matrix(matrix: NDArray[np.float64]) -> bytes:
 
 
 def _json(content: Any) -> bytes:
-    """Compact, as ScanNet's are."""
+    """JSON without spaces, as in ScanNet."""
     return json.dumps(content, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""Places pieces in a room so that nothing stands in anything else and the doors open."""
+"""Places pieces in a room so that they do not intersect and the doors can open."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from data_prep.simulate.indoor.piece import Piece
 from data_prep.simulate.indoor.shell import Wall
 from pc_ssl.geometry import rotation_about_z, transform_from
 
-TRIES = 30  # places looked at before a piece is left out: rooms differ in what they hold
+TRIES = 30  # attempts to place a piece before it is left out
 DOOR_CLEARANCE = 0.8  # metres kept free in front of a door
 GAP = 0.02  # metres between neighbours
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A piece in the room's frame and the transform that brought it there."""
+    """A piece in the room's frame and its room_from_object [4, 4]."""
 
     piece: Piece
     room_from_object: NDArray[np.float64]
@@ -27,9 +27,9 @@ class Placed:
 
 @dataclass
 class Layout:
-    """A room while it is filled; the room is the rectangle 0..length x 0..width, `height` high.
+    """A room being furnished: the rectangle 0..length x 0..width, `height` high.
 
-    `taken` holds the axis-aligned boxes that new pieces must not touch: low [3], high [3] and whose box it is.
+    `taken` holds the axis-aligned boxes that new pieces must not touch: low [3], high [3] and the owner.
     """
 
     length: float
@@ -41,15 +41,15 @@ class Layout:
     taken: list[tuple[NDArray, NDArray, Piece | None]] = field(default_factory=list)
 
     def add(self, piece: Piece) -> None:
-        """Put down a piece that already is in the room's frame, such as a wall; it takes no space."""
+        """Add a piece that is already in the room's frame, such as a wall, without reserving space."""
         self.pieces.append(piece)
 
     def keep_free(self, low: Sequence[float], high: Sequence[float]) -> None:
         """Reserve a box of space, metres."""
         self.taken.append((np.asarray(low, float), np.asarray(high, float), None))
 
-    def place(self, piece: Piece, room_from_object: NDArray, beside: Placed | None = None) -> Placed | None:
-        """Put a piece there, unless it would leave the room or touch another than `beside`."""
+    def place(self, piece: Piece, room_from_object: NDArray, neighbour: Placed | None = None) -> Placed | None:
+        """Place a piece, unless it would leave the room or touch a piece other than `neighbour`."""
         moved = piece.moved(room_from_object)
         low, high = (corner.astype(float) for corner in moved.mesh.bounds())
         limit = np.array([self.length, self.width, self.height])
@@ -57,7 +57,7 @@ class Layout:
             return None
         for other_low, other_high, owner in self.taken:
             touches = (low < other_high - GAP).all() and (other_low + GAP < high).all()
-            if touches and (beside is None or owner is not beside.piece):
+            if touches and (neighbour is None or owner is not neighbour.piece):
                 return None
         self.taken.append((low, high, piece))
         self.pieces.append(moved)
@@ -66,9 +66,9 @@ class Layout:
     def at_wall(
         self, piece: Piece, walls: Sequence[int] = (0, 1, 2, 3), at: float | None = None, gap: float = 0.02
     ) -> Placed | None:
-        """Put a piece with its back to one of the walls, `at` metres along it or anywhere.
+        """Place a piece with its back to one of the walls, `at` metres along it or at a random position.
 
-        Things that reach higher than a window's sill or stand in front of a door are tried elsewhere.
+        Positions where the piece would cover a window or block a door are rejected.
         """
         low, high = piece.mesh.bounds()
         for _ in range(TRIES if at is None else 1):
@@ -85,7 +85,7 @@ class Layout:
         return None
 
     def anywhere(self, piece: Piece, low: Sequence[float], high: Sequence[float], turned: bool) -> Placed | None:
-        """Put a piece with its origin in a rectangle of the floor, turned by any angle or along the walls."""
+        """Place a piece with its origin in a rectangle of the floor, at any angle or parallel to the walls."""
         for _ in range(TRIES):
             x, y = self.rng.uniform(low, high)
             yaw = float(self.rng.uniform(0, 2 * np.pi)) if turned else 0.5 * np.pi * int(self.rng.integers(4))
@@ -95,12 +95,12 @@ class Layout:
         return None
 
     def relative(self, piece: Piece, to: Placed, x: float, y: float, yaw: float, z: float = 0.0) -> Placed | None:
-        """Put a piece at (x, y, z) in another's object frame, turned by `yaw` against it; the two may overlap."""
+        """Place a piece at (x, y, z) and `yaw` in the object frame of another; the two may overlap."""
         step = transform_from(rotation_about_z(yaw), [x, y, z])
-        return self.place(piece, to.room_from_object @ step, beside=to)
+        return self.place(piece, to.room_from_object @ step, neighbour=to)
 
     def on(self, piece: Piece, to: Placed, yaw: float | None = None) -> Placed | None:
-        """Stand a small piece on another's shelf, where it fits; turned by `yaw` against the other, or anyhow."""
+        """Place a small piece on a shelf of another where it fits, at `yaw` in its frame or at a random angle."""
         for _ in range(TRIES // 3 if to.piece.shelves else 0):
             turn = float(self.rng.uniform(0, 2 * np.pi)) if yaw is None else yaw
             shelf = to.piece.shelves[int(self.rng.integers(len(to.piece.shelves)))]

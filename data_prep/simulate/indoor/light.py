@@ -13,12 +13,12 @@ from data_prep.simulate.materials import Material
 from data_prep.simulate.noise import hash01, smooth
 from data_prep.simulate.raycast import Shell
 
-OPEN_DISTANCE = 1.0  # metres; ambient light is taken away by what is nearer than this
-DIRECTIONS = 8  # in which nearby surfaces are looked for
-LAMP_RADIUS = 0.12  # metres; lamps and windows are no points, and their shadows have no sharp edges
-MIDDLE_GREY = 0.4  # that the median of what a camera sees is exposed to, before the shoulder
-WHITE = 4.0  # exposed light that comes out as white
-SURFACE_GAP = 0.01  # metres between a surface and the rays that start on it
+OPEN_DISTANCE = 1.0  # metres; nearer surfaces occlude ambient light
+DIRECTIONS = 8  # rays per point for ambient occlusion
+LAMP_RADIUS = 0.12  # metres; lamps and windows are area lights with soft shadows
+MIDDLE_GREY = 0.4  # exposed median of an image before highlight compression
+WHITE = 4.0  # exposed light that maps to white
+SURFACE_GAP = 0.01  # metres between a surface and the origins of its rays
 _WOOD, _CLOTH, _PLASTER, _PAVING = int(Material.WOOD), int(Material.CLOTH), int(Material.PLASTER), int(Material.PAVING)
 _CONCRETE, _LAMP, _GLASS = int(Material.CONCRETE), int(Material.LAMP), int(Material.GLASS)
 
@@ -39,9 +39,9 @@ class RoomLight:
 
     Args:
         position: [L, 3] metres, room frame.
-        power: [L, 3] colour at one metre.
-        ambient: [3] colour of the light from everywhere.
-        key: number of the pattern of the textures.
+        power: [L, 3] colour of the light at a distance of one metre.
+        ambient: [3] colour of the ambient light.
+        key: seed of the textures.
     """
 
     position: NDArray[np.float32]
@@ -51,7 +51,7 @@ class RoomLight:
 
     @classmethod
     def draw(cls, room: Room, rng: np.random.Generator) -> RoomLight:
-        """One to three ceiling lamps, warm or cold, and daylight through each window, brighter by day than at dusk."""
+        """Draw one to three ceiling lamps, warm or cold, and daylight through each window, from bright day to dusk."""
         length, width, height = room.size
         lamps = int(rng.integers(1, 4))
         at = rng.uniform(
@@ -72,7 +72,7 @@ class RoomLight:
         )
 
     def radiance(self, surface: Surface, shell: Shell, rng: np.random.Generator) -> NDArray[np.float32]:
-        """[N, 3] linear light that the surface sends out; `rng` draws the grain of soft shadows."""
+        """[N, 3] outgoing radiance of the surface, linear; `rng` samples soft shadows."""
         seen = np.zeros((len(self.position), len(surface.position)), np.bool_)
         start = surface.position + SURFACE_GAP * surface.normal
         for light, lit in zip(self.position, seen, strict=True):
@@ -89,24 +89,24 @@ class RoomLight:
 
 
 def exposure_of(radiance: NDArray[np.float32]) -> float:
-    """The factor with which light [N, 3] is exposed."""
+    """Exposure factor of radiance [N, 3]."""
     return MIDDLE_GREY / max(float(np.median(radiance.mean(axis=1))), 1e-3)
 
 
 def develop(radiance: NDArray[np.float32], exposure: float) -> NDArray[np.float32]:
-    """Light [N, 3] as a picture's values in 0..1: compressed highlights (Reinhard et al. 2002, Eq. 4), then gamma."""
+    """Image values in 0..1 of radiance [N, 3]: compressed highlights (Reinhard et al. 2002, Eq. 4), then gamma."""
     light = radiance * np.float32(exposure)
     return np.clip(light * (1 + light / WHITE**2) / (1 + light), 0, 1) ** np.float32(1 / 2.2)
 
 
 def _in_ball(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
-    """[count, 3] points in the unit ball, denser in the middle."""
+    """[count, 3] points in the unit ball, denser at the centre."""
     direction = rng.normal(0, 1, (count, 3))
     return direction / np.linalg.norm(direction, axis=1, keepdims=True) * rng.random((count, 1))
 
 
 def _openness(start: NDArray, normal: NDArray, shell: Shell, rng: np.random.Generator) -> NDArray[np.float32]:
-    """[N] in 0..1: how far one can look around from a surface before something is near."""
+    """[N] in 0..1: ambient occlusion, 1 where no surface is near."""
     index = np.arange(DIRECTIONS) + 0.5
     height, turn = 1 - index / DIRECTIONS, index * np.pi * (1 + 5**0.5)  # a Fibonacci lattice on a half sphere
     flat = np.sqrt(1 - height**2)
@@ -166,7 +166,7 @@ def _radiance(position, normal, color, material, seen, openness, light, power, a
                 dx, dy, dz = light[k, 0] - x, light[k, 1] - y, light[k, 2] - z
                 far = np.sqrt(dx * dx + dy * dy + dz * dz)
                 slant = max((dx * nx + dy * ny + dz * nz) / max(far, 1e-3), 0.0)
-                falloff = slant / (0.6 + far * far)  # lamps are not points: no glare right beside them
+                falloff = slant / (0.6 + far * far)  # lamps are not points: bounded next to them
                 red += power[k, 0] * falloff
                 green += power[k, 1] * falloff
                 blue += power[k, 2] * falloff

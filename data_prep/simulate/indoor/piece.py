@@ -1,7 +1,7 @@
-"""What a room is made of, and the colours that its makers choose from.
+"""Pieces of a room, and the palettes of their colours.
 
-Object frame: x to the front, y to the left, z up, the origin on the floor under the middle; what stands at a wall has
-its back at its smallest x.
+Object frame: x to the front, y to the left, z up, the origin on the floor under the centre; pieces at a wall have their
+back at the smallest x.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data_prep.simulate.mesh import Color, Mesh, box
 
 @dataclass(frozen=True)
 class Shelf:
-    """A level rectangle on which small things can stand: x0 < x1, y0 < y1 and the height z, metres, object frame."""
+    """A level rectangle for small objects: x0 < x1, y0 < y1 and the height z, metres, object frame."""
 
     x0: float
     x1: float
@@ -34,7 +34,7 @@ class Piece:
     Args:
         category: its raw name, a key of `categories.NYU40_OF_CATEGORY`.
         mesh: in the object frame.
-        shelves: where clutter may stand.
+        shelves: where clutter may be placed.
     """
 
     category: str
@@ -42,7 +42,7 @@ class Piece:
     shelves: tuple[Shelf, ...] = ()
 
     def moved(self, room_from_object: NDArray) -> Piece:
-        """In the room's frame; the shelves stay in the object's."""
+        """The piece in the room's frame; its shelves stay in the object frame."""
         return replace(self, mesh=self.mesh.moved(room_from_object))
 
     def size(self) -> tuple[float, float, float]:
@@ -56,7 +56,7 @@ def uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 def pick(rng: np.random.Generator, choices: Sequence[Color]) -> Color:
-    """One of the colours, a little lighter or darker."""
+    """One of the colours, slightly lighter or darker."""
     color = np.array(choices[rng.integers(len(choices))], float) * rng.uniform(0.85, 1.15)
     red, green, blue = np.clip(color + rng.normal(0, 5, 3), 8, 250).astype(int).tolist()
     return red, green, blue

@@ -1,4 +1,4 @@
-"""Whole rooms: what a bedroom, a living room, an office, a kitchen and a bathroom hold."""
+"""Complete rooms: the furniture of bedrooms, living rooms, offices, kitchens and bathrooms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Room:
         kind: ScanNet's sceneType.
         size: length (x), width (y), height.
         pieces: in the room's frame; each is one annotated instance.
-        window: [W, 3] middle of each window's opening, through which daylight comes.
+        window: [W, 3] centre of each window's opening, a source of daylight.
     """
 
     kind: str
@@ -34,7 +34,7 @@ class Room:
 
 
 def build_room(index: int, rng: np.random.Generator) -> Room:
-    """Room number `index`: the kinds take turns."""
+    """Room number `index`; the kinds of rooms alternate."""
     kind, floor_low, floor_high, furnish = KINDS[index % len(KINDS)]
     length, width = (uniform(rng, low, high) for low, high in zip(floor_low, floor_high, strict=True))
     height, wet = uniform(rng, 2.4, 2.9), kind in ("Bathroom", "Kitchen")
@@ -79,7 +79,7 @@ def _hang_door(layout: Layout, wall: Wall) -> None:
 
 
 def _corner(layout: Layout, height: float, color: tuple[int, int, int]) -> None:
-    """Now and then a shaft in a corner."""
+    """Add a shaft in a corner of some rooms."""
     rng = layout.rng
     if min(layout.length, layout.width) < 2.8 or rng.random() > 0.35:
         return
@@ -104,7 +104,7 @@ def _covers(wall: Wall, opening: Opening, x: tuple[float, float], y: tuple[float
 
 
 def _glaze(layout: Layout, wall: Wall, wet: bool) -> NDArray[np.float64]:
-    """Window, radiator under it, curtains beside it; returns the middle of the opening in the room's frame."""
+    """Add a window, a radiator under it and curtains; returns the centre of the opening in the room's frame."""
     rng, opening = layout.rng, wall.openings[0]
     side = next(k for k, other in enumerate(layout.walls) if other is wall)
     layout.add(shell.window(rng, opening).moved(wall.room_from_wall))
@@ -228,7 +228,7 @@ def _bathroom(layout: Layout) -> None:
     _on_floor(layout, (clutter.trash_can, clutter.cardboard_box), 0, 2)
 
 
-KINDS = (  # sceneType, least and greatest length and width of the floor in metres, what furnishes it
+KINDS = (  # sceneType, smallest and largest (length, width) of the floor in metres, furnishing function
     ("Bedroom / Hotel", (3.2, 3.0), (5.2, 4.6), _bedroom),
     ("Living room / Lounge", (4.0, 3.6), (6.5, 5.5), _living_room),
     ("Office", (3.2, 3.0), (6.5, 5.0), _office),
@@ -283,7 +283,7 @@ def _dining(layout: Layout) -> None:
         return
     make = seating.chair if rng.random() < 0.8 else seating.office_chair
     depth, width, _ = table.piece.size()
-    style = int(rng.integers(1 << 31))  # chairs of one table are alike
+    style = int(rng.integers(1 << 31))  # all chairs of a table have the same design
     seats = max(1, int(width / 0.7))
     places = [(side, y) for side in (-1, 1) for y in np.linspace(-0.5 * width, 0.5 * width, seats + 2)[1:-1]]
     for side, y in places:
@@ -317,7 +317,7 @@ def _on_floor(layout: Layout, makers: tuple[Maker, ...], least: int, most: int) 
 
 
 def _clutter(layout: Layout, to: Placed | None, makers: tuple[Maker, ...], least: int, most: int) -> None:
-    """Between `least` and `most` small things on a piece that was placed."""
+    """Place between `least` and `most` small objects on a placed piece."""
     if to is None or not makers:
         return
     for _ in range(int(layout.rng.integers(least, most + 1))):

@@ -18,22 +18,22 @@ from pc_ssl.extras import extra
 from pc_ssl.geometry import invert
 
 VOXEL = 0.025  # metres; gives ScanNet's spacing of vertices of about 2 cm
-TRUNCATION = 0.07  # metres on both sides of a surface in which depth is fused
+TRUNCATION = 0.07  # metres; truncation of the signed distance
 FUSED_SIZE = (320, 240)  # pixels of the depth images that are fused
-FUSED_FRAMES = 12  # of the 30 a second that each of them stands for, whose noise averages out
-FIELD_OF_VIEW = np.deg2rad(58.0)  # horizontal, of ScanNet's sensor: 2 atan(320 / 577)
-NEAREST, FARTHEST = 0.4, 5.0  # metres that the depth camera measures
-LEAST_TRIANGLES = 200  # smaller loose parts are cleaned away, as in ScanNet's "clean" meshes
-FARTHEST_LABEL = 0.05  # metres; a vertex farther from everything is not annotated
+FUSED_FRAMES = 12  # of 30 per second, averaged into each fused image to reduce noise
+FIELD_OF_VIEW = np.deg2rad(58.0)  # horizontal; ScanNet's sensor: 2 atan(320 / 577)
+NEAREST, FARTHEST = 0.4, 5.0  # metres; range of the depth camera
+LEAST_TRIANGLES = 200  # smaller connected components are removed, as in ScanNet's "clean" meshes
+FARTHEST_LABEL = 0.05  # metres; vertices farther from every piece are not annotated
 POSE_NOISE = 0.002  # metres; error of the tracked camera position
-HALL = 0.4  # light behind a door that stands ajar
-MIRRORED = 0.85  # share of the light that a mirror sends back
-METERED_POSES, METERED_SIZE = 8, (48, 36)  # looks around, in pixels, that set the exposure
-INWARD = 0.6  # share of the path that looks from the edge of the room across it; the rest looks around on a walk
-CANDIDATES = 8  # poses of which one is taken, by what it shows
-GLANCE_SIZE = (24, 18)  # pixels in which a candidate is looked through
-CLOSEST = 0.6  # metres; nearer things fill the image and show nothing
-PLAIN = ("wall", "ceiling", "floor")  # what a view may not consist of
+HALL = 0.4  # radiance behind a door that is ajar
+MIRRORED = 0.85  # reflectivity of a mirror
+METERED_POSES, METERED_SIZE = 8, (48, 36)  # number and size (pixels) of the images that set the exposure
+INWARD = 0.6  # share of the path that looks from the edge of the room across it; the rest is a walk
+CANDIDATES = 8  # candidate poses; the one that shows most is used
+GLANCE_SIZE = (24, 18)  # size in pixels at which candidates are rendered
+CLOSEST = 0.6  # metres; nearer surfaces do not count as shown
+PLAIN = ("wall", "ceiling", "floor")  # categories that do not count as shown
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class Camera:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What the camera took.
+class RgbdImage:
+    """One image of the RGB-D camera.
 
     Args:
         color: [H, W, 3] uint8.
-        depth: [H, W] uint16 millimetres along the optical axis, 0 where nothing was measured.
+        depth: [H, W] uint16 millimetres along the optical axis, 0 where not measured.
         room_from_camera: [4, 4] float64, as tracked.
     """
 
@@ -83,7 +83,7 @@ class Scan:
         vertex: [V, 3] float32 metres.
         triangle: [T, 3] int32.
         color: [V, 3] uint8.
-        piece: [V] int32 row of the room's pieces, -1 where a vertex is near none.
+        piece: [V] int32 row of the room's pieces, -1 for vertices farther than FARTHEST_LABEL from all.
     """
 
     vertex: NDArray[np.float32]
@@ -93,10 +93,10 @@ class Scan:
 
 
 class Studio:
-    """A room ready to be looked at: its triangles, light and random numbers.
+    """A room prepared for rendering: its triangles, light and random generator.
 
     Args:
-        room: what is looked at.
+        room: the room.
         rng: draws the light and the noise.
     """
 
@@ -115,8 +115,8 @@ class Studio:
         self.exposure = exposure_of(np.concatenate(seen))
 
     def path(self, count: int) -> list[NDArray[np.float64]]:
-        """`count` camera poses [4, 4] room_from_camera, over free floor: a round along the walls that looks across the
-        room, then a walk that looks around. Each is the best of `CANDIDATES`: who scans a room points at things."""
+        """`count` camera poses [4, 4] room_from_camera, over free floor: first along the walls, looking across the
+        room, then on a walk, looking around. Each is the best of `CANDIDATES` poses, as people aim at objects."""
         across = round(INWARD * count)
         turns = self.rng.uniform(0, 2 * np.pi) + np.linspace(0, 4 * np.pi, across, endpoint=False)
         seen = np.zeros(len(self.is_thing))
@@ -124,15 +124,15 @@ class Studio:
         return poses + [self._best(candidates, seen) for candidates in self._around(count - across)]
 
     def _best(self, candidates: Sequence[NDArray[np.float64]], seen: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The pose that shows most things, those that were rarely seen before all others; `seen` [pieces] goes on."""
+        """The pose that shows most pieces, weighted towards rarely seen ones; updates `seen` [pieces]."""
         camera = Camera.of_size(GLANCE_SIZE)
         shares = np.stack([self._shares(camera, pose) for pose in candidates])
-        best = int((np.minimum(shares, 0.1) / np.sqrt(1 + seen)).sum(axis=1).argmax())  # one thing is no more than 0.1
+        best = int((np.minimum(shares, 0.1) / np.sqrt(1 + seen)).sum(axis=1).argmax())  # a piece counts at most 0.1
         seen += shares[best] > 0.02
         return candidates[best]
 
     def _shares(self, camera: Camera, pose: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[pieces] share of the image that each thing has; 0 of walls, floor, ceiling and what is too close."""
+        """[pieces] share of the image that each piece covers; 0 for walls, floor, ceiling and surfaces too close."""
         _, depth, triangle, _ = self._look_at(camera, pose)
         shown = self.piece_of_triangle[triangle[(triangle >= 0) & (depth > CLOSEST)]]
         return np.bincount(shown, minlength=len(self.is_thing)) * self.is_thing / len(depth)
@@ -148,14 +148,14 @@ class Studio:
         return _look(position, yaw + self.rng.normal(0, 0.2), pitch, self.rng.normal(0, np.deg2rad(2.0)))
 
     def _around(self, count: int) -> list[list[NDArray[np.float64]]]:
-        """Candidates for each pose on a walk through the room: to all sides and down, and one from across the room, as
-        behind an open door there is nothing to be seen."""
+        """Candidates for each pose on a walk in the room: in all directions and down, and one from across the room,
+        as the others may all look through an open door."""
         stops, free = self._stops(max(4, count // 12)), self._free_floor()
         poses = []
         for at in np.linspace(0, len(stops) - 1, count):
             low = min(int(at), len(stops) - 2)
             position = stops[low] + (at - low) * (stops[low + 1] - stops[low])
-            position[:2] = free[np.linalg.norm(free - position[:2], axis=1).argmin()]  # not through what stands there
+            position[:2] = free[np.linalg.norm(free - position[:2], axis=1).argmin()]  # not inside furniture
             turns = self.rng.uniform(0, 2 * np.pi) + np.linspace(0, 2 * np.pi, CANDIDATES, endpoint=False)
             pitches, rolls = self.rng.uniform(-48, 4, CANDIDATES), self.rng.normal(0, 2, CANDIDATES)
             angles = zip(turns, np.deg2rad(pitches), np.deg2rad(rolls), strict=True)
@@ -163,24 +163,24 @@ class Studio:
             poses.append([*looks, self._across(turns[0])])
         return poses
 
-    def picture(self, camera: Camera, room_from_camera: NDArray) -> Picture:
+    def image(self, camera: Camera, room_from_camera: NDArray) -> RgbdImage:
         """Render colour and depth."""
         ray, depth, triangle, normal = self._look_at(camera, room_from_camera)
         color = develop(self._seen(ray, depth, triangle, normal, room_from_camera), self.exposure)
         color += self.rng.normal(0, 0.012, color.shape)
         width, height = camera.size
-        return Picture(
+        return RgbdImage(
             (np.clip(color, 0, 1) * 255).astype(np.uint8).reshape(height, width, 3),
             self._measured(ray, depth, triangle, normal, camera.size),
             self._tracked(room_from_camera),
         )
 
     def depth(self, camera: Camera, room_from_camera: NDArray, frames: int = 1) -> NDArray[np.uint16]:
-        """[H, W] millimetres, as `Picture.depth`; the mean of several frames."""
+        """[H, W] millimetres, as `RgbdImage.depth`; the mean of several frames."""
         return self._measured(*self._look_at(camera, room_from_camera), camera.size, frames)
 
     def fuse(self, poses: Sequence[NDArray[np.float64]]) -> Scan:
-        """Walk the path with the depth camera and fuse what it measures into a mesh (truncated signed distances)."""
+        """Fuse the depth images of the poses into a mesh (truncated signed distances)."""
         with extra("simulate", "simulating a room"):
             import open3d as o3d
 
@@ -211,7 +211,7 @@ class Studio:
     def _seen(
         self, ray: NDArray, depth: NDArray, triangle: NDArray, normal: NDArray, room_from_camera: NDArray
     ) -> NDArray[np.float32]:
-        """[N, 3] light that comes along each ray; mirrors show what is in front of them."""
+        """[N, 3] radiance along each ray, including mirror reflections."""
         light = np.full((len(ray), 3), HALL, np.float32)
         hit = np.flatnonzero(triangle >= 0)
         reach = depth[hit] / (ray[hit, 3:] @ room_from_camera[:3, 2]).astype(np.float32)
@@ -232,7 +232,7 @@ class Studio:
     def _measured(
         self, ray: NDArray, depth: NDArray, triangle: NDArray, normal: NDArray, size: tuple[int, int], frames: int = 1
     ) -> NDArray[np.uint16]:
-        """Depth with noise that grows with its square, lost on glass, mirrors, grazing surfaces and edges.
+        """Depth with noise that grows with its square; missing on glass, mirrors, grazing surfaces and edges.
 
         Noise along the axis: 1.2 mm + 1.9 mm (z - 0.4 m)^2 (Nguyen et al. 2012, "Modeling Kinect sensor noise").
         """
@@ -265,7 +265,7 @@ class Studio:
         )
 
     def _tracked(self, room_from_camera: NDArray) -> NDArray[np.float64]:
-        """The pose with a small error of position, the same for the same pose."""
+        """The pose with a small position error, a function of the pose."""
         error = np.sin(997.0 * room_from_camera[:3, 3] + 613.0 * room_from_camera[:3, 2])
         tracked = room_from_camera.copy()
         tracked[:3, 3] += POSE_NOISE * error
@@ -291,11 +291,11 @@ class Studio:
         return Scan(vertex, triangle, (np.clip(color, 0, 1) * 255).astype(np.uint8), piece)
 
     def _stops(self, count: int) -> NDArray[np.float64]:
-        """[K, 3] places to hold the camera: free of tall things, spread over the floor, in walking order."""
+        """[K, 3] camera positions: clear of tall pieces, spread over the floor, in walking order."""
         height, cell = self.room.size[2], self._free_floor()
         chosen = [int(self.rng.integers(len(cell)))]
         gap = np.full(len(cell), np.inf)
-        for _ in range(min(count, len(cell)) - 1):  # each next stop is the cell farthest from all before it
+        for _ in range(min(count, len(cell)) - 1):  # farthest-point sampling
             gap = np.minimum(gap, np.linalg.norm(cell - cell[chosen[-1]], axis=1))
             chosen.append(int(gap.argmax()))
         order = _walk(cell[chosen])
@@ -305,7 +305,7 @@ class Studio:
         )
 
     def _free_floor(self) -> NDArray[np.float64]:
-        """[K, 2] places on a lattice where nothing tall stands; the middle of the room if there are none."""
+        """[K, 2] lattice positions without tall pieces; the centre of the room if there are none."""
         length, width, _ = self.room.size
         x, y = np.meshgrid(np.arange(0.3, length - 0.2, 0.15), np.arange(0.3, width - 0.2, 0.15), indexing="ij")
         cell = np.stack([x.ravel(), y.ravel()], 1)
@@ -318,7 +318,7 @@ class Studio:
 
 
 def _walk(stop: NDArray) -> NDArray:
-    """The stops [K, 2] ordered so that each is followed by the nearest one that is left."""
+    """The stops [K, 2] in an order in which each is followed by the nearest remaining one."""
     left, path = list(range(1, len(stop))), [0]
     while left:
         left.sort(key=lambda k: float(np.linalg.norm(stop[k] - stop[path[-1]])))
@@ -340,7 +340,7 @@ def _look(position: NDArray, yaw: float, pitch: float, roll: float) -> NDArray[n
 
 
 def _cleaned(mesh: Any) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
-    """Vertices, triangles and vertex normals without small loose parts, in an order that the geometry alone decides."""
+    """Vertices, triangles and normals without small components, in an order that depends only on the geometry."""
     cluster, size, _ = mesh.cluster_connected_triangles()
     mesh.remove_triangles_by_mask(np.asarray(size)[np.asarray(cluster)] < LEAST_TRIANGLES)
     mesh.remove_unreferenced_vertices()

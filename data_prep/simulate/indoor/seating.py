@@ -174,7 +174,7 @@ def _cushion(x0: float, x1: float, width: float, z0: float, z1: float, color: Co
 
 
 def _curved_back(x: float, width: float, z0: float, z1: float, color: Color) -> Mesh:
-    """An upholstered back that bends around the sitter."""
+    """A curved, upholstered back."""
     across = np.linspace(-0.5 * width, 0.5 * width, 9)
     bend = 0.35 * across**2 / width
     section = []

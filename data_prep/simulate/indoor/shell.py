@@ -1,7 +1,7 @@
 """A room's shell: floor, ceiling, walls with openings, doors and windows.
 
 Wall frame: the origin on the floor under the middle of the wall, x into the room, y along the wall, z up. It is the
-object frame of what stands at the wall with its back at x = 0.
+object frame of pieces with their back to the wall, at x = 0.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Opening:
 
 @dataclass(frozen=True)
 class Wall:
-    """One side of the room: [4, 4] from its frame to the room's, its length in metres, and what is cut out of it."""
+    """One side of the room: room_from_wall [4, 4], its length in metres, and its openings."""
 
     room_from_wall: NDArray[np.float64]
     length: float
@@ -71,7 +71,7 @@ def corner_block(x0: float, x1: float, y0: float, y1: float, height: float, colo
 
 
 def floor(rng: np.random.Generator, length: float, width: float, tiled: bool) -> Piece:
-    """Boards, tiles or carpet, each board or tile a little different."""
+    """Boards, tiles or carpet, with small variations between boards or tiles."""
     if tiled:
         size, base, material = (0.33, 0.33), pick(rng, (*CERAMICS, (150, 140, 125), (110, 112, 115))), Material.PAVING
     elif rng.random() < 0.3:
@@ -146,7 +146,7 @@ def window(rng: np.random.Generator, opening: Opening) -> Piece:
 
 
 def paint(rng: np.random.Generator, choices: Sequence[Color], accent_share: float) -> list[Color]:
-    """Colours of four walls: one for all, now and then another for one of them."""
+    """Colours of four walls: one for all, or another for an accent wall."""
     base = pick(rng, choices)
     colors = [base] * 4
     if rng.random() < accent_share:

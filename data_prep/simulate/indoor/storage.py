@@ -138,7 +138,7 @@ def radiator(rng: np.random.Generator) -> Piece:
 def _cupboard(
     rng: np.random.Generator, category: str, depth: float, width: float, height: float, drawers: int
 ) -> Piece:
-    """A case with `drawers` rows of drawers above a row of doors (drawers alone when there are three rows or more)."""
+    """A case with `drawers` rows of drawers above a row of doors (only drawers for three rows or more)."""
     color = pick(rng, WOODS + CERAMICS)
     front, handle = color if rng.random() < 0.6 else pick(rng, WOODS + CERAMICS), pick(rng, METALS)
     x, y, plinth, gap = 0.5 * depth, 0.5 * width, uniform(rng, 0.04, 0.1), 0.006
@@ -176,7 +176,7 @@ def _knob(x: float, y: float, z: float, color: Color) -> Mesh:
 
 
 def _books(rng: np.random.Generator, x: float, y0: float, y1: float, z: float, room: float) -> list[Mesh]:
-    """A row of books from y0 on, which rarely fills the board."""
+    """A row of books from y0, which rarely fills the board."""
     parts: list[Mesh] = []
     end = y0 + (y1 - y0) * uniform(rng, 0.2, 1.0)
     while y0 < end - 0.03:

@@ -1,3 +1,3 @@
-"""Procedural streets: the layout of roads and lots, what stands on them, and who moves there."""
+"""Procedural streets: layout of roads and lots, scenery, parked vehicles, traffic and pedestrians."""
 
 __all__ = ["layout", "scenery", "trip", "world"]

@@ -24,7 +24,7 @@ WALLS: tuple[Color, ...] = (
     (186, 176, 182),
 )
 ROOFS: tuple[Color, ...] = ((128, 62, 48), (84, 82, 84), (104, 74, 60), (62, 60, 64))
-FOUNDATION = 1.0  # metres that walls reach below the ground, which is not level
+FOUNDATION = 1.0  # metres that walls extend below the ground, which is not level
 
 
 def _pick(rng: np.random.Generator, colors: tuple[Color, ...], spread: float = 9.0) -> Color:
@@ -228,7 +228,7 @@ def ring_building(rng: np.random.Generator, radius: float) -> Mesh:
 
 
 def skyline(rng: np.random.Generator, reach: float) -> Mesh:
-    """Buildings and tree lines around the built area, `reach` metres from the origin; only pictures see them."""
+    """Buildings and tree lines around the built area, `reach` metres from the origin; visible only in images."""
     parts = []
     for angle in np.arange(0.0, 2 * np.pi, 0.085):
         if rng.random() < 0.75:

@@ -1,4 +1,4 @@
-"""Car parks and yards: bays in rows beside an aisle, with a driveway to the road."""
+"""Car parks and yards: bays in rows along an aisle, with a driveway to the road."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class CarPark:
 
     Args:
         area: the bays and aisles.
-        driveway: the way across the sidewalk.
+        driveway: the strip across the sidewalk.
         lines: [K, 2, 2] lines between the bays.
         places: [P, 3] x, y and heading of a car in each bay.
     """

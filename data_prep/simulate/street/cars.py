@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from data_prep.simulate.materials import Material
 from data_prep.simulate.mesh import Color, Mesh, both_sides, box, join, loft, quads, tube
 
-PAINTS: tuple[tuple[Color, float], ...] = (  # colour and how often
+PAINTS: tuple[tuple[Color, float], ...] = (  # colour and relative frequency
     ((232, 232, 230), 0.24),
     ((28, 28, 31), 0.2),
     ((120, 122, 126), 0.16),
@@ -91,7 +91,7 @@ def car_body(
     Args:
         length, width, height: metres, of the whole car without mirrors.
         hood, profile, tail: as in `Shape`.
-        windows_from: share of the length behind which the sides have no windows.
+        windows_from: share of the length; the sides have no windows behind it.
     """
     clearance, wheel = rng.uniform(0.16, 0.24), rng.uniform(0.30, 0.35) * min(height / 1.5, 1.15)
     rear_glass, roof_start, roof_end, screen_end = profile

@@ -1,4 +1,4 @@
-"""A road's centre line and the strips beside it."""
+"""A road's centre line and strips parallel to it."""
 
 from __future__ import annotations
 
@@ -79,6 +79,6 @@ class Curve:
         return polygon if polygon.is_valid else shapely.make_valid(polygon).convex_hull
 
     def offset(self, d: float, *, backwards: bool = False, step: float = 1.0) -> Curve:
-        """The parallel curve at offset `d`, optionally run the other way."""
+        """The parallel curve at offset `d`, optionally reversed."""
         point = self.line(0.0, self.length, d, step)
         return Curve(point[::-1] if backwards else point)

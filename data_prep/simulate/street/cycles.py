@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from data_prep.simulate.materials import Material
-from data_prep.simulate.mesh import Color, Mesh, beside, both_sides, box, join, loft, tube
+from data_prep.simulate.mesh import Color, Mesh, both_sides, box, join, loft, offset, tube
 from data_prep.simulate.street.cars import DARK, TYRE, draw_paint
 from data_prep.simulate.street.people import Clothes, ball_head, draw_clothes, limb
 
@@ -50,7 +50,7 @@ def bicycle(rng: np.random.Generator, *, rider: bool) -> Mesh:
     crank = np.array([-0.06, 0, 0.28])
     seat = np.array([-0.22, 0, rng.uniform(0.86, 0.98)])
     head = np.array([0.5 * base - 0.16, 0, seat[2] - 0.05])
-    bar = beside(head, -0.02, 0, rng.uniform(0.08, 0.2))
+    bar = offset(head, -0.02, 0, rng.uniform(0.08, 0.2))
     frame = [
         (rear, crank),
         (crank, head - [0, 0, 0.1]),
@@ -61,13 +61,13 @@ def bicycle(rng: np.random.Generator, *, rider: bool) -> Mesh:
     ]
     parts = [tube(a, b, tube_radius, Material.METAL, paint, sides=4, capped=False) for a, b in frame]
     parts += [_wheel(rear[0], radius, 0.045), _wheel(front[0], radius, 0.045)]
-    parts.append(tube(beside(bar, 0, -0.28, 0), beside(bar, 0, 0.28, 0), 0.018, Material.METAL, DARK, sides=4))
-    parts.append(box((0.26, 0.14, 0.06), beside(seat, -0.02, 0, 0.03), Material.PLASTIC, DARK))
+    parts.append(tube(offset(bar, 0, -0.28, 0), offset(bar, 0, 0.28, 0), 0.018, Material.METAL, DARK, sides=4))
+    parts.append(box((0.26, 0.14, 0.06), offset(seat, -0.02, 0, 0.03), Material.PLASTIC, DARK))
     if rng.random() < 0.3:
-        parts.append(box((0.3, 0.32, 0.24), beside(bar, 0.14, 0, -0.06), Material.METAL, (90, 92, 94)))
+        parts.append(box((0.3, 0.32, 0.24), offset(bar, 0.14, 0, -0.06), Material.METAL, (90, 92, 94)))
     if rider:
         parts.append(
-            _rider(rng, beside(seat, 0, 0, 0.05), bar, crank, lean=rng.uniform(0.2, 0.55), helmet=rng.random() < 0.6)
+            _rider(rng, offset(seat, 0, 0, 0.05), bar, crank, lean=rng.uniform(0.2, 0.55), helmet=rng.random() < 0.6)
         )
     return join(parts)
 
@@ -82,8 +82,8 @@ def motorcycle(rng: np.random.Generator, *, rider: bool) -> Mesh:
     bar = np.array([front - 0.28, 0, rng.uniform(0.98, 1.1)])
     parts = [_wheel(rear, radius, 0.13), _wheel(front, radius, 0.12)]
     parts += both_sides_of_fork(front, radius, bar)
-    parts.append(tube(beside(bar, 0, -0.36, 0), beside(bar, 0, 0.36, 0), 0.022, Material.METAL, DARK, sides=5))
-    parts.append(box((0.72, 0.28, 0.12), beside(seat, -0.05, 0, 0.02), Material.PLASTIC, DARK, top_scale=(0.9, 0.8)))
+    parts.append(tube(offset(bar, 0, -0.36, 0), offset(bar, 0, 0.36, 0), 0.022, Material.METAL, DARK, sides=5))
+    parts.append(box((0.72, 0.28, 0.12), offset(seat, -0.05, 0, 0.02), Material.PLASTIC, DARK, top_scale=(0.9, 0.8)))
     if scooter:
         parts.append(box((0.75, 0.36, 0.42), (-0.38, 0, 0.52), Material.PLASTIC, paint, top_scale=(0.9, 0.7)))
         parts.append(box((0.5, 0.34, 0.1), (0.12, 0, 0.3), Material.PLASTIC, paint))
@@ -102,7 +102,7 @@ def motorcycle(rng: np.random.Generator, *, rider: bool) -> Mesh:
         parts.append(
             _rider(
                 rng,
-                beside(seat, -0.02, 0, 0.08),
+                offset(seat, -0.02, 0, 0.08),
                 bar,
                 np.array([0.0, 0, 0.32]),
                 lean=rng.uniform(0.1, 0.35),
@@ -121,25 +121,25 @@ def both_sides_of_fork(front: float, radius: float, bar: np.ndarray) -> list[Mes
 def _rider(
     rng: np.random.Generator, hip: np.ndarray, bar: np.ndarray, foot: np.ndarray, *, lean: float, helmet: bool
 ) -> Mesh:
-    """A person who sits at `hip`, holds the bar and has the feet at `foot`."""
+    """A person who sits at `hip`, holds the bar and has their feet at `foot`."""
     clothes: Clothes = draw_clothes(rng)
     chest = hip + 0.5 * np.array([np.sin(lean), 0, np.cos(lean)])
     parts = [
-        limb(beside(hip, 0, 0, 0.02), chest, (0.15, 0.18), clothes.top, flat=0.75),
-        ball_head(beside(chest, 0.06, 0, 0.24), clothes),
+        limb(offset(hip, 0, 0, 0.02), chest, (0.15, 0.18), clothes.top, flat=0.75),
+        ball_head(offset(chest, 0.06, 0, 0.24), clothes),
     ]
     if helmet:
-        parts.append(ball_head(beside(chest, 0.05, 0, 0.27), clothes, helmet=draw_paint(rng)))
+        parts.append(ball_head(offset(chest, 0.05, 0, 0.27), clothes, helmet=draw_paint(rng)))
     for side in (-1, 1):
-        shoulder = beside(chest, 0, 0.19 * side, -0.02)
-        hand = beside(bar, 0, 0.24 * side, 0.02)
+        shoulder = offset(chest, 0, 0.19 * side, -0.02)
+        hand = offset(bar, 0, 0.24 * side, 0.02)
         elbow = 0.5 * (shoulder + hand) + [-0.05, 0.06 * side, -0.08]
         parts += [limb(shoulder, elbow, 0.055, clothes.top), limb(elbow, hand, 0.045, clothes.top)]
-        pedal = beside(foot, 0.1 * side, 0.12 * side, 0.06 * side)
-        joint = beside(hip, 0, 0.1 * side, 0)
+        pedal = offset(foot, 0.1 * side, 0.12 * side, 0.06 * side)
+        joint = offset(hip, 0, 0.1 * side, 0)
         knee = 0.5 * (joint + pedal) + [0.26, 0.03 * side, 0.1]
         parts += [limb(joint, knee, (0.09, 0.065), clothes.legs), limb(knee, pedal, (0.06, 0.045), clothes.legs)]
-        parts.append(box((0.26, 0.1, 0.08), beside(pedal, 0.06, 0, -0.02), Material.RUBBER, DARK))
+        parts.append(box((0.26, 0.1, 0.08), offset(pedal, 0.06, 0, -0.02), Material.RUBBER, DARK))
     return join(parts)
 
 

@@ -1,6 +1,6 @@
-"""The ground: its surfaces, their mesh, its height, and the paint on the road.
+"""The ground: its surfaces, their mesh and height.
 
-Surfaces are plane polygons cut out of each other, laid over gentle hills; every kerb is a real step.
+Surfaces are plane polygons cut out of each other and laid over gentle hills; every kerb is a step.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from data_prep.simulate.street.layout import Street
 from data_prep.simulate.street.lots import Lot
 from data_prep.simulate.street.triangulate import triangulate
 
-SKIRT = 0.4  # metres that kerb faces reach below the edge they belong to
-BASE_DROP = 0.35  # metres; depth of the plane that lies under everything and runs to the horizon
+SKIRT = 0.4  # metres that kerb faces extend below their edge
+BASE_DROP = 0.35  # metres; depth of the plane under all surfaces, which extends to the horizon
 HORIZON = 900.0  # metres
 
 
@@ -29,7 +29,7 @@ class Surface:
     """Areas of one kind.
 
     Args:
-        name: what it is.
+        name: of the surface.
         label: lidarseg index.
         area: polygons or multipolygons.
         offset: height above the hills, metres; the road's is 0.
@@ -77,7 +77,7 @@ class Ground:
         return (np.cos(xy @ self._wave + self._phase) * self._height) @ self._wave.T
 
     def level(self, xy: NDArray) -> NDArray[np.float64]:
-        """[N] height of the surface at xy [N, 2]; outside all surfaces that of the hills."""
+        """[N] height of the surface at xy [N, 2]; the height of the hills outside all surfaces."""
         xy = np.asarray(xy, np.float64).reshape(-1, 2)
         height = self.hills(xy)
         open_rows = np.ones(len(xy), bool)
@@ -142,13 +142,13 @@ def lay_ground(
     grass = _tint(rng, (92, 112, 58), 18)
     parking_lots = shapely.union_all(list(car_parks)) if car_parks else shapely.Polygon()
     road = street.road_area.difference(shapely.union_all(street.medians))
-    beside = shapely.union_all(
+    roadside = shapely.union_all(
         [r.curve.strip(0.0, r.curve.length, r.back(-1), r.back(1)) for r in street.roads] + [street.road_area]
     )
-    beside = beside.buffer(3.0, quad_segs=4).buffer(-3.0, quad_segs=4).intersection(extent)
+    roadside = roadside.buffer(3.0, quad_segs=4).buffer(-3.0, quad_segs=4).intersection(extent)
     taken = shapely.union_all([street.road_area, parking_lots])
     verge = shapely.union_all(_verges(street)).difference(taken)
-    walkway = beside.difference(shapely.union_all([taken, verge]))
+    walkway = roadside.difference(shapely.union_all([taken, verge]))
     taken = shapely.union_all([taken, verge, walkway])
     paved = _lot_area(lots, ("offices", "shops", "apartments"), rng, 0.8).difference(taken)
     soil = _lot_area(lots, ("construction",), rng, 1.0).difference(taken)

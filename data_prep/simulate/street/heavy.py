@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from data_prep.simulate.materials import Material
-from data_prep.simulate.mesh import Color, Mesh, beside, both_sides, box, extrude, join, quads, tube
+from data_prep.simulate.mesh import Color, Mesh, both_sides, box, extrude, join, offset, quads, tube
 from data_prep.simulate.street.cars import DARK, GLASS, axle, car_body, draw_paint
 
 TRUCK_PAINTS: tuple[Color, ...] = (
@@ -178,7 +178,7 @@ BUS_PAINTS: tuple[Color, ...] = (
 
 
 def bus(rng: np.random.Generator, *, bendy: bool) -> list[Mesh]:
-    """The rigid sections of a bus, one or two if bendy, front first; each in the frame of its own middle."""
+    """The rigid sections of a bus, one or two if bendy, front first; each in the frame of its centre."""
     paint, width = _pick(rng, BUS_PAINTS), rng.uniform(2.45, 2.6)
     second = _pick(rng, BUS_PAINTS) if rng.random() < 0.5 else paint
     decks = 2 if not bendy and rng.random() < 0.2 else 1
@@ -299,8 +299,8 @@ def _excavator(rng: np.random.Generator, paint: Color) -> Mesh:
     arm = [
         tube(shoulder, elbow, (0.34, 0.24), Material.METAL, paint, sides=4),
         tube(elbow, wrist, (0.24, 0.15), Material.METAL, paint, sides=4),
-        tube(beside(shoulder, 0.1, 0, -0.3), 0.5 * (shoulder + elbow), 0.09, Material.METAL, (150, 150, 150), sides=5),
-        box((0.7, 0.95, 0.7), beside(wrist, 0.1, 0, -0.3), Material.METAL, (86, 80, 74), top_scale=(0.5, 1.0)),
+        tube(offset(shoulder, 0.1, 0, -0.3), 0.5 * (shoulder + elbow), 0.09, Material.METAL, (150, 150, 150), sides=5),
+        box((0.7, 0.95, 0.7), offset(wrist, 0.1, 0, -0.3), Material.METAL, (86, 80, 74), top_scale=(0.5, 1.0)),
     ]
     mesh = join(
         [

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from data_prep.simulate.street.curve import Curve
 
-VIEW_MARGIN = 95.0  # metres of street that are built beyond both ends of the ego vehicle's trip
-SIDE_REACH = 90.0  # metres of street that are built to both sides
+VIEW_MARGIN = 95.0  # metres of street beyond both ends of the ego vehicle's trip
+SIDE_REACH = 90.0  # metres of street to both sides
 CORNER_RADIUS = 5.0  # metres; kerb radius at junctions
-EGO_CLEARANCE = 38.0  # metres; a junction this near to the beginning of the ego trip lets the ego vehicle pass
+EGO_CLEARANCE = 38.0  # metres; junctions this near to the start of the trip are green for the ego vehicle
 STOP_GAP = 1.2  # metres between a stop line and the crossing or junction behind it
 
 
@@ -32,7 +32,7 @@ class Road:
         parking: width of the parking lane at the right and at the left kerb (as seen along the curve), 0 for none.
         verge: grass between kerb and sidewalk, metres.
         sidewalk: width of the sidewalks, metres.
-        one_sided: the curve begins at another road's centre (the stem of a T).
+        one_sided: the curve begins at another road's centre (the stem of a T-junction).
     """
 
     curve: Curve
@@ -67,9 +67,9 @@ class Lane:
         width: metres.
         road: index of the road.
         along: 1 where the lane runs along the road's curve, -1 against it.
-        rank: 0 for the lane next to the middle of the road.
-        stop: lengths along the lane where a stop line lies, with the index of the junction behind it.
-        through: for each junction in `stop`, the lengths where the lane enters and leaves it.
+        rank: 0 for the lane nearest to the centre line.
+        stop: positions of stop lines along the lane, with the index of the junction behind each.
+        through: for each junction in `stop`, the positions where the lane enters and leaves it.
     """
 
     curve: Curve
@@ -83,7 +83,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Junction:
-    """Where a side road meets the main road.
+    """A junction of a side road with the main road.
 
     Args:
         side_road: index of the side road.
@@ -116,7 +116,7 @@ class Crossing:
 
 @dataclass
 class Street:
-    """All that is fixed about the roads of one scene.
+    """The static layout of one scene's roads.
 
     Args:
         hand: 1 for traffic on the right, -1 for traffic on the left.
@@ -142,7 +142,7 @@ def lay_out(rng: np.random.Generator, trip: float, hand: int, ego_turns: bool) -
     """Draw a street.
 
     Args:
-        rng: source of all choices.
+        rng: source of all random choices.
         trip: length of the ego vehicle's trip along the main road, metres.
         hand: 1 for traffic on the right, -1 for traffic on the left.
         ego_turns: one junction in the middle of the trip gets a side road for the ego vehicle to turn into.

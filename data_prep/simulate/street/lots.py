@@ -1,4 +1,4 @@
-"""The plots of land along the roads: what each is used for."""
+"""The plots of land along the roads and their use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FRONTAGE = {  # metres along the road, shortest and longest
     "meadow": (20.0, 50.0),
 }
 SHORTEST = 10.0  # metres of frontage
-DISTRICTS = {  # how often each kind of lot is drawn, in the order of KINDS
+DISTRICTS = {  # sampling weight of each kind of lot, in the order of KINDS
     "centre": (6, 3, 5, 0, 1.2, 1.5, 1.5, 0.2, 0.2),
     "residential": (0.5, 4, 1.5, 6, 1.5, 1, 1.2, 0.2, 0.6),
     "industrial": (3, 0.5, 1, 0, 0.7, 2.5, 2, 4, 1),
@@ -36,7 +36,7 @@ class Lot:
 
     Args:
         kind: one of KINDS.
-        road: index of the road that it lies at.
+        road: index of the road that it borders.
         low, high: stations of its ends on the road's curve.
         near, far: offsets of its front (at the sidewalk) and of its back; positive at the left, negative at the right.
         area: the plot.

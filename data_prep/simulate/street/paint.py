@@ -1,4 +1,4 @@
-"""Paint on the road as a fine picture of coverage, looked up where a ray hits asphalt."""
+"""Road markings as a fine raster of coverage, looked up where a ray hits asphalt."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from data_prep.simulate.street.layout import Crossing, Lane, Street, free_stations
 
-CELL = 0.05  # metres a picture element
+CELL = 0.05  # metres per raster element
 LINE = 0.13  # metres; width of a lane line
 WHITE, YELLOW = (255, 0), (0, 255)
-_SHIFT = 4  # binary digits after the point in OpenCV's drawing coordinates
+_SHIFT = 4  # fractional bits of OpenCV's drawing coordinates
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.simulate.materials import Material
-from data_prep.simulate.mesh import Color, Mesh, ball, beside, box, join, loft, tube
+from data_prep.simulate.mesh import Color, Mesh, ball, box, join, loft, offset, tube
 
-STRIDE = 1.4  # metres of way in one full cycle of both legs
+STRIDE = 1.4  # metres walked in one full cycle of both legs
 PHASES = 6  # meshes in one cycle
 SKINS: tuple[Color, ...] = ((224, 182, 152), (198, 150, 116), (150, 104, 76), (96, 66, 50))
 HAIR: tuple[Color, ...] = ((28, 22, 20), (66, 46, 32), (150, 120, 80), (150, 148, 146))
@@ -54,7 +54,7 @@ def ball_head(center: NDArray, clothes: Clothes, *, helmet: Color | None = None)
     if helmet is not None:
         return ball(center, (0.135, 0.125, 0.13), Material.PLASTIC, helmet, rings=4, sides=7)
     face = ball(center, (0.1, 0.08, 0.125), Material.SKIN, clothes.skin, rings=4, sides=6)
-    hair = ball(beside(center, -0.02, 0, 0.04), (0.105, 0.09, 0.105), Material.CLOTH, clothes.hair, rings=3, sides=6)
+    hair = ball(offset(center, -0.02, 0, 0.04), (0.105, 0.09, 0.105), Material.CLOTH, clothes.hair, rings=3, sides=6)
     return join([face, hair])
 
 

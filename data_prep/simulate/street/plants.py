@@ -1,4 +1,4 @@
-"""Trees, hedges and bushes, whose leaves let some of the light and of the pulses through."""
+"""Trees, hedges and bushes, whose leaves transmit part of the light and of the pulses."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def hedge(rng: np.random.Generator, length: float) -> Mesh:
 
 
 def _core(x: float, y: float, z: float) -> NDArray:
-    """The dark inside of a hedge: four walls and a lid, [5, 4, 3]."""
+    """The dark core of a hedge: four walls and a lid, [5, 4, 3]."""
     base = np.array([[-x, -y], [x, -y], [x, y], [-x, y]])
     walls = [[[*base[k], 0.0], [*base[(k + 1) % 4], 0.0], [*base[(k + 1) % 4], z], [*base[k], z]] for k in range(4)]
     return np.array([*walls, [[*corner, z] for corner in base]])

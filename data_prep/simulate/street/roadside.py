@@ -1,4 +1,4 @@
-"""Movable things at the roadside: cones, barriers, bins and debris."""
+"""Movable objects at the roadside: cones, barriers, bins and debris."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from data_prep.simulate.street.things import Scenery, Thing, frame_at, standing
 
 @dataclass
 class Stage:
-    """The street under construction: what has been placed so far."""
+    """The street under construction: the objects placed so far."""
 
     rng: np.random.Generator
     street: Street
@@ -41,13 +41,13 @@ class Stage:
         return any((road, side) == (r, k) and low < s < high for r, k, low, high in self._closed)
 
     def put(self, mesh: Mesh, label: str, xy: NDArray, yaw: float) -> None:
-        """Place scenery; what would stand outside the built area is left out."""
+        """Place scenery, unless it would be outside the built area."""
         low_x, low_y, high_x, high_y = self.street.extent.bounds
         if low_x < xy[0] < high_x and low_y < xy[1] < high_y:
             self.scenery.append(Scenery(mesh.moved(frame_at(self.ground, xy, yaw)), LABEL[label]))
 
     def park(self, category: str, mesh: Mesh, xy: NDArray, yaw: float, attribute: str) -> None:
-        """Place a thing that stays where it is."""
+        """Place a static object."""
         pose = frame_at(self.ground, xy, yaw, tilted=category.startswith("vehicle"))
         self.things.append(Thing(category, (mesh,), standing(pose), attribute, attribute))
 
@@ -133,7 +133,7 @@ def _front_garden(stage: Stage, lot: Lot, back: float) -> None:
 
 
 def _plant(stage: Stage, lot: Lot, *, trees: float, bushes: float) -> None:
-    """Trees and bushes at so many per square metre."""
+    """Plant trees and bushes; `trees` and `bushes` are densities per square metre."""
     area = lot.length * lot.depth
     for make, density in ((plants.tree, trees), (plants.bush, bushes)):
         for _ in range(stage.rng.poisson(density * area)):
@@ -283,7 +283,7 @@ def _furnish_side(stage: Stage, index: int, road: Road, side: int) -> None:
     lamp_every, tree_every = rng.uniform(22.0, 36.0), rng.choice([0.0, rng.uniform(7.0, 14.0)], p=[0.35, 0.65])
     tree_kind = rng.uniform(4.5, 9.0)
     wall = road.back(side) - 0.35 * side
-    parking = road.parking[0 if side < 0 else 1] > 0  # work zones then lie in the parking lane, not on the kerb
+    parking = road.parking[0 if side < 0 else 1] > 0  # work zones are then in the parking lane, not on the kerb
     for low, high in free_stations(stage.street, index, margin=6.5):
         for s in np.arange(low + rng.uniform(0, 8), high, lamp_every):
             if parking or not stage.is_closed(index, side, s):

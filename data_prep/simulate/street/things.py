@@ -1,4 +1,4 @@
-"""What a scene consists of: scenery that only has a label, and things that are annotated with a box."""
+"""Content of a scene: scenery, which only has a label, and things, which are annotated with a box."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from data_prep.simulate.mesh import Mesh
 from data_prep.simulate.street.ground import Ground
 
 STEP = 0.05  # seconds between the samples of a track
-MOVING = 0.2  # metres a second above which a thing counts as moving
+MOVING = 0.2  # metres per second above which a thing counts as moving
 
 
 @dataclass(frozen=True)
 class Track:
-    """Where a thing is over time.
+    """Pose of a thing over time.
 
     Args:
         start: time of the first sample, seconds after the scene's first keyframe.
         scene_from_thing: [N, 4, 4] float64 poses, STEP apart; one for a thing that never moves.
-        speed: [N] metres a second.
-        way: [N] metres travelled since the first sample.
+        speed: [N] metres per second.
+        way: [N] distance travelled since the first sample, metres.
         present: [N] bool, False before a thing enters the built area and after it leaves.
     """
 
@@ -45,7 +45,7 @@ class Track:
         return index, position - index
 
     def pose(self, time: float) -> NDArray[np.float64]:
-        """scene_from_thing [4, 4] at `time`, between two samples by straight lines (rotations re-orthonormalised)."""
+        """scene_from_thing [4, 4] at `time`, interpolated linearly between samples, rotations re-orthonormalised."""
         index, share = self._place(time)
         if len(self.speed) == 1:
             return self.scene_from_thing[0]
@@ -68,7 +68,7 @@ class Track:
 
 @numba.njit(cache=True)
 def _between(first: NDArray, second: NDArray, share: float) -> NDArray:
-    """The pose between two close ones: straight lines, x kept, y and z made perpendicular to it again."""
+    """Interpolate linearly between two close poses; y and z are made perpendicular to x again."""
     pose = (1 - share) * first + share * second
     x, y = pose[:3, 0], pose[:3, 1]
     x /= np.sqrt((x * x).sum())
@@ -92,9 +92,9 @@ class Thing:
     Args:
         category: nuScenes category name.
         meshes: its shapes in the thing's frame; several are the phases of one stride.
-        track: where it is.
-        stride: metres of way in one cycle of the shapes; 0 for a rigid thing.
-        idle: attribute while it stands still ("" for none).
+        track: its poses.
+        stride: metres travelled in one cycle of the shapes; 0 for a rigid thing.
+        idle: attribute while it does not move ("" for none).
         busy: attribute while it moves.
     """
 
@@ -134,14 +134,14 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scenery:
-    """A part of the world without a box, in the scene frame."""
+    """A labelled part of the scene without a box, in the scene frame."""
 
     mesh: Mesh
     label: int
 
 
 def frame_at(ground: Ground, xy: Sequence[float] | NDArray, yaw: float, *, tilted: bool = False) -> NDArray[np.float64]:
-    """scene_from_thing [4, 4] of something that stands at `xy` [2]; `tilted` lays it on the slope, as wheels do."""
+    """scene_from_thing [4, 4] of an object on the ground at `xy` [2]; `tilted` aligns it with the slope (vehicles)."""
     xy = np.asarray(xy, np.float64)
     return frames_along(ground, xy[None], np.array([yaw]), tilted=tilted)[0]
 
@@ -152,7 +152,7 @@ def frames_along(
     """scene_from_thing [N, 4, 4] at xy [N, 2] with headings yaw [N].
 
     Args:
-        offset: height above the hills where it is known (0 on the road); the surface under each point otherwise.
+        offset: height above the hills if known (0 on the road); None: height of the surface under each point.
     """
     pose = np.zeros((len(xy), 4, 4))
     pose[:, 3, 3] = 1.0

@@ -1,7 +1,7 @@
-"""Who drives where: vehicles that follow their lanes, and each other, by the intelligent driver model.
+"""Traffic: vehicles that follow their lanes, and each other, by the intelligent driver model.
 
 Model: Treiber, Hennecke, Helbing, "Congested traffic states in empirical observations and microscopic simulations",
-2000, equations 3 and 4; its parameters for city traffic below.
+2000, equations 3 and 4. The parameters below are for city traffic.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from data_prep.simulate.street.things import STEP, Thing, Track, frames_along
 
 HEADWAY = 1.3  # seconds
 STANDSTILL_GAP = 2.2  # metres
-ACCELERATION = 1.4  # metres a second squared
-BRAKING = 2.2  # metres a second squared, comfortable
-BEFORE = 0.2  # seconds that tracks begin before the first keyframe
-EGO_LENGTH = 4.1  # metres; the Renault Zoe that carried nuScenes' sensors
-EGO_REAR_AXLE = 0.75  # metres from its rear end to the origin of the ego frame
-AFTER = 0.2  # seconds that tracks last beyond the last keyframe
+ACCELERATION = 1.4  # metres per second squared
+BRAKING = 2.2  # metres per second squared, comfortable
+BEFORE = 0.2  # seconds of track before the first keyframe
+EGO_LENGTH = 4.1  # metres; Renault Zoe, nuScenes' recording vehicle
+EGO_REAR_AXLE = 0.75  # metres from the rear end to the origin of the ego frame
+AFTER = 0.2  # seconds of track after the last keyframe
 
 
 @dataclass
 class Vehicle:
-    """A vehicle, or several that are coupled, on a path.
+    """A vehicle, or several coupled ones, on a path.
 
     Args:
         parts: category, mesh, and distance of the mesh's origin behind the front bumper, metres.
         length: from the front bumper to the rear end, metres.
-        s: length along the path of the front bumper at the first sample.
-        speed, wish: present and desired speed, metres a second.
+        s: position of the front bumper along the path at the first sample.
+        speed, wish: current and desired speed, metres per second.
     """
 
     parts: list[tuple[str, Mesh, float]]
@@ -50,11 +50,11 @@ class Vehicle:
 
 @dataclass
 class Path:
-    """A line that vehicles follow in order, the foremost first.
+    """A line that vehicles follow; the vehicles are in order, the foremost first.
 
     Args:
-        halts: lengths at which a red light stops them, ascending.
-        offset: lateral offset of the vehicles, for cycles that keep to the edge.
+        halts: positions of red lights along the path, ascending.
+        offset: lateral offset of the vehicles, for cycles at the edge of the lane.
     """
 
     curve: Curve
@@ -66,14 +66,14 @@ class Path:
 def drive(
     rng: np.random.Generator, street: Street, ground: Ground, ego_path: Path, duration: float, density: float
 ) -> tuple[Track, list[Thing]]:
-    """Fill the lanes and let everybody drive for `duration` seconds.
+    """Populate the lanes and simulate the traffic for `duration` seconds.
 
     Args:
-        ego_path: with the ego vehicle alone on it, without parts.
+        ego_path: with only the ego vehicle on it, without parts.
         density: of the traffic; 1 is usual.
 
     Returns:
-        the track of the ego frame (x forward, origin on the ground under the rear axle), and all that moves besides.
+        the track of the ego frame (x forward, origin on the ground under the rear axle), and all other moving objects.
     """
     steps = int(np.ceil((duration + BEFORE + AFTER) / STEP)) + 1
     ego = ego_path.vehicles[0]
@@ -102,7 +102,7 @@ def drive(
             else:
                 things += _things(ground, path, vehicle, s, speed)
     if trip is None:
-        raise ValueError("drive: the ego vehicle's path starts on no lane of the main road")
+        raise ValueError("drive: the ego vehicle's path does not start on a lane of the main road")
     return trip, things
 
 
@@ -185,7 +185,7 @@ def _draw_vehicle(rng: np.random.Generator) -> tuple[list[tuple[str, Mesh, float
 
 
 def _cyclists(rng: np.random.Generator, lane: Lane, duration: float, hand: int) -> Path:
-    """Cycles at the outer edge of a lane; they keep their speed, and only ride where no light stops the lane."""
+    """Cycles at the outer edge of a lane; their speed is constant, and they only use lanes without a red light."""
     first_stop = min([s for s, _ in lane.stop if s > 0], default=lane.curve.length)
     vehicles, here = [], min(lane.curve.length, first_stop - 6.0)
     speed = rng.uniform(3.5, 5.5)
@@ -226,7 +226,7 @@ def _follow(path: Path, steps: int) -> tuple[NDArray, NDArray]:
 
 
 def _track(ground: Ground, path: Path, s: NDArray, speed: NDArray, wheelbase: float) -> Track:
-    """Poses at the lengths s [N] of the rear axle along the path, the front axle on the path as well."""
+    """Poses at positions s [N] of the rear axle along the path; the front axle is on the path as well."""
     rear, front = path.curve.at(s, path.offset), path.curve.at(s + wheelbase, path.offset)
     before = s < 0.0
     yaw = np.arctan2(front[:, 1] - rear[:, 1], front[:, 0] - rear[:, 0])

@@ -1,4 +1,4 @@
-"""Triangles over polygons, cut along a lattice so that they can follow hills."""
+"""Triangulation of polygons, cut along a lattice so that the triangles can follow hills."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def triangulate(area: shapely.Geometry, cell: float) -> tuple[NDArray[np.float64
 
     Args:
         area: a polygon or several.
-        cell: edge of the lattice, metres; no triangle reaches beyond one cell.
+        cell: edge of the lattice, metres; each triangle is within one cell.
 
     Returns:
         xy [V, 2] and triangle [T, 3], counter-clockwise.
@@ -56,7 +56,7 @@ def _clip_ears(xy: NDArray, start: NDArray) -> NDArray:
                 quality = _ear_quality(xy, left, a, b, c)
                 if quality > best_quality:
                     best, best_quality = i, quality
-            if best < 0:  # only slivers without area are left
+            if best < 0:  # only degenerate slivers remain
                 break
             triangle[count] = left[best - 1], left[best], left[(best + 1) % len(left)]
             count += 1
@@ -69,7 +69,7 @@ def _clip_ears(xy: NDArray, start: NDArray) -> NDArray:
 
 @numba.njit(cache=True)
 def _ear_quality(xy: NDArray, left: list, a: int, b: int, c: int) -> float:
-    """Height of the triangle a b c over its longest edge (0..0.87), or -1 if it is no ear."""
+    """Height of the triangle a b c over its longest edge (0..0.87), or -1 if it is not an ear."""
     ux, uy = xy[b, 0] - xy[a, 0], xy[b, 1] - xy[a, 1]
     vx, vy = xy[c, 0] - xy[b, 0], xy[c, 1] - xy[b, 1]
     wx, wy = xy[a, 0] - xy[c, 0], xy[a, 1] - xy[c, 1]

@@ -1,4 +1,4 @@
-"""The ego vehicle's way through the street: straight on, or around a corner."""
+"""The ego vehicle's path through the street: straight on, or around a corner."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from data_prep.simulate.street.traffic import EGO_LENGTH, Path, Vehicle
 
 
 def ego_path(rng: np.random.Generator, street: Street, speed: float, *, turns: bool) -> Path:
-    """The path that the ego vehicle takes, with it alone on it.
+    """The ego vehicle's path, without other vehicles.
 
     Args:
-        speed: desired speed, metres a second.
+        speed: desired speed, metres per second.
         turns: turn into the first side road.
     """
     own = [lane for lane in street.lanes if lane.road == 0 and lane.along == 1]
@@ -26,7 +26,7 @@ def ego_path(rng: np.random.Generator, street: Street, speed: float, *, turns: b
 
 
 def _ego_start(street: Street, lane: Lane) -> float:
-    """Length along the lane where the trip begins."""
+    """Position along the lane at which the trip begins."""
     return lane.curve.nearest(street.roads[0].curve.at(VIEW_MARGIN))
 
 

@@ -1,4 +1,4 @@
-"""People on foot: along the sidewalks, across the crossings, and in groups that stand."""
+"""Pedestrians: along the sidewalks, across the crossings, and in standing groups."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def _on_sidewalk(stage: Stage, road: int, low: float, high: float, d: float, dur
     for k in range(int(rng.choice([1, 2, 3], p=[0.72, 0.22, 0.06]))):  # people who walk together
         times = _times(duration)
         s = np.clip(start + direction * speed * times - 0.35 * k, 0.5, curve.length - 0.5)
-        beside = d - 0.75 * k * np.sign(d)
+        lateral = d - 0.75 * k * np.sign(d)
         heading = curve.heading_at(s) + (0.0 if direction > 0 else np.pi)
-        _walk(stage, draw_category(rng), curve.at(s, beside), heading, speed, speed * times)
+        _walk(stage, draw_category(rng), curve.at(s, lateral), heading, speed, speed * times)
 
 
 def _group(stage: Stage, center: NDArray, count: int) -> None:
-    """People who stand in a ring and face each other; one alone looks anywhere."""
+    """People standing in a ring and facing each other; a single person has a random heading."""
     start = stage.rng.uniform(-np.pi, np.pi)
     for k in range(count):
         angle = start + 2 * np.pi * k / count

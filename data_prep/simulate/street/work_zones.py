@@ -9,7 +9,7 @@ from data_prep.simulate.street.layout import free_stations
 from data_prep.simulate.street.roadside import barrier, traffic_cone
 from data_prep.simulate.street.scenery import Stage
 
-TAPER = 9.0  # metres that stay free of parked vehicles at both ends, for the cones
+TAPER = 9.0  # metres kept free of parked vehicles at both ends, for the cones
 MARGIN = 9.0  # metres between a work zone and the next junction or crossing
 STEP = {"cones": 2.4, "water": 2.15, "board": 2.6, "concrete": 2.15, "fence": 2.15}  # metres between elements
 
@@ -43,7 +43,7 @@ def _row(stage: Stage, index: int, low: float, high: float, d: float, kind: str)
 
 
 def _work_zone(stage: Stage, index: int, side: int, low: float, length: float) -> None:
-    """A row along the traffic, tapers of cones at both ends, workers behind it and at times a machine."""
+    """A row along the traffic, tapers of cones at both ends, workers behind it and sometimes a machine."""
     rng, road = stage.rng, stage.street.roads[index]
     parking = road.parking[0 if side < 0 else 1]
     line = side * (road.traffic_half + 0.35) if parking else road.edge(side) + 0.4 * side
@@ -59,7 +59,7 @@ def _work_zone(stage: Stage, index: int, side: int, low: float, length: float) -
         yaw = float(road.curve.heading_at(middle)) + (0.0 if rng.random() < 0.5 else np.pi)
         xy = road.curve.at(middle, line + (1.55 if parking else 2.0) * side)
         stage.park("vehicle.construction", construction_vehicle(rng), xy, yaw, "vehicle.parked")
-        spots = rng.uniform(4.5, 0.5 * length, workers) * rng.choice([-1.0, 1.0], workers)  # beside the machine
+        spots = rng.uniform(4.5, 0.5 * length, workers) * rng.choice([-1.0, 1.0], workers)  # next to the machine
     else:
         spots = rng.uniform(-0.5, 0.5, workers) * length
     for s in spots:

@@ -1,4 +1,4 @@
-"""One whole scene, drawn from one random generator."""
+"""A complete street scene, drawn from one random generator."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from data_prep.simulate.street.walkers import people_on_foot
 from data_prep.simulate.street.work_zones import work_zones
 from pc_ssl.geometry import yaw_of
 
-CHECK_EVERY = 0.2  # seconds between the looks for who stands in the ego vehicle's way
+CHECK_EVERY = 0.2  # seconds between collision checks with the ego vehicle
 EGO_WIDTH = 1.8  # metres, mirrors included
 
 
 @dataclass(frozen=True)
 class World:
-    """Everything that the sensors of one scene can see, in the scene frame.
+    """Everything that the sensors can see in one scene, in the scene frame.
 
     Args:
         street: roads, lanes and crossings.
         walkway: the sidewalks.
         car_parks: the parking areas.
         ground_mesh, ground_label: the ground and the label of each of its triangles.
-        paint: the markings on the road.
-        scenery: what has a label but no box.
-        things: what has a box.
+        paint: the road markings.
+        scenery: objects with a label but without a box.
+        things: objects with a box.
         ego: the track of the ego frame.
     """
 
@@ -84,7 +84,7 @@ def build_world(rng: np.random.Generator, duration: float, hand: int) -> World:
 
 
 def _lets_pass(thing: Thing, ego: Track, duration: float) -> bool:
-    """Whether the ego vehicle never runs into a thing; the traffic yields to whom it follows, not to who crosses."""
+    """Whether the ego vehicle never collides with a thing: traffic yields to vehicles ahead, not to crossing ones."""
     reach = 0.5 * (EGO_LENGTH + float(np.linalg.norm(thing.size[:2]))) + float(np.linalg.norm(thing.center[:2]))
     middle = np.array([0.5 * EGO_LENGTH - EGO_REAR_AXLE, 0.0, 0.0, 1.0])
     for time in np.arange(0.0, duration + CHECK_EVERY, CHECK_EVERY):

@@ -1,4 +1,4 @@
-"""A small simulated root that the tests of the simulator share."""
+"""A small simulated root shared by the tests of the simulator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The LiDAR before a world that is known in closed form: a level road, and a wall."""
+"""The LiDAR in scenes known in closed form: a level road and a wall."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def in_ego_frame(sweep) -> np.ndarray:  # type: ignore[no-untyped-def]
     return sweep.point[:, :3] @ ego_from_lidar()[:3, :3].T + ego_from_lidar()[:3, 3]
 
 
-def test_ground_points_lie_on_the_ground_with_the_range_noise() -> None:
+def test_ground_points_are_on_the_ground_up_to_range_noise() -> None:
     sweep = sweep_of(world_of([], []), np.eye(4), np.eye(4))
     road = sweep.label == LABEL["flat.driveable_surface"]
     point = in_ego_frame(sweep)[road]
@@ -48,11 +48,11 @@ def test_ground_points_lie_on_the_ground_with_the_range_noise() -> None:
     height = ego_from_lidar()[2, 3]
     off = point[steep, 2] / height * np.linalg.norm(sweep.point[road][steep, :3], axis=1)  # height as range
     assert abs(off.mean()) < 0.002
-    assert RANGE_NOISE * 0.9 < off.std() < RANGE_NOISE * 1.3  # and the surface's own roughness
+    assert RANGE_NOISE * 0.9 < off.std() < RANGE_NOISE * 1.3  # and the surface's roughness
 
 
-def test_moving_sensor_leaves_the_world_straight() -> None:
-    """Rays start where the sensor is when they fire; the points are given in the frame of the rotation's end."""
+def test_sensor_motion_does_not_distort_the_scene() -> None:
+    """Rays start at the sensor's position when they fire; points are in the frame of the end of the rotation."""
     wall = box((0.5, 80.0, 6.0), (20.0, 0.0, 3.0), Material.CONCRETE, ROAD)
     now, before = np.eye(4), np.eye(4)
     now[0, 3], before[0, 3] = 5.0, 4.25  # 15 m/s
@@ -64,7 +64,7 @@ def test_moving_sensor_leaves_the_world_straight() -> None:
     assert np.percentile(np.abs(face[:, 0] - 14.75), 95) < 0.08
 
 
-def test_every_ray_is_kept_in_firing_order_and_lost_ones_lie_at_the_sensor() -> None:
+def test_every_ray_is_kept_in_firing_order_and_lost_ones_are_at_the_sensor() -> None:
     sweep = sweep_of(world_of([], []), np.eye(4), np.eye(4))
     np.testing.assert_array_equal(sweep.point[:64, 4], np.tile(np.arange(32), 2))
     lost = ~sweep.returned
@@ -91,7 +91,7 @@ def test_box_in_the_way_is_hit_and_casts_a_shadow_of_points() -> None:
 @pytest.mark.parametrize(
     ("dark", "bright"), [(Material.RUBBER, Material.CONCRETE), (Material.CONCRETE, Material.RETRO)]
 )
-def test_brighter_materials_answer_more_strongly(dark: Material, bright: Material) -> None:
+def test_brighter_materials_give_higher_intensities(dark: Material, bright: Material) -> None:
     strength = []
     for material in (dark, bright):
         wall = box((0.5, 30.0, 6.0), (10.0, 0.0, 3.0), material, ROAD)

@@ -22,7 +22,7 @@ def square(low: float, high: float) -> list[tuple[float, float]]:
     return [(low, low), (high, low), (high, high), (low, high)]
 
 
-def test_picture_covers_the_area_with_its_hole_and_the_origin_below(tmp_path: Path) -> None:
+def test_image_covers_the_area_with_its_hole_and_the_origin_below(tmp_path: Path) -> None:
     height = 2.5 * BAND / PIXELS_PER_METRE  # several bands
     outline = [(10.0, 5.0), (40.0, 5.0), (40.0, height), (10.0, height)]
     hole = square(20.0, 30.0)

@@ -1,4 +1,4 @@
-"""Pictures of a world that is known: where things appear, and where the sun does not reach."""
+"""Images of a known scene: positions of objects, and shadows."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_box_appears_where_its_corners_project() -> None:
     assert np.abs(np.array([columns.max(), rows.max()]) - high).max() < 1.5
 
 
-def test_ground_behind_a_wall_lies_in_its_shadow() -> None:
+def test_ground_behind_a_wall_is_in_its_shadow() -> None:
     wall = box((0.3, 8.0, 4.0), (16.0, 0.0, 2.0), Material.PLASTER, RED)
     parts = [Scenery(wall, LABEL["static.manmade"])]
     shaded, lit = (
         picture_of(parts, [1, 0, 0.6]),
         picture_of(parts, [-1, 0, 0.6]),
-    )  # the sun behind the wall, or before it
+    )  # the sun behind the wall, or in front of it
     camera = np.linalg.inv(FRONT.ego_from_camera)
     spot = camera[:3, :3] @ np.array([14.0, 0.0, 0.0]) + camera[:3, 3]
     column, row = (FRONT.intrinsic((160, 90)) @ (spot / spot[2]))[:2].round().astype(int)
@@ -70,7 +70,7 @@ def test_sky_is_above_the_horizon() -> None:
     assert picture[-1].std() < picture.std()
 
 
-def test_picture_size_does_not_change_what_is_seen() -> None:
+def test_image_size_does_not_change_the_field_of_view() -> None:
     block = box((2.0, 2.0, 2.0), (14.0, 0.0, 1.0), Material.PLASTER, RED)
     parts = [Scenery(block, LABEL["static.manmade"])]
     small, large = (picture_of(parts, [-1, 0, 1], size).astype(int) for size in ((160, 90), (320, 180)))

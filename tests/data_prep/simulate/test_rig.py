@@ -1,4 +1,4 @@
-"""The rig is nuScenes': compared with the one real keyframe where it is there, and with the sensor's geometry."""
+"""The rig is nuScenes': compared with a real keyframe, if available, and with the sensor's geometry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def table(name: str) -> list[dict]:
 
 
 @real
-def test_calibration_is_near_a_real_vehicles() -> None:
+def test_calibration_is_close_to_that_of_a_real_vehicle() -> None:
     """Vehicles differ by a few centimetres and degrees."""
     channel = {sensor["token"]: sensor["channel"] for sensor in table("sensor")}
     found = {channel[row["sensor_token"]]: row for row in table("calibrated_sensor")}
@@ -47,7 +47,7 @@ def test_rays_have_a_real_sweeps_order_and_angles() -> None:
     far = away > 3.0
     measured = points[far, :3] / away[far, None]
     off = np.degrees(np.arccos(np.clip((measured * pattern.direction[far]).sum(1), -1, 1)))
-    assert np.median(off) < 3.0  # a real rotation is bent by the vehicle's own motion
+    assert np.median(off) < 3.0  # a real rotation is distorted by the vehicle's motion
 
 
 @pytest.mark.parametrize("beams", [8, 32, 64])
@@ -61,7 +61,7 @@ def test_beams_span_the_same_elevations(beams: int) -> None:
 
 
 def test_lidar_looks_along_each_camera_when_it_exposes() -> None:
-    """The middle of a camera's sector lies in its view, and its delay is the lag of the ray along its axis."""
+    """The centre of a camera's sector is in its view, and its delay is the lag of the ray along its axis."""
     pattern = LidarPattern.of(2)
     ego_direction = pattern.direction @ ego_from_lidar()[:3, :3].T
     azimuth = np.arctan2(ego_direction[:, 1], ego_direction[:, 0])
@@ -71,8 +71,8 @@ def test_lidar_looks_along_each_camera_when_it_exposes() -> None:
         assert abs(pattern.lag[nearest] - camera.delay) < 0.006, camera.channel
 
 
-def test_every_ray_of_a_sector_lies_near_its_cameras_view() -> None:
-    """What is left out of a moment beside a camera's view must not be hit by the LiDAR: see geometry.BESIDE."""
+def test_every_ray_of_a_sector_is_near_its_cameras_view() -> None:
+    """Objects left out of a moment must not be hit by the LiDAR: see geometry.VIEW_MARGIN."""
     pattern = LidarPattern.of(2)
     ego_direction = pattern.direction @ ego_from_lidar()[:3, :3].T
     azimuth = np.arctan2(ego_direction[:, 1], ego_direction[:, 0])
@@ -82,7 +82,7 @@ def test_every_ray_of_a_sector_lies_near_its_cameras_view() -> None:
         assert np.degrees(np.abs(off).max() - camera.half_view) < 20.0, camera.channel
 
 
-def test_intrinsics_scale_with_the_picture() -> None:
+def test_intrinsics_scale_with_the_image() -> None:
     full, half = CAMERAS[1].intrinsic((1600, 900)), CAMERAS[1].intrinsic((800, 450))
     np.testing.assert_allclose(half[:2], 0.5 * full[:2])
     np.testing.assert_allclose(half[2], [0, 0, 1])

@@ -35,27 +35,27 @@ def test_all_classes_of_the_benchmark_occur_several_times(rooms: list[Room]) -> 
 
 
 def test_ids_are_those_of_scannets_label_table() -> None:
-    """The table comes with open3d's data sets."""
+    """The table is part of open3d's data sets."""
     import open3d
 
     tables = list(Path(open3d.__file__).parent.rglob("scannetv2-labels.combined.tsv"))
     if not tables:
-        pytest.skip("this open3d brings no scannetv2-labels.combined.tsv")
+        pytest.skip("open3d's package has no scannetv2-labels.combined.tsv")
     with tables[0].open(newline="") as file:
         listed = {row["raw_category"]: int(row["nyu40id"]) for row in csv.DictReader(file, delimiter="\t")}
     assert {name: listed.get(name) for name in NYU40_OF_CATEGORY} == NYU40_OF_CATEGORY
 
 
 @pytest.mark.parametrize(("category", "nyu40"), [("wardrobe", 39), ("rug", 40), ("backpack", 40), ("shelf", 15)])
-def test_ids_that_names_alone_would_suggest_otherwise(category: str, nyu40: int) -> None:
+def test_ids_that_differ_from_the_names(category: str, nyu40: int) -> None:
     assert NYU40_OF_CATEGORY[category] == nyu40
 
 
-def test_the_kinds_of_rooms_take_turns(rooms: list[Room]) -> None:
+def test_the_kinds_of_rooms_alternate(rooms: list[Room]) -> None:
     assert [room.kind for room in rooms[: len(KINDS)]] == [kind for kind, *_ in KINDS]
 
 
-def test_things_stay_inside_the_walls(rooms: list[Room]) -> None:
+def test_pieces_are_inside_the_walls(rooms: list[Room]) -> None:
     for room in rooms:
         for piece in room.pieces:
             low, high = piece.mesh.bounds()
@@ -66,8 +66,8 @@ def test_things_stay_inside_the_walls(rooms: list[Room]) -> None:
             assert (high <= np.array(room.size) + reach).all(), piece.category
 
 
-def test_furniture_does_not_run_through_furniture(rooms: list[Room]) -> None:
-    """Bodies that stand on the floor by themselves share no volume."""
+def test_furniture_does_not_intersect(rooms: list[Room]) -> None:
+    """Pieces on the floor do not share any volume."""
     alone = ("wardrobe", "bookshelf", "refrigerator", "bathtub", "toilet", "couch", "dresser")
     for room in rooms:
         boxes = [piece.mesh.bounds() for piece in room.pieces if piece.category in alone]
@@ -78,7 +78,7 @@ def test_furniture_does_not_run_through_furniture(rooms: list[Room]) -> None:
 
 
 def test_no_piece_is_a_bare_box(rooms: list[Room]) -> None:
-    """A class is told by shape: but for boxes, books and keyboards no thing has the 12 triangles of a box."""
+    """Classes differ in shape: except boxes, books and keyboards, every piece has more triangles than a box (12)."""
     plain = {"box", "book", "keyboard", "wall", "ceiling", "floor"}
     for room in rooms:
         for piece in room.pieces:
@@ -91,7 +91,7 @@ def test_doors_can_be_walked_through(rooms: list[Room]) -> None:
         low, high = door.mesh.bounds()
         middle = 0.5 * (low + high)[:2]
         inward = np.array(room.size[:2]) * 0.5 - middle
-        inward[np.argmin(np.abs(inward) / np.array(room.size[:2]))] = 0.0  # across the wall that the door is in
+        inward[np.argmin(np.abs(inward) / np.array(room.size[:2]))] = 0.0  # across the door's wall
         spot = middle + 0.5 * inward / np.linalg.norm(inward)
         for piece in room.pieces:
             if piece.category in ("wall", "floor", "ceiling", "door", "rug"):
@@ -108,7 +108,7 @@ def test_the_same_seed_builds_the_same_room() -> None:
     assert first.size != other.size
 
 
-def test_cameras_stand_in_the_room_and_see_it(studio: Studio) -> None:
+def test_cameras_are_in_the_room_and_see_it(studio: Studio) -> None:
     camera = Camera.of_size((64, 48))
     measured = []
     for pose in studio.path(12):
@@ -121,8 +121,8 @@ def test_cameras_stand_in_the_room_and_see_it(studio: Studio) -> None:
     assert min(measured) > 0.2
 
 
-def test_views_show_things_and_not_bare_walls(rooms: list[Room]) -> None:
-    """Furniture, doors and windows have a tenth of every view at least."""
+def test_views_show_furniture_and_not_bare_walls(rooms: list[Room]) -> None:
+    """Furniture, doors and windows cover at least a tenth of every view."""
     plain = ("wall", "ceiling", "floor")
     shares, camera = [], Camera.of_size((48, 36))
     for index in range(10):
@@ -136,8 +136,8 @@ def test_views_show_things_and_not_bare_walls(rooms: list[Room]) -> None:
     assert np.median(shares) > 0.25
 
 
-def test_depth_lies_on_the_surfaces(studio: Studio) -> None:
-    """Each pixel, put back into the room, lies near the mesh: intrinsics, pose and depth belong together."""
+def test_depth_is_on_the_surfaces(studio: Studio) -> None:
+    """Each back-projected pixel is near the mesh: intrinsics, pose and depth are consistent."""
     import open3d as o3d
 
     camera, (pose, *_) = Camera.of_size((64, 48)), studio.path(3)
@@ -152,10 +152,10 @@ def test_depth_lies_on_the_surfaces(studio: Studio) -> None:
     assert np.percentile(away, 95) < 0.03
 
 
-def test_pictures_are_neither_black_nor_burnt_out(rooms: list[Room]) -> None:
+def test_images_are_neither_black_nor_overexposed(rooms: list[Room]) -> None:
     for index in (0, 1, 3):
         studio = Studio(rooms[index], np.random.default_rng(index))
-        pictures = np.stack([studio.picture(Camera.of_size((48, 36)), pose).color for pose in studio.path(6)])
-        assert 70 < np.median(pictures) < 190
-        assert (pictures > 250).mean() < 0.1
-        assert pictures.std() > 20
+        images = np.stack([studio.image(Camera.of_size((48, 36)), pose).color for pose in studio.path(6)])
+        assert 70 < np.median(images) < 190
+        assert (images > 250).mean() < 0.1
+        assert images.std() > 20

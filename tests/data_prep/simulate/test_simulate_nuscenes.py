@@ -1,4 +1,4 @@
-"""The run as a whole: bytes, resuming, refusals, and what the command line says."""
+"""Whole runs: reproducibility, resuming, rejected input, and errors of the command line."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from data_prep.simulate.nuscenes import SimulateOptions, estimate, plan_scene, simulate_nuscenes
+from data_prep.simulate.root_state import STATE
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import PARTIAL_SUFFIX, read_json, write_json
 
@@ -71,7 +72,7 @@ def is_whole(path: Path, finished: Path) -> bool:
     return path.parent.name == ".scenes" or path.read_bytes() == finished.read_bytes()
 
 
-def test_another_seed_gives_another_world() -> None:
+def test_another_seed_gives_another_scene() -> None:
     other = SimulateOptions(scenes=3, keyframes=2, seed=12, image_size=(48, 27), beams=8, sweeps=1)
     assert plan_scene(TINY, 0).seed != plan_scene(other, 0).seed
 
@@ -81,7 +82,7 @@ def test_first_scenes_do_not_depend_on_how_many_follow() -> None:
     assert [plan_scene(TINY, k) for k in range(3)] == [plan_scene(more, k) for k in range(3)]
 
 
-def test_finished_root_is_left_alone(tiny_root: Path) -> None:
+def test_finished_root_is_not_changed(tiny_root: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in tiny_root.rglob("*")}
     report = simulate_nuscenes(tiny_root, TINY)
     assert report.simulated == 0
@@ -96,20 +97,20 @@ def test_rows_left_by_a_run_killed_at_its_very_end_are_removed(tiny_root: Path) 
 
 
 @pytest.mark.parametrize("run", [simulate_nuscenes, estimate])
-def test_root_of_other_options_is_refused(tiny_root: Path, run) -> None:  # type: ignore[no-untyped-def]
+def test_root_of_other_options_is_rejected(tiny_root: Path, run) -> None:  # type: ignore[no-untyped-def]
     other = SimulateOptions(scenes=3, keyframes=2, seed=11, image_size=(64, 36), beams=8, sweeps=1)
-    with pytest.raises(UserError, match=r"image_size = \[48, 27\], but \[64, 36\] was asked for"):
+    with pytest.raises(UserError, match=r"options\.image_size is \[48, 27\], but \[64, 36\]"):
         run(tiny_root, other)
 
 
 @pytest.mark.parametrize("run", [simulate_nuscenes, estimate])
-def test_folder_with_other_things_is_refused(tmp_path: Path, run) -> None:  # type: ignore[no-untyped-def]
+def test_folder_with_other_files_is_rejected(tmp_path: Path, run) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="holds something else"):
+    with pytest.raises(UserError, match=f"{STATE}; expected"):
         run(tmp_path, TINY)
 
 
-def test_damaged_state_is_named(tmp_path: Path) -> None:
+def test_damaged_state_file_is_reported(tmp_path: Path) -> None:
     write_json(tmp_path / "simulation.json", {"complete": True})
     with pytest.raises(UserError, match=r"simulation\.json: field options is missing"):
         simulate_nuscenes(tmp_path, TINY)
@@ -124,12 +125,12 @@ def test_damaged_state_is_named(tmp_path: Path) -> None:
         ({"image_size": (8, 90)}, "image-size"),
     ],
 )
-def test_option_out_of_range_is_named(changed: dict, option: str) -> None:
+def test_option_out_of_range_is_reported(changed: dict, option: str) -> None:
     with pytest.raises(UsageError, match=f"--{option}"):
         SimulateOptions(**{"scenes": 1, "keyframes": 1, "seed": 0, **changed})
 
 
-def test_estimate_writes_nothing_and_is_near_the_truth(tiny_root: Path, tmp_path: Path) -> None:
+def test_estimate_writes_nothing_and_is_close_to_the_actual_size(tiny_root: Path, tmp_path: Path) -> None:
     foreseen = estimate(tmp_path / "new", TINY)
     assert not (tmp_path / "new").exists()
     assert foreseen.scenes_left == 3

@@ -1,4 +1,4 @@
-"""The simulated root as a whole: bytes, resuming, refusals, and what the reader finds in it."""
+"""The simulated root: reproducibility, resuming, rejected input, and the frames read from it."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def room(tiny_root: Path) -> RawFrame:
 def test_a_room_made_alone_or_again_has_the_same_bytes(tiny_root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "scans/scene0001_00"
     folder.mkdir(parents=True)
-    (folder / "scene0001_00_vh_clean_2.ply").write_bytes(b"of a run that was killed")
+    (folder / "scene0001_00_vh_clean_2.ply").write_bytes(b"of an interrupted run")
     simulate_room(ScenePaths(tmp_path, folder), TINY, 1)
     assert digests(folder) == digests(tiny_root / "scans/scene0001_00")
 
 
-def test_only_what_is_missing_is_made(tiny_root: Path) -> None:
+def test_only_missing_rooms_are_made(tiny_root: Path) -> None:
     before = digests(tiny_root)
     report = simulate_scannet(tiny_root, TINY)
     assert report.simulated == 0
@@ -70,16 +70,16 @@ def test_only_what_is_missing_is_made(tiny_root: Path) -> None:
     assert digests(tiny_root) == before
 
 
-def test_a_root_of_other_options_is_refused(tiny_root: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="was simulated with rooms = 2, but 3 was asked for"):
+def test_a_root_of_other_options_is_rejected(tiny_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"options\.rooms is 2, but 3"):
         simulate_scannet(tiny_root, SimulateOptions(3, 5, 3, (64, 48)))
     (tmp_path / "thesis.tex").write_text("mine")
-    with pytest.raises(UserError, match="holds something else"):
+    with pytest.raises(UserError, match=f"{STATE}; expected"):
         estimate(tmp_path, TINY)
 
 
 @pytest.mark.parametrize("arguments", [(0, 0), (1, -1), (1, 0, 501), (1, 0, 1, (8, 48)), (10_000, 0)])
-def test_options_out_of_range_are_told(arguments: tuple) -> None:
+def test_options_out_of_range_are_reported(arguments: tuple) -> None:
     with pytest.raises(UsageError, match="out of range, expected"):
         SimulateOptions(*arguments)
 
@@ -92,7 +92,7 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_nothing_that_scannet_has_is_missing(tiny_root: Path) -> None:
+def test_every_file_of_a_scannet_scene_is_written(tiny_root: Path) -> None:
     reader = ScanNetReader(tiny_root)
     assert reader.absent() == []
     assert reader.splits() == {"train": ["scene0000_00"], "val": ["scene0001_00"]}
@@ -158,7 +158,7 @@ def test_every_object_has_the_label_of_its_name(tiny_root: Path, room: RawFrame)
         assert set(label) == {BENCHMARK_IDS.index(nyu40) + 1 if nyu40 in BENCHMARK_IDS else 0}
 
 
-def test_boxes_hold_their_objects_and_segments_do_not_straddle(room: RawFrame) -> None:
+def test_boxes_contain_their_objects_and_each_segment_has_one_object(room: RawFrame) -> None:
     segment = room.region["segment"]
     for number in np.unique(room.instance[room.instance > 0]):
         own = room.instance == number
@@ -167,8 +167,8 @@ def test_boxes_hold_their_objects_and_segments_do_not_straddle(room: RawFrame) -
     assert 50 < segment.max() < 10_000
 
 
-def test_pictures_show_the_colours_of_the_mesh_where_its_points_fall(room: RawFrame) -> None:
-    """Pose, intrinsics, depth, mesh and light belong together."""
+def test_images_have_the_colours_of_the_mesh_at_its_projected_points(room: RawFrame) -> None:
+    """Pose, intrinsics, depth, mesh and light are consistent."""
     import io
 
     from PIL import Image
@@ -177,10 +177,10 @@ def test_pictures_show_the_colours_of_the_mesh_where_its_points_fall(room: RawFr
     for name, camera in room.cameras.items():
         pixel, point = camera.pairs(room.points[:, :3])
         assert len(point) > 500
-        picture = np.asarray(Image.open(io.BytesIO(room.images[name])).convert("RGB")) / 255
+        pixels = np.asarray(Image.open(io.BytesIO(room.images[name])).convert("RGB")) / 255
         column, row = np.rint(pixel).astype(int).T
-        error = np.abs(picture[row, column] - room.points[point, 3:6]).mean(axis=1)
-        shuffled = np.abs(picture[row, column] - np.random.default_rng(0).permutation(room.points[point, 3:6])).mean(
+        error = np.abs(pixels[row, column] - room.points[point, 3:6]).mean(axis=1)
+        shuffled = np.abs(pixels[row, column] - np.random.default_rng(0).permutation(room.points[point, 3:6])).mean(
             axis=1
         )
         assert np.median(error) < 0.05

@@ -1,4 +1,4 @@
-"""The simulated root as the official devkit sees it; the oracle is the devkit's own geometry and evaluation."""
+"""The simulated root as read by the official devkit; the reference is the devkit's geometry and evaluation."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_ego_vehicle_moves_between_sweeps(kit: NuScenes) -> None:
 
 
 def test_points_inside_boxes_carry_the_class_of_the_box(kit: NuScenes) -> None:
-    """Ground at the foot, a rider's neighbours and overlapping boxes are the only exceptions."""
+    """The only exceptions are ground points, neighbours of a rider and overlapping boxes."""
     right = total = 0
     for sample in kit.sample:
         token = sample["data"]["LIDAR_TOP"]
@@ -117,7 +117,7 @@ def test_points_inside_boxes_carry_the_class_of_the_box(kit: NuScenes) -> None:
     assert right / total > 0.97
 
 
-def test_points_of_boxed_classes_lie_in_boxes(kit: NuScenes) -> None:
+def test_points_of_boxed_classes_are_in_boxes(kit: NuScenes) -> None:
     right = total = 0
     for sample in kit.sample:
         token = sample["data"]["LIDAR_TOP"]
@@ -169,7 +169,7 @@ def test_projected_points_of_an_object_fall_in_its_image_box(kit: NuScenes, chan
 
 
 def test_ground_labels_agree_with_the_map(kit: NuScenes) -> None:
-    """Where the map says road, the LiDAR's ground points are labelled road, and the other way round."""
+    """LiDAR ground points are labelled as road exactly where the map has road."""
     agree = total = 0
     for sample in kit.sample:
         token = sample["data"]["LIDAR_TOP"]
@@ -184,7 +184,7 @@ def test_ground_labels_agree_with_the_map(kit: NuScenes) -> None:
             agree += on_road == (label == 24)
             total += 1
     assert total > 50
-    assert agree / total > 0.93  # yards are driven on but are no part of the map; kerbs are 2 cm of noise wide
+    assert agree / total > 0.93  # yards are drivable but not part of the map; range noise blurs kerbs by 2 cm
 
 
 def test_map_layers_are_complete_and_lanes_connect(kit: NuScenes) -> None:
@@ -222,7 +222,7 @@ def test_ground_truth_as_predictions_is_perfect_for_detection_eval(kit: NuScenes
         for token in sample["anns"]:
             annotation = kit.get("sample_annotation", token)
             name = category_to_detection_name(annotation["category_name"])
-            if name is None or not annotation["num_lidar_pts"]:  # the devkit does not ask for what was not hit
+            if name is None or not annotation["num_lidar_pts"]:  # the devkit ignores boxes without points
                 continue
             attributes = [kit.get("attribute", a)["name"] for a in annotation["attribute_tokens"]]
             found.append(
@@ -249,7 +249,7 @@ def test_ground_truth_as_predictions_is_perfect_for_detection_eval(kit: NuScenes
         assert np.mean([metrics.get_label_ap(name, d) for d in config.dist_ths]) > 0.99
 
 
-def test_what_stands_still_stays_in_place_after_ego_motion_compensation(kit: NuScenes) -> None:
+def test_static_points_and_boxes_do_not_move_after_ego_motion_compensation(kit: NuScenes) -> None:
     """Road points of one keyframe lie on the surface through those of the next; static boxes do not move."""
     for scene in kit.scene:
         first = kit.get("sample", scene["first_sample_token"])

@@ -1,4 +1,4 @@
-"""Every annotated class has shapes of its own: sizes of the real things, standing on the ground, not two alike."""
+"""Shapes of every annotated class: realistic sizes, on the ground, all different."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SHAPES: dict[str, tuple[Draw, tuple[float, float], tuple[float, float], tuple[fl
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_shapes_have_real_sizes_and_stand_on_the_ground(name: str) -> None:
+def test_shapes_have_realistic_sizes_and_are_on_the_ground(name: str) -> None:
     draw, *ranges = SHAPES[name]
     for seed in range(25):
         low, high = draw(np.random.default_rng(seed)).bounds()
@@ -55,8 +55,8 @@ def test_no_two_draws_are_alike(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["car", "truck", "bus", "bicycle", "motorcycle"])
-def test_vehicles_are_no_boxes(name: str) -> None:
-    """Rays from above fall to clearly different heights over the outline of the vehicle."""
+def test_vehicles_are_not_boxes(name: str) -> None:
+    """Rays from above hit the vehicle at clearly different heights."""
     for seed in range(5):
         mesh = SHAPES[name][0](np.random.default_rng(seed))
         corner = mesh.vertex[mesh.triangle]

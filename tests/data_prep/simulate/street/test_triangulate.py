@@ -22,7 +22,7 @@ def test_triangles_cover_polygons_with_holes_exactly_once(seed: int, cell: float
         area = area.difference(shapely.Point(*rng.uniform(-20, 20, 2)).buffer(rng.uniform(1, 6), quad_segs=3))
     xy, triangle = triangulate(area, cell)
     signed = areas(xy, triangle)
-    assert (signed > -1e-9).all()  # counter-clockwise, so that faces look up
+    assert (signed > -1e-9).all()  # counter-clockwise, so that faces point up
     np.testing.assert_allclose(signed.sum(), area.area, rtol=1e-6)
     middle = shapely.points(xy[triangle[signed > 1e-3]].mean(1))
     assert shapely.contains(area.buffer(1e-6), middle).all()

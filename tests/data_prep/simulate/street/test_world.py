@@ -1,4 +1,4 @@
-"""Worlds as wholes: traffic keeps apart, things stand on the ground, all classes turn up."""
+"""Complete scenes: vehicles do not collide, objects are on the ground, all classes occur."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def outline(thing: Thing, time: float) -> shapely.Polygon:
     return shapely.Polygon(corner @ pose[:2, :2].T + pose[:2, 3])
 
 
-def test_all_detection_classes_and_surfaces_turn_up(worlds: list[World]) -> None:
+def test_all_detection_classes_and_surfaces_occur(worlds: list[World]) -> None:
     assert {thing.category for world in worlds for thing in world.things} >= CHALLENGE
     labels = {label for world in worlds for label in np.unique(world.ground_label)}
     assert labels >= {LABEL[name] for name in FLAT}
@@ -65,7 +65,7 @@ def test_vehicles_do_not_drive_through_each_other(worlds: list[World], time: flo
     assert overlapping <= 0.03 * total
 
 
-def test_ego_vehicle_has_its_lane_for_itself(worlds: list[World]) -> None:
+def test_ego_vehicle_collides_with_nothing(worlds: list[World]) -> None:
     body = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]]) * [0.5 * EGO_LENGTH, 0.8]
     body += [0.5 * EGO_LENGTH - EGO_REAR_AXLE, 0.0]
     hits = 0
@@ -79,7 +79,7 @@ def test_ego_vehicle_has_its_lane_for_itself(worlds: list[World]) -> None:
     assert hits == 0
 
 
-def test_things_stand_on_the_ground_under_them(worlds: list[World]) -> None:
+def test_things_are_on_the_ground(worlds: list[World]) -> None:
     import open3d as o3d
 
     for world in worlds[:3]:
@@ -94,7 +94,7 @@ def test_things_stand_on_the_ground_under_them(worlds: list[World]) -> None:
 
 
 def test_traffic_keeps_to_its_side(worlds: list[World]) -> None:
-    """On a road of its own direction, a moving car drives at the right of the middle for hand 1, else at the left."""
+    """A moving car is to the right of the centre line for hand 1, else to the left."""
     for world, hand in zip(worlds, [1, -1] * 4, strict=True):
         road = world.street.roads[0]
         for thing in world.things:
