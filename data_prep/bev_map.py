@@ -1,9 +1,9 @@
-"""Map elements seen from above, as a grid of cells around the sensor, by the rule of nuScenes' published map labels.
+"""Map elements rasterised to a BEV grid around the sensor, by the rule of nuScenes' published map labels.
 
 BEVFusion (ICRA 2023) and CALICO (ICLR 2024) train on what the devkit's `NuScenesMap.get_map_mask` draws. Its rule:
-elements are cut off at the grid's border and their corners moved to whole cells, corners of polygons to the nearest,
-those of lines towards zero. A polygon is filled together with its outline; its holes are then cleared, outline
-included, and with them what earlier polygons of the class drew there. Lines are drawn with a thickness of 2.
+elements are clipped to the grid and their corners rounded to whole cells, corners of polygons to the nearest, those of
+lines towards zero. A polygon is filled together with its outline; its holes are then cleared, outline included, even
+where earlier polygons of the class were drawn. Lines are drawn with a thickness of 2.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shapely import affinity
 from shapely.geometry.base import BaseGeometry
 
-LINE_THICKNESS = 2  # cells, as OpenCV counts them: it draws lines along an axis three cells wide
+LINE_THICKNESS = 2  # OpenCV's thickness; it draws lines along an axis three cells wide
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class MapGrid:
     Args:
         reach: metres from the sensor to each side.
         cell_size: metres.
-        rule: how elements become cells; caches from before this field have another one (a cell belongs to the polygon
-            that its centre is in).
+        rule: of rasterisation; caches without this field used another one (a cell belongs to the polygon that
+            contains its centre).
     """
 
     reach: float
@@ -75,9 +75,9 @@ class MapGrid:
         return mask.astype(np.bool_)
 
     def _cut(self, elements: Sequence[BaseGeometry], centre: tuple[float, float], yaw: float) -> list[BaseGeometry]:
-        """The parts within the grid, in cells from its corner.
+        """The parts within the grid, in cells relative to its corner.
 
-        Steps, and the order of them, are the devkit's, so that coordinates at the border are equal to the last digit.
+        The steps and their order are the devkit's, so that coordinates at the border are equal to the last digit.
         """
         x, y = centre
         degrees = np.degrees(yaw)

@@ -1,4 +1,4 @@
-"""The order of files that users number: 0, 1, 2, 10, 11, however many digits."""
+"""Natural order of numbered files: 0, 1, 2, 10, 11, for any number of digits."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-RESOURCE_FORK = "._"  # how macOS begins the names of the files that it puts next to others on foreign disks
+RESOURCE_FORK = "._"  # name prefix of the metadata files that macOS writes on foreign file systems
 
 
 def natural_order(paths: Iterable[Path]) -> list[Path]:
-    """Paths in the order of their names, numbers in them by value; without macOS' resource forks (`._*`)."""
+    """Paths in the order of their names, numbers compared by value; without macOS' resource forks (`._*`)."""
     return sorted((path for path in paths if not path.name.startswith(RESOURCE_FORK)), key=_key)
 
 

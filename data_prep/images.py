@@ -1,4 +1,4 @@
-"""Checks on recorded images, which the cache keeps as they are."""
+"""Checks of recorded images, which are stored unchanged in the cache."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 
 from pc_ssl.errors import UserError
 
-MOST_PIXELS = 64_000_000  # of one image; more is damage, or made to fill the memory
+MOST_PIXELS = 64_000_000  # per image; more indicate damage or an attack on memory
 FORMATS = ("JPEG", "PNG")
 
 
 def check_image(path: Path, content: bytes, formats: tuple[str, ...] = FORMATS) -> tuple[int, int]:
-    """Decode an image far enough to know that all of it is there; a JPEG at an eighth of its size, a tenth of the time.
+    """Decode an image to check that it is complete; a JPEG at an eighth of its size, in a tenth of the time.
 
     Returns:
-        its width and height, pixels.
+        width and height, pixels.
 
     Raises:
-        UserError: it is of another format, cannot be decoded, is cut off, or has more than `MOST_PIXELS` pixels.
+        UserError: it has another format, cannot be decoded, is cut off, or has more than `MOST_PIXELS` pixels.
     """
     from PIL import Image
 
@@ -26,7 +26,7 @@ def check_image(path: Path, content: bytes, formats: tuple[str, ...] = FORMATS) 
         with Image.open(io.BytesIO(content), formats=list(formats)) as image:
             width, height = image.size
             if width * height > MOST_PIXELS:
-                raise UserError(f"{path}: the image has {width}x{height} pixels, expected up to {MOST_PIXELS}")
+                raise UserError(f"{path}: the image has {width}x{height} pixels, expected at most {MOST_PIXELS}")
             image.draft("L", (width // 8 or 1, height // 8 or 1))
             image.load()
     except UserError:
@@ -38,10 +38,10 @@ def check_image(path: Path, content: bytes, formats: tuple[str, ...] = FORMATS) 
 
 
 def check_size(path: Path, content: bytes, width: int, height: int) -> None:
-    """`check_image` of an image whose size is known.
+    """`check_image` of an image of known size.
 
     Raises:
-        UserError: as there, or it is not of this size in pixels.
+        UserError: as `check_image`, or the size in pixels differs.
     """
     size = check_image(path, content)
     if size != (width, height):

@@ -1,4 +1,4 @@
-"""Which points of a recording are measurements. What is left out is counted, and said at the end of preparation."""
+"""Selection of valid points of a recording. Left-out points are counted and reported at the end of preparation."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pc_ssl.errors import UserError
 
 NOT_FINITE = "points without finite coordinates"
 NO_RETURN = "points at (0, 0, 0), which are not returns"
-MOST = 0.9  # share of points without finite coordinates above which a file is damaged; organised clouds have up to 60 %
+MOST = 0.9  # largest share of points without finite coordinates in a valid file; organised clouds have up to 60 %
 
 
 def is_finite(path: Path, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
     """[N] bool of points [N, 3]: x, y and z are finite.
 
     Raises:
-        UserError: most of them are not.
+        UserError: more than `MOST` of them are not.
     """
     finite = np.isfinite(xyz).all(axis=1)
     lost = len(xyz) - int(finite.sum())
@@ -32,12 +32,12 @@ def is_finite(path: Path, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def is_measured(path: Path, xyz: NDArray[np.floating]) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Which points [N, 3] were measured, and how many were not, by the reason.
+    """[N] bool: points [N, 3] that are returns; and the number of others by reason.
 
-    Sensors that write one point for each shot put those that did not come back to NaN or to their own origin.
+    Sensors that write one point per shot write missing returns as NaN or as the sensor's origin.
 
     Raises:
-        UserError: none is, or the coordinates of most are not finite.
+        UserError: no point is a return, or more than `MOST` of the coordinates are not finite.
     """
     if not len(xyz):
         raise UserError(f"{path}: holds no points")
@@ -49,6 +49,6 @@ def is_measured(path: Path, xyz: NDArray[np.floating]) -> tuple[NDArray[np.bool_
 
 
 def left_out(xyz: NDArray[np.floating]) -> dict[str, int]:
-    """How many of the points [N, 3] were not measured, by the reason; no entry where that is 0."""
+    """Number of points [N, 3] that are not returns, by reason; reasons without points are left out."""
     counts = {NOT_FINITE: (~np.isfinite(xyz).all(axis=1)).sum(), NO_RETURN: (xyz == 0).all(axis=1).sum()}
     return {reason: int(count) for reason, count in counts.items() if count}

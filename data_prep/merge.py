@@ -1,4 +1,4 @@
-"""Sweeps merged in the frame of the keyframe's own."""
+"""Merging of sweeps in the keyframe's LiDAR frame."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def merge_sweeps(key: NDArray[np.float32], earlier: Sequence[Sweep]) -> NDArray[
 
 @njit(cache=True, nogil=True)
 def _place(sweep: NDArray, key_from_sweep: NDArray, points: NDArray) -> None:
-    """Write a sweep, moved, to `points`, all but the last column."""
+    """Write a transformed sweep to all columns of `points` except the last."""
     m = key_from_sweep
     for i in range(len(sweep)):
         x, y, z = np.float64(sweep[i, 0]), np.float64(sweep[i, 1]), np.float64(sweep[i, 2])

@@ -1,4 +1,4 @@
-"""Points seen by cameras: which point falls on which pixel."""
+"""Projection of points into cameras: pairs of points and pixels."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pc_ssl.errors import UserError
 
 MIN_DEPTH = 1.0  # metres in front of the camera; nearer points are dropped, as in SLidR and in nuScenes' devkit
 BORDER = 1.0  # pixels; nuScenes' devkit keeps 1 < u < width - 1 and 1 < v < height - 1
-BLOCK = 256  # points that are projected at a time: all that is computed of them stays in the fastest cache
+BLOCK = 256  # points per block: intermediate results fit into the L1 cache
 
 Pairs = tuple[NDArray[np.float32], NDArray[np.int32]]
 
 
 @dataclass(frozen=True)
 class Occlusion:
-    """Drops the points that nearer ones hide from a camera, which sits beside the LiDAR and sees less than it.
+    """Drops points that are occluded for a camera, which is mounted apart from the LiDAR, by nearer points.
 
-    A point is hidden if one whose pixel lies within `pixels` of its own, in u and in v, is nearer by `margin`:
-    depth > (1 + margin) * depth of the other. A z-buffer whose neighbourhood closes the gaps between points.
+    A point is occluded if a point whose pixel is within `pixels` of its own, in u and in v, is nearer by `margin`:
+    depth > (1 + margin) * depth of the other. This is a z-buffer with a neighbourhood that closes gaps between points.
 
     The defaults are reconstructed (SLidR pairs without a test): a camera of nuScenes sees neighbours of one beam about
-    7 pixels apart, and at 8 pixels and a tenth of the depth level ground does not hide itself up to some 24 m even
-    where merged sweeps close all gaps.
+    7 pixels apart, and with 8 pixels and a tenth of the depth, level ground does not occlude itself up to about 24 m
+    even where merged sweeps close all gaps.
 
     Args:
         pixels: half the side of the neighbourhood.
@@ -47,10 +47,10 @@ class PinholeCamera:
     Args:
         width, height: pixels.
         intrinsic: [3, 3] float64, pixels from the camera frame (x right, y down, z forward); last row 0 0 1.
-        camera_from_lidar: [4, 4] float64 from the LiDAR at its time to the camera at its own, through the global frame.
+        camera_from_lidar: [4, 4] float64, from the LiDAR at its time to the camera at the time of its image.
     """
 
-    measures_depth: ClassVar[bool] = False  # whether `pairs` compares each point with a depth that was measured
+    measures_depth: ClassVar[bool] = False  # whether `pairs` compares each point with a measured depth
     width: int
     height: int
     intrinsic: NDArray[np.float64]
@@ -60,7 +60,7 @@ class PinholeCamera:
         """Project points [N, 3] of the LiDAR frame, metres. Occlusion is not tested.
 
         Returns:
-            pixel [P, 2] float32 (u to the right, v down) and point [P] int32, ascending: the row of `xyz` seen there.
+            pixel [P, 2] float32 (u to the right, v down) and point [P] int32, ascending: its row of `xyz`.
         """
         return pairs_of_cameras({"": self}, xyz)[""]
 
@@ -71,13 +71,12 @@ def pairs_of_cameras(
     """Project points [N, 3] of the LiDAR frame, metres, into all cameras, in one pass over the points.
 
     Args:
-        cameras: by name; those that measure depth compare each point with it, and need no further test.
+        cameras: by name; cameras with `measures_depth` test visibility themselves.
         xyz: [N, 3].
-        occlusion: which points are hidden; None pairs them all the same, as SLidR does.
+        occlusion: drops hidden points; None keeps them, as SLidR does.
 
     Returns:
-        the pairs of each camera, as `PinholeCamera.pairs`; a camera whose depth image is damaged has none and is not
-        among them.
+        the pairs of each camera, as `PinholeCamera.pairs`; cameras with a damaged depth image are left out.
     """
     names = [name for name, camera in cameras.items() if not camera.measures_depth]
     seen: dict[str, Pairs] = {}
@@ -91,17 +90,19 @@ def pairs_of_cameras(
             seen[name] = on[kept].copy(), row[kept].copy()
     for name, camera in cameras.items():
         if camera.measures_depth:
-            with contextlib.suppress(UserError):  # the depth image is damaged: the view is left out, the frame stays
+            with contextlib.suppress(UserError):  # the depth image is damaged: the view is left out, the frame is kept
                 seen[name] = camera.pairs(xyz)
     return {name: seen[name] for name in cameras if name in seen}
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # no exception at a division by zero: loops without branches
+@njit(
+    cache=True, nogil=True, error_model="numpy"
+)  # no exception for a division by zero, so that loops have no branches
 def _project(xyz: NDArray, pixel_from_lidar: NDArray, last: NDArray) -> tuple[NDArray, NDArray, NDArray]:
     """pixel [K, N, 2], point [K, N], of which the first count [K] rows are filled; last [K, 2]: bounds of u and v.
 
-    The points go through in blocks; a camera that has none of a block in front of it costs a third. What is not filled
-    is never touched, so that it takes no memory.
+    Points are processed in blocks; a block entirely behind a camera costs a third. Rows that are not filled are never
+    touched, so that they take no memory.
     """
     n, cameras = len(xyz), len(pixel_from_lidar)
     pixel, point = np.empty((cameras, n, 2), np.float32), np.empty((cameras, n), np.int32)
@@ -145,7 +146,7 @@ def _project(xyz: NDArray, pixel_from_lidar: NDArray, last: NDArray) -> tuple[ND
 def _visible(
     xyz: NDArray, pixel: NDArray, point: NDArray, pixel_from_lidar: NDArray, size: NDArray, pixels: float, margin: float
 ) -> NDArray:
-    """[P] bool: the pairs that no nearer one hides (`Occlusion`). Cells as large as the reach are searched around."""
+    """[P] bool: pairs that are not occluded (`Occlusion`), found in neighbouring cells of the size of the reach."""
     columns, rows = int(size[0] / pixels) + 1, int(size[1] / pixels) + 1
     cell, depth = np.empty((len(pixel), 2), np.int64), np.empty(len(pixel))
     start = np.zeros(rows * columns + 1, np.int64)

@@ -1,4 +1,4 @@
-"""RGB-D views of a room: which point is seen at which pixel, judged by the depth that was measured there."""
+"""RGB-D views of a room: pairs of points and pixels, with visibility from the measured depth."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from data_prep.projection import PinholeCamera
 
-TOLERANCE = 0.1  # metres between a point's depth and the measured one; twice the error of reconstruction and tracking
+TOLERANCE = 0.1  # metres between projected and measured depth; twice the error of reconstruction and tracking
 
 
 @dataclass(frozen=True)
 class RgbdCamera(PinholeCamera):
-    """A colour camera beside a depth camera, which take their images from about the same place.
+    """A colour camera with a depth camera at about the same position.
 
     Args:
         depth_intrinsic: [3, 3] float64 of the depth image.
-        read_depth: decodes the depth image, [H, W] uint16 along the optical axis, millimetres, 0 where nothing was
-            measured; raises UserError if it is damaged. A room has hundreds: they are decoded one at a time.
+        read_depth: decodes the depth image, [H, W] uint16 along the optical axis, millimetres, 0 where not
+            measured; raises UserError if it is damaged. A room has hundreds of them, which are decoded one at a time.
     """
 
     measures_depth: ClassVar[bool] = True
@@ -30,7 +30,7 @@ class RgbdCamera(PinholeCamera):
     read_depth: Callable[[], NDArray[np.uint16]]
 
     def pairs(self, xyz: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Project points [N, 3] of the room frame, metres; only those as far away as the measured depth are seen.
+        """Project points [N, 3] of the room frame, metres; only those at the measured depth are visible.
 
         Returns:
             as `PinholeCamera.pairs`.

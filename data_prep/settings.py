@@ -1,4 +1,4 @@
-"""Settings of stages by name: `regions.dbscan.eps=0.5` gives another value to a field of a dataclass."""
+"""Settings of stages by name: `regions.dbscan.eps=0.5` overrides a field of a dataclass."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ BOOLEANS = {"true": True, "false": False}
 
 
 def apply_settings(value: T, settings: Sequence[str]) -> T:
-    """The dataclass `value` with some of its fields, or of those that it holds, set.
+    """The dataclass `value` with some of its fields, or fields of nested dataclasses, replaced.
 
     Args:
         value: a frozen dataclass, whose fields may be dataclasses and mappings of dataclasses.
-        settings: NAME=VALUE with a dotted name; the value is read as the type that the field declares (bool, int,
+        settings: NAME=VALUE with a dotted name; the value is parsed as the declared type of the field (bool, int,
             float, str, or one of these or None).
 
     Raises:
-        UsageError: no such field (the nearest name is given), or a value of another type.
+        UsageError: the field does not exist (the closest name is suggested), or the value has another type.
     """
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -36,7 +36,7 @@ def apply_settings(value: T, settings: Sequence[str]) -> T:
 
 
 def _set(value: Any, path: Sequence[str], text: str, name: str) -> Any:
-    """`value` with what is at `path` in it read from `text`; name: the whole dotted name, for errors."""
+    """`value` with the field at `path` parsed from `text`; name: the full dotted name, for errors."""
     key, *rest = path
     if isinstance(value, Mapping):
         known = list(value)
@@ -68,7 +68,7 @@ def _type_of(value: Any, key: str) -> Any:
 
 
 def _parsed(kind: Any, text: str, name: str) -> Any:
-    """`text` as a value of the declared type."""
+    """`text` parsed as the declared type."""
     choices = typing.get_args(kind) if typing.get_origin(kind) in (typing.Union, types.UnionType) else (kind,)
     if type(None) in choices and text.lower() == "none":
         return None

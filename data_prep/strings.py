@@ -1,4 +1,4 @@
-"""Many strings as two arrays: a table's names take the memory of their letters, and are written as tensors."""
+"""Many strings as two arrays, compact in memory and storable as tensors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Strings:
         )
 
     def select(self, rows: NDArray[np.int64]) -> Strings:
-        """[M] those of these rows."""
+        """[M] the strings of these rows."""
         return Strings.of([self[row] for row in rows.tolist()])
 
     def __len__(self) -> int:

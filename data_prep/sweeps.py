@@ -12,20 +12,20 @@ from pc_ssl.errors import UserError
 from pc_ssl.files import read_bytes
 
 COLUMNS = ("x", "y", "z", "intensity", "ring")  # of a nuScenes .pcd.bin file, float32
-FARTHEST = 10_000.0  # metres; a coordinate beyond is damage, not a return
+FARTHEST = 10_000.0  # metres; larger coordinates indicate damage
 CLOSE = (
     1.0  # metres; |x| and |y| below this are returns from the recording vehicle, as in nuScenes' devkit (remove_close)
 )
 MAX_INTENSITY = 255.0  # nuScenes intensities are whole numbers from 0 to 255
-RANGES = (*3 * ((-FARTHEST, FARTHEST),), (0.0, MAX_INTENSITY), (-1.0, 255.0))  # of COLUMNS; ring -1: not known
+RANGES = (*3 * ((-FARTHEST, FARTHEST),), (0.0, MAX_INTENSITY), (-1.0, 255.0))  # of COLUMNS; ring -1: unknown
 
 
 def read_sweep(path: Path) -> NDArray[np.float32]:
     """Read a nuScenes point file: [N, 5] float32, x y z in metres in the sensor's frame, intensity 0..255, ring.
 
     Raises:
-        UserError: the file is missing, empty, cut off, or holds values that no sensor gives, as where its columns are
-            others; or the coordinates of most points are not finite.
+        UserError: the file is missing, empty or cut off; values are out of range, as with other columns; or the
+            coordinates of most points are not finite.
     """
     record = 4 * len(COLUMNS)
     content = read_bytes(path)
@@ -38,7 +38,7 @@ def read_sweep(path: Path) -> NDArray[np.float32]:
     finite = is_finite(path, points[:, :3])
     for column, (least, most) in enumerate(RANGES):
         values = points[:, column]
-        bad = ~((values >= least) & (values <= most))  # also true for NaN
+        bad = ~((values >= least) & (values <= most))  # also True for NaN
         if column < 3:
             bad &= finite  # points without finite coordinates are left out, see `is_return`
         elif COLUMNS[column] == "ring":
@@ -62,7 +62,7 @@ def is_return(points: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def columns_of(sweep: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """[n, 4] float32 x y z intensity in [0, 1] of the points of a sweep [N, 5] that are kept [N]."""
+    """[n, 4] float32 x y z intensity in [0, 1] of the `kept` [N] points of a sweep [N, 5]."""
     points = sweep[kept, :4]
     points[:, 3] /= MAX_INTENSITY
     return points

@@ -1,9 +1,9 @@
-"""Files of points in the formats that tools write: .bin, .npy, .npz, .ply, .pcd and .las.
+"""Point files in common formats: .bin, .npy, .npz, .ply, .pcd and .las.
 
     column = read_columns(path, ("x", "y", "z", "intensity"))
-    column["x"]      # [N], of the file's own dtype
+    column["x"]      # [N], of the file's dtype
 
-Whatever a file says about itself is compared with the bytes that are there before anything is allocated.
+Sizes in a header are checked against the size of the file before memory is allocated.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from data_prep.point_files.pcd import PACKED, read_pcd
 from data_prep.point_files.ply import read_ply
 from pc_ssl.errors import UserError
 
-UNNAMED = {".bin": read_bin, ".npy": read_npy, ".npz": read_npz}  # by ending; an array whose columns the user names
+UNNAMED = {".bin": read_bin, ".npy": read_npy, ".npz": read_npz}  # by suffix; arrays whose columns the user names
 NAMED = {".las": read_las, ".pcd": read_pcd, ".ply": read_ply}  # the file names its columns
 ENDINGS = (*UNNAMED, *NAMED)
-SYNONYMS = {color: (f"diffuse_{color}", color[0]) for color in ("red", "green", "blue")}  # names that tools give them
+SYNONYMS = {color: (f"diffuse_{color}", color[0]) for color in ("red", "green", "blue")}  # other names in use
 
 
 def read_columns(path: Path, names: Sequence[str]) -> Columns:
-    """Read a file of points.
+    """Read a point file.
 
     Args:
         path: a file with one of `ENDINGS`.
-        names: of a file without names, all of its columns in their order; of another, the columns to read: NAME, or
-            NAME=COLUMN where the file calls it COLUMN. Case does not matter.
+        names: for a file without column names, all of its columns in order; else the columns to read: NAME, or
+            NAME=COLUMN if it is called COLUMN in the file. Case-insensitive.
 
     Returns:
-        the columns, called NAME.
+        the columns by NAME.
 
     Raises:
         UserError: the file is missing or damaged, or has other columns.
@@ -46,7 +46,7 @@ def read_columns(path: Path, names: Sequence[str]) -> Columns:
 
 
 def _found(path: Path, columns: Columns, asked: str) -> str:
-    """The file's name of a column that is asked for as NAME or NAME=COLUMN."""
+    """The name in the file of a column requested as NAME or NAME=COLUMN."""
     name, _, other = asked.partition("=")
     wanted = (other,) if other else (name, *SYNONYMS.get(name, ()))
     for candidate in wanted:
@@ -56,10 +56,10 @@ def _found(path: Path, columns: Columns, asked: str) -> str:
         if len(same) == 1:
             return same[0]
     if name.lower() in PACKED and "red" in columns:
-        raise UserError(f"{path}: {name!r} holds packed colours; name red,green,blue instead: --columns")
+        raise UserError(f"{path}: {name!r} holds packed colours; use red,green,blue instead: --columns")
     raise UserError(
-        f"{path}: has no column {wanted[0]!r}, but {', '.join(columns) or 'none'}; name them, {name}=COLUMN where the "
-        "file calls it otherwise: --columns"
+        f"{path}: has no column {wanted[0]!r}, found {', '.join(columns) or 'none'}; name the columns, or write "
+        f"{name}=COLUMN: --columns"
     )
 
 

@@ -1,4 +1,4 @@
-"""Arrays of points: raw float32 (.bin), numpy's own files (.npy, .npz). Nothing is unpickled."""
+"""Arrays of points: raw float32 (.bin) and numpy files (.npy, .npz). Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ _NO_ARCHIVE = (
 
 
 def read_bin(path: Path, names: Sequence[str]) -> Columns:
-    """Points as KITTI stores them: rows of little-endian float32 without a header.
+    """Points in KITTI's format: rows of little-endian float32 without a header.
 
     Raises:
-        UserError: the file is missing, or its size is no whole number of points.
+        UserError: the file is missing, or its size is not a whole number of points.
     """
     content = read_bytes(path)
     if len(content) % (4 * len(names)):
         raise UserError(
-            f"{path}: {len(content)} bytes are no whole number of points of {len(names)} float32 "
+            f"{path}: {len(content)} bytes are not a whole number of points of {len(names)} float32 "
             f"({' '.join(names)}); are these its columns?"
         )
     return _named(np.frombuffer(content, np.dtype("<f4")).reshape(-1, len(names)), names)
@@ -44,7 +44,7 @@ def read_npy(path: Path, names: Sequence[str]) -> Columns:
     """An array [N, C] of numbers.
 
     Raises:
-        UserError: the file is missing or damaged, or holds something else.
+        UserError: the file is missing or damaged, or is not such an array.
     """
     return _named(_array(path, read_bytes(path), names), names)
 
@@ -53,7 +53,7 @@ def read_npz(path: Path, names: Sequence[str]) -> Columns:
     """The array `points` [N, C] of an .npz file, or its only one.
 
     Raises:
-        UserError: the file is missing or damaged, holds something else, or unpacks to more than `MOST_UNPACKED` bytes.
+        UserError: the file is missing or damaged, has no such array, or unpacks to more than `MOST_UNPACKED` bytes.
     """
     content = read_bytes(path)
     try:
@@ -62,11 +62,9 @@ def read_npz(path: Path, names: Sequence[str]) -> Columns:
             chosen = [member for member in members if member.filename == "points.npy"] or members
             if len(chosen) != 1:
                 held = ", ".join(repr(member.filename) for member in members[:8]) or "none"
-                raise UserError(f"{path}: expected an array 'points', or one array alone; it holds {held}")
+                raise UserError(f"{path}: expected an array 'points' or a single array, found {held}")
             if chosen[0].file_size > MOST_UNPACKED:
-                raise UserError(
-                    f"{path}: unpacks to {chosen[0].file_size} bytes, more than the {MOST_UNPACKED} that are read"
-                )
+                raise UserError(f"{path}: unpacks to {chosen[0].file_size} bytes, expected at most {MOST_UNPACKED}")
             unpacked = archive.read(chosen[0])
     except UserError:
         raise
@@ -80,7 +78,7 @@ def _array(path: Path, content: bytes, names: Sequence[str]) -> NDArray:
     try:
         version = np.lib.format.read_magic(file)
         if version not in _HEADERS:
-            raise ValueError(f"version {version[0]}.{version[1]} is unknown")
+            raise ValueError(f"unknown version {version[0]}.{version[1]}")
         shape, column_major, dtype = _HEADERS[version](file)
     except _UNREADABLE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -92,7 +90,7 @@ def _array(path: Path, content: bytes, names: Sequence[str]) -> NDArray:
         )
     rest = len(content) - file.tell()
     if math.prod(shape) * dtype.itemsize != rest:
-        raise UserError(f"{path}: {rest} bytes are not {list(shape)} numbers of {dtype.itemsize} bytes")
+        raise UserError(f"{path}: {rest} bytes of data, expected {list(shape)} numbers of {dtype.itemsize} bytes")
     flat = np.frombuffer(content, dtype, offset=file.tell()) if rest else np.empty(0, dtype)
     return flat.reshape(shape, order="F" if column_major else "C")
 

@@ -1,4 +1,4 @@
-"""What every reader of a file of points gives, and the limits that all of them keep."""
+"""Result type, limits and checks shared by all readers of point files."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 from pc_ssl.errors import UserError
 
 Columns = dict[str, NDArray[Any]]  # name -> [N], in the order of the file
-MOST_UNPACKED = 400_000_000  # bytes that a compressed file may unpack to: 25 million points of 16 bytes
+MOST_UNPACKED = 400_000_000  # bytes; largest unpacked size of a compressed file: 25 million points of 16 bytes
 LONGEST_HEADER = 1 << 16  # bytes
 
 
 def table(path: Path, content: bytes, start: int, count: int, dtype: np.dtype) -> NDArray[Any]:
-    """`count` records from the byte `start` on.
+    """`count` records from byte `start`.
 
     Raises:
-        UserError: they are not there.
+        UserError: the file is too short.
     """
     if count < 0 or count * dtype.itemsize > len(content) - start:
         raise UserError(
-            f"{path}: the header promises {count} points of {dtype.itemsize} bytes, but {max(len(content) - start, 0)} "
+            f"{path}: the header declares {count} points of {dtype.itemsize} bytes, but {max(len(content) - start, 0)} "
             "bytes follow; the file is cut off: copy it again"
         )
     return np.frombuffer(content, dtype, count, start) if count else np.empty(0, dtype)
@@ -33,7 +33,7 @@ def numbers(path: Path, lines: list[bytes], columns: int) -> NDArray[np.float64]
     """Lines of text with `columns` numbers each -> [N, columns].
 
     Raises:
-        UserError: a line holds something else.
+        UserError: a line is not `columns` numbers.
     """
     lines = [line for line in lines if line.strip()]
     if not lines:
@@ -50,10 +50,10 @@ def numbers(path: Path, lines: list[bytes], columns: int) -> NDArray[np.float64]
 
 
 def header_number(path: Path, field: str, text: str) -> int:
-    """A count in a header of text.
+    """A count in a text header.
 
     Raises:
-        UserError: it is no whole number, is negative, or has more digits than any count.
+        UserError: it is not a whole number, is negative, or has too many digits.
     """
     if not (text.isascii() and text.isdecimal() and len(text) <= 18):
         raise UserError(f"{path}: {field} is {text[:40]!r}, expected a whole number")
@@ -61,14 +61,14 @@ def header_number(path: Path, field: str, text: str) -> int:
 
 
 def typed(path: Path, name: str, values: NDArray[np.float64], dtype: np.dtype) -> NDArray[Any]:
-    """A column of text as the type that the header names, which tells colours of 0..255 from those of 0..1.
+    """A column of text converted to the header's type, which distinguishes colours in 0..255 from those in 0..1.
 
     Raises:
-        UserError: a value that the type does not hold.
+        UserError: the type cannot represent a value.
     """
     if dtype.kind == "f":
         return values
     limit = np.iinfo(dtype)
     if not ((values >= limit.min) & (values <= limit.max) & (values == np.rint(values))).all():
-        raise UserError(f"{path}: {name!r} holds values that are no {dtype.name}, which the header calls them")
+        raise UserError(f"{path}: {name!r} holds values that are not {dtype.name}, the header's type")
     return values.astype(dtype)

@@ -1,4 +1,4 @@
-"""PCD files of the Point Cloud Library, version 0.7: ascii, binary and binary_compressed."""
+"""PCD files (Point Cloud Library) of version 0.7: ascii, binary and binary_compressed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pc_ssl.files import read_bytes
 _KINDS = {"F": "f", "I": "i", "U": "u"}
 _TYPES = ("f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 _DATA = ("ascii", "binary", "binary_compressed")
-PACKED = ("rgb", "rgba")  # names of the field of a colour
-_MOST_NUMBERS = 10_000  # of one point; more are damage
+PACKED = ("rgb", "rgba")  # names of packed colour fields
+_MOST_NUMBERS = 10_000  # per point; more indicate damage
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a point: `count` numbers of a type."""
+    """A field of a point: `count` numbers of one type."""
 
     name: str
     dtype: np.dtype
@@ -31,7 +31,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Header:
-    """What the file says it holds; the points begin at the byte `size`."""
+    """The parsed header; the points begin at byte `size`."""
 
     fields: tuple[Field, ...]
     points: int
@@ -40,7 +40,7 @@ class Header:
 
 
 def read_pcd(path: Path) -> Columns:
-    """The fields of one number each; a packed colour (`rgb`, `rgba`) as red, green and blue.
+    """The scalar fields; a packed colour (`rgb`, `rgba`) as red, green and blue.
 
     Raises:
         UserError: the file is missing or damaged, or unpacks to more than `MOST_UNPACKED` bytes.
@@ -52,9 +52,9 @@ def read_pcd(path: Path) -> Columns:
 
 
 def _unpacked(name: str, values: NDArray) -> Columns:
-    """The columns of a field: of a packed colour red, green and blue uint8, of another the field itself.
+    """The columns of a field: red, green and blue uint8 of a packed colour, else the field itself.
 
-    The Point Cloud Library keeps a colour in the bits 0xrrggbb of 4 bytes, which the header may call F, U or I.
+    The Point Cloud Library packs a colour as 0xrrggbb into 4 bytes, of type F, U or I in the header.
     """
     if name.lower() not in PACKED:
         return {name: values}
@@ -69,7 +69,7 @@ def _header(path: Path, content: bytes) -> Header:
     while "DATA" not in entry:
         end = content.find(b"\n", start, LONGEST_HEADER)
         if end < 0:
-            raise UserError(f"{path}: has no PCD header, which ends with a line 'DATA'")
+            raise UserError(f"{path}: has no PCD header, expected a line 'DATA'")
         word = content[start:end].decode("latin-1").split("#")[0].split()
         if word:
             entry[word[0]] = word[1:]
@@ -100,7 +100,7 @@ def _text(path: Path, content: bytes, header: Header) -> Columns:
     lines = content[header.size :].split(b"\n", header.points)[: header.points]
     values = numbers(path, lines, sum(field.count for field in header.fields))
     if len(values) != header.points:
-        raise UserError(f"{path}: holds {len(values)} points, but the header promises {header.points}")
+        raise UserError(f"{path}: holds {len(values)} points, but the header declares {header.points}")
     columns, column = Columns(), 0
     for field in header.fields:
         if field.count == 1:
@@ -116,18 +116,18 @@ def _binary(path: Path, content: bytes, header: Header) -> Columns:
 
 
 def _compressed(path: Path, content: bytes, header: Header) -> Columns:
-    """The fields lie one after the other, as one block in LZF's format with its sizes before it."""
+    """The fields are stored one after the other, as one LZF block preceded by its packed and unpacked size."""
     if len(content) < header.size + 8:
-        raise UserError(f"{path}: the file ends before its points; it is cut off: copy it again")
+        raise UserError(f"{path}: the file ends before its points; the file is cut off: copy it again")
     packed, unpacked = (int(size) for size in np.frombuffer(content, "<u4", 2, header.size))
     promised = header.points * sum(field.dtype.itemsize * field.count for field in header.fields)
     if unpacked != promised or packed != min(packed, len(content) - header.size - 8):
         raise UserError(
-            f"{path}: the points are said to take {packed} bytes and unpacked {unpacked}, but {promised} are promised "
-            f"by the header and {len(content) - header.size - 8} follow"
+            f"{path}: the compressed block has sizes {packed} and {unpacked} (unpacked), expected "
+            f"{len(content) - header.size - 8} by the file's size and {promised} by the header"
         )
     if unpacked > MOST_UNPACKED:
-        raise UserError(f"{path}: unpacks to {unpacked} bytes, more than the {MOST_UNPACKED} that are read")
+        raise UserError(f"{path}: unpacks to {unpacked} bytes, expected at most {MOST_UNPACKED}")
     block = np.empty(unpacked, np.uint8)
     if _unpack(np.frombuffer(content, np.uint8, packed, header.size + 8), block) != unpacked:
         raise UserError(f"{path}: the compressed points are damaged; copy the file again")
@@ -142,12 +142,12 @@ def _compressed(path: Path, content: bytes, header: Header) -> Columns:
 
 @njit(cache=True, nogil=True)
 def _unpack(packed: NDArray[np.uint8], block: NDArray[np.uint8]) -> int:
-    """Unpack LZF (Lehmann's liblzf): how many bytes of `block` were filled, -1 if `packed` is damaged."""
+    """Unpack LZF (Lehmann's liblzf); returns the number of bytes written to `block`, -1 if `packed` is damaged."""
     at, filled = 0, 0
     while at < len(packed):
         control = int(packed[at])
         at += 1
-        if control < 32:  # the next control + 1 bytes as they are
+        if control < 32:  # control + 1 literal bytes
             if at + control + 1 > len(packed) or filled + control + 1 > len(block):
                 return -1
             for _ in range(control + 1):
@@ -166,7 +166,7 @@ def _unpack(packed: NDArray[np.uint8], block: NDArray[np.uint8]) -> int:
         at += 1
         if source < 0 or filled + length + 2 > len(block):
             return -1
-        for _ in range(length + 2):  # may overlap what it writes
+        for _ in range(length + 2):  # source and destination may overlap
             block[filled] = block[source]
             source, filled = source + 1, filled + 1
     return filled

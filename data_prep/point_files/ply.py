@@ -1,4 +1,4 @@
-"""PLY files: text or binary, of either byte order; vertices with any scalar properties, and triangles.
+"""PLY files, text or binary of either byte order: vertices with any scalar properties, and triangles.
 
 The format: G. Turk, "The PLY Polygon File Format", 1994.
 """
@@ -21,8 +21,8 @@ _TYPES = {
     **{"float": "f4", "double": "f8", "float32": "f4", "float64": "f8"},
 }
 _BYTE_ORDER = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
-LONGEST_LIST = 1000  # values; more are damage
-_CORNERS = ("vertex_indices", "vertex_index")  # names of a face's list that are in use
+LONGEST_LIST = 1000  # values; more indicate damage
+_CORNERS = ("vertex_indices", "vertex_index")  # names in use of a face's list
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Property:
 
 @dataclass(frozen=True)
 class Element:
-    """A table of the file."""
+    """An element of the file: a table of `count` rows."""
 
     name: str
     count: int
@@ -49,7 +49,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Header:
-    """What the file says it holds; the first element begins at the byte `size`."""
+    """The parsed header; the first element begins at byte `size`."""
 
     byte_order: str
     elements: tuple[Element, ...]
@@ -60,17 +60,17 @@ def read_ply(path: Path) -> Columns:
     """The properties of the vertices.
 
     Raises:
-        UserError: the file is missing or damaged, or has no vertices that can be read.
+        UserError: the file is missing or damaged, or has no readable vertices.
     """
     content = read_bytes(path)
     return _vertices(path, content, _header(path, content))[0]
 
 
 def read_mesh(path: Path) -> tuple[Columns, NDArray[np.int32]]:
-    """The properties of the vertices, and the triangles [T, 3] as rows of them; no triangles without faces.
+    """The properties of the vertices, and the triangles [T, 3] as vertex indices, T = 0 without faces.
 
     Raises:
-        UserError: as `read_ply`; or a face that is no triangle, or names a vertex that is not there.
+        UserError: as `read_ply`; or a face is not a triangle, or its vertex index is out of range.
     """
     content = read_bytes(path)
     header = _header(path, content)
@@ -87,7 +87,7 @@ def read_mesh(path: Path) -> tuple[Columns, NDArray[np.int32]]:
     count = header.elements[index].count
     if len(triangle) and not 0 <= triangle.min() <= triangle.max() < count:
         bad = next(int(row) for row in triangle.ravel() if not 0 <= row < count)
-        raise UserError(f"{path}: a face names vertex {bad}, but there are {count}")
+        raise UserError(f"{path}: a face has vertex index {bad}, expected 0 to {count - 1}")
     return vertices, triangle.astype(np.int32)
 
 
@@ -95,7 +95,7 @@ def _header(path: Path, content: bytes) -> Header:
     head, end, _ = content[:LONGEST_HEADER].partition(b"end_header")
     line_end = content.find(b"\n", len(head), len(head) + 16)
     if not content.startswith(b"ply") or not end or line_end < 0:
-        raise UserError(f"{path}: has no PLY header, which begins with 'ply' and ends with 'end_header'")
+        raise UserError(f"{path}: has no PLY header, expected 'ply' to 'end_header'")
     byte_order, elements = None, list[tuple[str, int, list[Property]]]()
     for line in head.decode("latin-1").splitlines()[1:]:
         word = line.split()
@@ -108,9 +108,9 @@ def _header(path: Path, content: bytes) -> Header:
         elif word[0] == "property" and len(word) in (3, 5) and elements:
             elements[-1][2].append(_property(path, word))
         else:
-            raise UserError(f"{path}: the header's line {line[:80]!r} is not understood")
+            raise UserError(f"{path}: unknown header line {line[:80]!r}")
     if byte_order is None:
-        raise UserError(f"{path}: the header has no line 'format', with {', '.join(_BYTE_ORDER)}")
+        raise UserError(f"{path}: the header has no line 'format', expected {', '.join(_BYTE_ORDER)}")
     return Header(byte_order, tuple(Element(name, n, tuple(of)) for name, n, of in elements), line_end + 1)
 
 
@@ -121,11 +121,11 @@ def _property(path: Path, word: list[str]) -> Property:
             return Property(name, _TYPES[kinds[2]], _TYPES[kinds[1]])
     elif len(kinds) == 1 and kinds[0] in _TYPES:
         return Property(name, _TYPES[kinds[0]])
-    raise UserError(f"{path}: the header's property {' '.join(word)[:80]!r} is of no known type")
+    raise UserError(f"{path}: unknown type of the header's property {' '.join(word)[:80]!r}")
 
 
 def _record(path: Path, header: Header, element: Element, list_length: int = 0) -> np.dtype:
-    """One row of a binary element; lists have `list_length` values and are preceded by theirs."""
+    """One row of a binary element; lists have `list_length` values, preceded by the length."""
     fields: list[tuple] = []
     for of in element.properties:
         if of.length:
@@ -134,7 +134,7 @@ def _record(path: Path, header: Header, element: Element, list_length: int = 0) 
         else:
             fields.append((of.name, header.byte_order + of.dtype))
     if not fields or len({name for name, *_ in fields}) != len(fields):
-        raise UserError(f"{path}: element {element.name!r} has no properties, or two of one name")
+        raise UserError(f"{path}: element {element.name!r} has no properties, or two of the same name")
     return np.dtype(fields)
 
 
@@ -144,7 +144,7 @@ def _vertices(path: Path, content: bytes, header: Header) -> tuple[Columns, int]
     for element in header.elements:
         if element.has_list and not header.byte_order and element.name == "vertex":
             raise UserError(
-                f"{path}: vertices of text with lists ({_lists(element)}) are not read; save the file as binary, or "
+                f"{path}: text vertices with lists ({_lists(element)}) are not supported; save the file as binary, or "
                 "without them"
             )
         if element.has_list and not header.byte_order:
@@ -154,7 +154,7 @@ def _vertices(path: Path, content: bytes, header: Header) -> tuple[Columns, int]
             rows, end = _rows(path, content, header, element, start)
             columns = {of.name: rows[of.name] for of in element.properties if of.length is None}
         else:
-            _record(path, header, element)  # refuses names that occur twice
+            _record(path, header, element)  # rejects duplicate names
             lines = content[header.size :].split(b"\n", start + element.count)
             values = numbers(path, lines[start : start + element.count], len(element.properties))
             _check_count(path, element, len(values))
@@ -174,7 +174,7 @@ def _lists(element: Element) -> str:
 
 
 def _rows(path: Path, content: bytes, header: Header, element: Element, start: int) -> tuple[NDArray, int]:
-    """The rows of a binary element as records, and the byte after them; lists must have one length throughout."""
+    """The rows of a binary element as records, and the byte after them; all lists must have the same length."""
     if not element.has_list:
         rows = table(path, content, start, element.count, _record(path, header, element))
         return rows, start + rows.nbytes
@@ -190,8 +190,8 @@ def _rows(path: Path, content: bytes, header: Header, element: Element, start: i
     rows = table(path, content, start, element.count, _record(path, header, element, length))
     if (rows[lengths[0]] != length).any():
         raise UserError(
-            f"{path}: list {_lists(element)!r} of element {element.name!r} has rows of different lengths, which are "
-            "not read in a binary file; save it with triangles alone, or as text"
+            f"{path}: list {_lists(element)!r} of element {element.name!r} has rows of different lengths, which is "
+            "not supported in a binary file; save it with only triangles, or as text"
         )
     return rows, start + rows.nbytes
 
@@ -199,7 +199,7 @@ def _rows(path: Path, content: bytes, header: Header, element: Element, start: i
 def _triangles(path: Path, content: bytes, header: Header, face: Element, start: int) -> NDArray[np.int64]:
     lists = [of for of in face.properties if of.length]
     if len(lists) != 1 or lists[0].name not in _CORNERS or "f" in lists[0].dtype:
-        raise UserError(f"{path}: element 'face' has no list 'vertex_indices' of whole numbers, or other lists as well")
+        raise UserError(f"{path}: element 'face' must have one list, 'vertex_indices' of whole numbers")
     corners = lists[0].name
     if header.byte_order:
         rows = table(path, content, start, face.count, _record(path, header, face, 3))
@@ -211,10 +211,10 @@ def _triangles(path: Path, content: bytes, header: Header, face: Element, start:
         _check_count(path, face, len(values))
         length, triangle = values[:, column], values[:, column + 1 : column + 4]
     if (length != 3).any():
-        raise UserError(f"{path}: a face has {int(length[length != 3][0])} corners, expected triangles alone")
+        raise UserError(f"{path}: a face has {int(length[length != 3][0])} corners, expected triangles")
     return triangle.astype(np.int64)
 
 
 def _check_count(path: Path, element: Element, found: int) -> None:
     if found != element.count:
-        raise UserError(f"{path}: holds {found} lines of {element.name!r}, but the header promises {element.count}")
+        raise UserError(f"{path}: holds {found} lines of {element.name!r}, but the header declares {element.count}")

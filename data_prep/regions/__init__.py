@@ -1,6 +1,6 @@
 """Region generators: each is a frozen dataclass of its parameters and a function (xyz, ground, height) -> region.
 
-A new way to cut regions is one file here and one line in GENERATORS.
+To add a generator, add a file here and an entry in GENERATORS.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pc_ssl.protocols import RegionGenerator
 
 
 class Ground(Protocol):
-    """Finds the ground of one cloud; a frozen dataclass, whose fields stand in the cache's manifest."""
+    """Finds the ground of one cloud; a frozen dataclass, whose fields are recorded in the cache's manifest."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -38,19 +38,19 @@ class Ground(Protocol):
 
 GROUNDS: dict[str, Ground] = {
     "strips": StripPlaneGround(),  # CALICO
-    "patchworkpp": PatchworkGround(),  # TARL's kind
+    "patchworkpp": PatchworkGround(),  # as TARL, which uses Patchwork
     "ransac": RansacGround(thickness=0.25, trials=200),  # SegContrast's setting
     "floor": FloorGround(),  # of a room
 }
 
 GENERATORS: dict[str, RegionGenerator] = {
     "dbscan": DbscanRegions(eps=0.75, min_points=5, dimensions=2, keep=SizeFilter()),  # CALICO's setting
-    "dbscan3d": DbscanRegions(eps=0.5, min_points=5, dimensions=3, keep=None),  # SegContrast's way, for 32 beams
+    "dbscan3d": DbscanRegions(eps=0.5, min_points=5, dimensions=3, keep=None),  # as SegContrast, eps for 32 beams
     "range_adaptive": RangeAdaptiveRegions(),
     "hdbscan": HdbscanRegions(min_cluster_size=20, voxel_size=0.05, largest=50),  # TARL's setting
     "vccs": VccsRegions(voxel_size=0.03, seed_resolution=1.0, neighbours=15, spread=0.4),  # FAC's setting
     "graph": GraphRegions(threshold=0.01, min_points=20),  # ScanNet's setting
-    "random_boxes": RandomBoxRegions(),  # to compare with
+    "random_boxes": RandomBoxRegions(),  # a control
 }
 
 __all__ = ["GENERATORS", "GROUNDS", "Ground", "RegionGenerator", "SensorMount", "height_above_ground"]

@@ -14,7 +14,7 @@ from data_prep.regions.size_filter import SizeFilter
 
 @dataclass(frozen=True)
 class DbscanRegions:
-    """Ground removal, DBSCAN, size filter: `ground` is taken as given.
+    """DBSCAN of the non-ground points and a size filter; `ground` is an input.
 
     CALICO (ICLR 2024): on x and y, eps 0.75 m, min_points 5, then `SizeFilter`. SegContrast (RA-L 2022): on x, y and z,
     without a filter.
@@ -35,7 +35,7 @@ class DbscanRegions:
     def __call__(
         self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
     ) -> NDArray[np.int32]:
-        """Regions [N] of one cloud, as `RegionGenerator` says."""
+        """Regions [N] of one cloud, see `RegionGenerator`."""
         above = np.flatnonzero(~ground)
         cluster = dbscan(xyz[above, : self.dimensions], self.eps, self.min_points)
         if self.keep is not None:

@@ -1,14 +1,14 @@
 """HDBSCAN's flat clusters from a minimum spanning tree, by excess of mass.
 
-Campello et al., "Density-Based Clustering Based on Hierarchical Density Estimates", PAKDD 2013. Taken from its lightest
-edge to its heaviest, the tree grows components; one with min_size points is a cluster, and remains the same cluster
-while smaller pieces join it. When two clusters meet they end, and a new one begins that holds both. In terms of the
-density lambda = 1 / weight, with lambda_p where point p joined and lambda_end where the cluster ended,
+Campello et al., "Density-Based Clustering Based on Hierarchical Density Estimates", PAKDD 2013. The tree's edges are
+added from the lightest to the heaviest; a component with min_size points is a cluster, and remains the same cluster
+while smaller components join it. When two clusters merge, both end and a new one begins. In terms of the density
+lambda = 1 / weight, with lambda_p where point p joined and lambda_end where the cluster ended,
 
     stability = sum over its points of (lambda_p - lambda_end)
 
-A cluster is taken rather than those that it is made of if its stability is at least the sum of theirs. The one that
-holds all points is never taken.
+A cluster is selected instead of its children if its stability is at least the sum of theirs. The root, which contains
+all points, is never selected.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from data_prep.regions.union_find import join, root_of
 
-LEAST_WEIGHT = 1e-12  # instead of 0, between points at the same place: a density must be a number
+LEAST_WEIGHT = 1e-12  # instead of 0, between coincident points: the density must be finite
 
 
 @njit(cache=True, nogil=True)
 def stable_clusters(first: NDArray, second: NDArray, weight: NDArray, min_size: int) -> NDArray:
-    """Clusters of the points that a tree spans.
+    """Flat clusters of the points of a spanning tree.
 
     Args:
         first, second: [N - 1] int64, the points of each edge, lightest edge first.
@@ -39,8 +39,8 @@ def stable_clusters(first: NDArray, second: NDArray, weight: NDArray, min_size: 
     following, last = np.full(n, -1, np.int64), np.arange(n)  # the points of each component as a list from its root
     cluster = np.full(n, -1, np.int64)  # of a component, at its root
     home = np.full(n, -1, np.int64)  # the cluster that each point joined first
-    above = np.full(n, -1, np.int64)  # of a cluster: the one that it ended in
-    mass, value = np.zeros(n), np.zeros(n)  # of a cluster: sum of lambda_p; the best that can be taken in it
+    above = np.full(n, -1, np.int64)  # of a cluster: its parent
+    mass, value = np.zeros(n), np.zeros(n)  # of a cluster: sum of lambda_p; largest stability of a selection within it
     taken = np.zeros(n, np.bool_)
     clusters = 0
     for edge in range(n - 1):
@@ -75,8 +75,8 @@ def stable_clusters(first: NDArray, second: NDArray, weight: NDArray, min_size: 
         following[last[low]], last[low] = high, last[high]
         join(parent, size, a, b)
         cluster[low] = joined
-    holder = np.full(clusters, -1, np.int64)  # of a cluster: the outermost taken one that holds it, itself included
-    for c in range(clusters - 1, -1, -1):  # a cluster begins after those that it holds, so it comes before them here
+    holder = np.full(clusters, -1, np.int64)  # of a cluster: the outermost selected cluster around it, or itself
+    for c in range(clusters - 1, -1, -1):  # parents have higher numbers, so they are visited before their children
         outside = holder[above[c]] if above[c] >= 0 else -1
         holder[c] = outside if outside >= 0 or not taken[c] else c
     label = np.full(n, -1, np.int64)
@@ -88,7 +88,7 @@ def stable_clusters(first: NDArray, second: NDArray, weight: NDArray, min_size: 
 
 @njit(cache=True, nogil=True)
 def _settle(root: int, cluster: int, following: NDArray, home: NDArray) -> None:
-    """Note of all points of a component that `cluster` is the first that they joined."""
+    """Record `cluster` as the first one that all points of a component joined."""
     while root >= 0:
         home[root] = cluster
         root = following[root]

@@ -1,11 +1,11 @@
 """The minimum spanning tree of a cloud under mutual reachability, the measure of HDBSCAN.
 
-    core(p) = distance to the neighbour number min_samples, p itself the first
+    core(p) = distance to the min_samples-th neighbour, p itself the first
     w(p, q) = max(core(p), core(q), |p - q|)
 
-Boruvka's algorithm: every component finds its lightest edge to another one, all are joined, and so on; at most half of
-the components are left after each round. The search goes down a k-d tree, past boxes that are too far, too sparse, or
-in the component already (March et al., "Fast Euclidean Minimum Spanning Tree", KDD 2010, with one tree).
+Boruvka's algorithm: every component finds its lightest edge to another one, these are joined, and so on; at most half
+of the components remain after each round. The search descends a k-d tree and skips boxes that are too far, too sparse,
+or in the same component (March et al., "Fast Euclidean Minimum Spanning Tree", KDD 2010, with one tree).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from data_prep.regions.union_find import join, root_of
 
-LEAF = 12  # points; boxes with fewer are searched point by point
-DEEPEST = 64  # levels of the tree at most, for clouds of any size that fits into memory
+LEAF = 12  # points; boxes with fewer are searched exhaustively
+DEEPEST = 64  # maximum number of levels, enough for any cloud that fits into memory
 MIXED = -1  # component of a box that holds points of several
 
 
@@ -31,7 +31,7 @@ def reachability_tree(
         min_samples: as above.
 
     Returns:
-        first, second [N - 1]: rows of `xyz`; weight [N - 1]: of the unit of `xyz`.
+        first, second [N - 1]: rows of `xyz`; weight [N - 1]: in the unit of `xyz`.
     """
     from scipy.spatial import cKDTree
 
@@ -89,7 +89,7 @@ def _boruvka(
         best[:] = np.inf
         for i in range(n):
             c = component[i]
-            for k in range(near.shape[1]):  # what is near already often settles it
+            for k in range(near.shape[1]):  # the nearest neighbours often suffice
                 if max(core[i], near[i, k]) >= best[c]:
                     break
                 j = neighbour[i, k]
@@ -102,7 +102,7 @@ def _boruvka(
                 if j >= 0:
                     best[c], best_from[c], best_to[c] = w, i, j
         for c in range(n):
-            if best[c] < np.inf:  # components of equal lightest edges may choose a ring: one edge of it too many
+            if best[c] < np.inf:  # equal lightest edges may form a cycle, of which one edge is dropped
                 a, b = root_of(parent, best_from[c]), root_of(parent, best_to[c])
                 if a != b:
                     join(parent, size, a, b)
@@ -155,7 +155,7 @@ def _lightest(
             left, right = 2 * b + 1, 2 * b + 2
             if _distance(xyz, i, box, left) < _distance(xyz, i, box, right):
                 left, right = right, left
-            stack[size], stack[size + 1] = left, right  # the nearer one is taken first
+            stack[size], stack[size + 1] = left, right  # the nearer one is visited first
             size += 2
         else:
             for j in range(start[b, 0], start[b, 1]):

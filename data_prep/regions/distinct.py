@@ -1,4 +1,4 @@
-"""Points at one place, which clustering needs only once."""
+"""Coincident points, which clustering processes only once."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 
 class Distinct(NamedTuple):
-    """The places of a cloud [N, 3], in the order of their first points.
+    """The distinct positions of a cloud [N, 3], in the order of their first points.
 
-    first [U]: the first point at each; of_point [N]: the place of each point; points [U]: how many are at each.
+    first [U]: the first point at each position; of_point [N]: the position of each point; points [U]: number of points.
     """
 
     first: NDArray[np.int64]

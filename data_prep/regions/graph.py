@@ -1,13 +1,13 @@
-"""Graph-based over-segmentation by normals, as ScanNet's segmentator cuts meshes.
+"""Graph-based over-segmentation by normals, as in ScanNet's segmentator.
 
-Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004: edges are walked from the lightest
-to the heaviest, and an edge joins its two segments if it weighs no more than
+Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004: edges are processed from the
+lightest to the heaviest, and an edge joins its two segments if its weight is at most
 
     min(Int(A) + threshold / |A|, Int(B) + threshold / |B|),      Int(A): the heaviest edge that joined A
 
-ScanNet (Dai et al., CVPR 2017) does so on a mesh with the angle between the vertices' normals as weight, threshold 0.01
-and at least 20 vertices; convex edges weigh less. A cloud without a mesh gets the edges to its nearest neighbours and
-normals without a sign, so that there convex and concave edges weigh the same.
+ScanNet (Dai et al., CVPR 2017) segments meshes with the angle between the vertices' normals as weight, threshold 0.01
+and at least 20 vertices; convex edges have smaller weights. For a cloud without a mesh the edges are those to nearest
+neighbours; its normals have no sign, so convex and concave edges have the same weight.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from data_prep.regions.neighbours import nearest, normals_of
 from data_prep.regions.numbering import numbered
 from data_prep.regions.union_find import join, number_sets, root_of
 
-MESH_THRESHOLD, MESH_VERTICES = 0.01, 20  # as the segments of ScanNet's own benchmark were made
+MESH_THRESHOLD, MESH_VERTICES = 0.01, 20  # of the segments of ScanNet's benchmark
 
 
 @dataclass(frozen=True)
 class GraphRegions:
-    """Cuts the points that are not ground where their normals turn.
+    """Over-segments the points that are not ground where their normals change.
 
     Args:
-        threshold: of the walk: the larger, the larger segments grow.
-        min_points: smaller segments join a neighbour, or become no region if they have none.
-        neighbours: nearest points that edges lead to.
-        normal_neighbours: nearest points that a normal is fitted to.
-        max_edge: metres; longer edges are left out.
+        threshold: of merging; a larger threshold gives larger segments.
+        min_points: smaller segments are merged into a neighbour, or dropped without one.
+        neighbours: number of nearest points connected by edges.
+        normal_neighbours: number of nearest points for normals.
+        max_edge: metres; longer edges are dropped.
     """
 
     over_sweeps: ClassVar[bool] = False
@@ -49,9 +49,9 @@ class GraphRegions:
     def __call__(
         self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
     ) -> NDArray[np.int32]:
-        """Regions [N] of one cloud, as `RegionGenerator` says."""
+        """Regions [N] of one cloud, see `RegionGenerator`."""
         above = np.flatnonzero(~ground)
-        places = distinct(xyz[above])  # neighbours at the same place would say nothing about a normal
+        places = distinct(xyz[above])  # coincident neighbours do not determine a normal
         points = xyz[above[places.first]].astype(np.float64)
         distance, row = nearest(points, max(self.neighbours, self.normal_neighbours))
         normal = normals_of(points, row[:, : self.normal_neighbours])
@@ -70,16 +70,16 @@ def mesh_segments(
     threshold: float = MESH_THRESHOLD,
     min_vertices: int = MESH_VERTICES,
 ) -> NDArray[np.int32]:
-    """ScanNet's segmentator (`Segmentator/segmentator.cpp` of its code): cut a mesh where its vertices' normals turn.
+    """Segment a mesh where its vertices' normals change, as `Segmentator/segmentator.cpp` of ScanNet's code.
 
     As there, a vertex's normal is the mean of the unit normals of its faces, neither weighted by area nor normalised
-    again, and each face (i1, i2, i3) brings its own directed edges i1 to i2, i1 to i3 and i3 to i2: an edge of two
-    faces occurs twice, and its convexity is judged from each side.
+    again. Each face (i1, i2, i3) adds the directed edges i1 to i2, i1 to i3 and i3 to i2: an edge of two faces occurs
+    twice, with the convexity seen from each side.
 
     Args:
         vertex: [N, 3] metres.
         face: [F, 3] rows of `vertex`, counter-clockwise from outside.
-        threshold, min_vertices: as the benchmark's own segments were made.
+        threshold, min_vertices: the benchmark's values by default.
 
     Returns:
         [N] int32: segment 0..S - 1 of each vertex.
@@ -110,11 +110,11 @@ def felzenszwalb(
     """Segment a graph.
 
     Args:
-        size: [N] points that each node stands for.
+        size: [N] number of points of each node.
         first, second: [E] the nodes of each edge.
-        weight: [E]; of equal edges the earlier one comes first.
+        weight: [E]; equal weights keep the order of the edges.
         threshold: as above.
-        min_size: afterwards the edges are walked once more, and join segments of which one has fewer points.
+        min_size: in a second pass, edges join two segments if one has fewer points.
 
     Returns:
         [N] int32: segment 0..S - 1 by their first nodes.

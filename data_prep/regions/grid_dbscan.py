@@ -2,12 +2,12 @@
 
 Ester et al., "A Density-Based Algorithm for Discovering Clusters in Large Spatial Databases with Noise", KDD 1996; the
 grid follows Gunawan, "A Faster Algorithm for DBSCAN", 2013. The side of a cell is eps / sqrt(d), so that all points of
-a cell are neighbours: a cell with `min_points` points holds core points only and is one cluster by itself, and clusters
-grow by joining cells, not points. Cells lie in the order of their key, hence the cells of one row are consecutive, and
-while the cells are visited in order, the start of each neighbouring row only moves forward: no hash table, no tree.
+a cell are neighbours: a cell with `min_points` points contains only core points of one cluster, and clusters are
+formed by joining cells, not points. Cells are sorted by key, so the cells of one row are consecutive, and as cells are
+visited in order, the start in each neighbouring row only moves forward. No hash table or tree is needed.
 
-Border points (not core, but with a core point within eps) may belong to several clusters; the one with the lowest
-number gets them, and clusters are numbered by the lowest row of their core points. This is also scikit-learn's choice.
+Border points (not core, but with a core point within eps) may be in reach of several clusters; they are assigned to
+the lowest number. Clusters are numbered by the lowest row of their core points. Both rules are scikit-learn's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def dbscan(points: NDArray[np.floating], eps: float, min_points: int) -> NDArray
     Args:
         points: [N, 2] or [N, 3], finite, in the unit of `eps`.
         eps: two points at this distance or less are neighbours.
-        min_points: a point with so many neighbours, itself included, is a core point.
+        min_points: number of neighbours, itself included, of a core point.
 
     Returns:
         [N] int32: cluster 0..K - 1, -1 for noise; equal to scikit-learn's DBSCAN, numbers and border points included.
@@ -46,7 +46,7 @@ def dbscan(points: NDArray[np.floating], eps: float, min_points: int) -> NDArray
     xyz, lower, upper = _as_xyz(points)
     if not np.isfinite(lower + upper).all():
         raise ValueError("dbscan: the points must be finite")
-    # a hair less than eps / sqrt(d), so that rounding puts no two points of a cell too far
+    # slightly less than eps / sqrt(d), so that points of a cell are neighbours despite rounding
     side = eps / math.sqrt(dimensions) * (1 - 1e-9)
     extent = (upper - lower).max() / side
     if not extent < MAX_CELLS_PER_AXIS:
@@ -64,7 +64,7 @@ def dbscan(points: NDArray[np.floating], eps: float, min_points: int) -> NDArray
 
 @njit(cache=True, nogil=True)
 def _as_xyz(points: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """[N, 3] float64, as distances are compared with eps exactly, x = 0 in the plane; and the bounds, NaN if one is."""
+    """[N, 3] float64, for exact comparisons with eps (x = 0 for 2D points), and the bounds, NaN if a coordinate is."""
     n, dimensions = points.shape
     xyz = np.zeros((n, 3))
     lower, upper = np.zeros(3), np.zeros(3)
@@ -91,7 +91,7 @@ def _sorted_cells(
     """
     n = len(xyz)
     extent = ((upper - lower) / side).astype(np.int64)
-    # rows are padded, so that a neighbour beyond a row's end is no cell of another
+    # rows are padded, so that a neighbour beyond a row's end is not a cell of the next row
     stride_y = extent[2] + 2 * REACH + 1
     stride_x = (extent[1] + 2 * REACH + 1) * stride_y
     keys = np.empty(n, np.int64)
@@ -124,7 +124,7 @@ def _sorted_cells(
     for i in range(n):
         if i == 0 or keys[i] != keys[i - 1]:
             start[cells] = i
-            keys[cells] = keys[i]  # cells <= i: never ahead of what is still read
+            keys[cells] = keys[i]  # cells <= i: only overwrites keys already read
             cells += 1
     start[cells] = n
     return order, start[: cells + 1].copy(), keys[:cells].copy(), np.array([stride_x, stride_y])
@@ -132,11 +132,11 @@ def _sorted_cells(
 
 @njit(cache=True, nogil=True)
 def _neighbour_runs(key: NDArray, stride: NDArray, planes: int) -> tuple[NDArray, NDArray]:
-    """The occupied cells in reach of each cell, as runs of consecutive cells of one row.
+    """The occupied cells in reach of each cell, as runs of consecutive cells of a row.
 
     Returns:
         run [n, 2] int32: the cells run[k, 0]..run[k, 1] - 1; those of cell c are first_run[c]..first_run[c + 1] - 1,
-        the cell's own row first, so that most counts are full soon.
+        the cell's own row first, so that most counts reach min_points early.
     """
     cells = len(key)
     row_start = _row_starts(key, stride[1])
@@ -191,7 +191,7 @@ def _row_starts(key: NDArray, stride_y: int) -> NDArray:
 
 @njit(cache=True, nogil=True)
 def _near_rows(row: int, row_key: NDArray, stride_x: int, planes: int, planes_first: NDArray, near: NDArray) -> int:
-    """Write the occupied rows in reach of a row to `near`, itself first; their number. Rows are visited in order."""
+    """Write the occupied rows in reach of a row to `near`, itself first; returns their number. Rows are in order."""
     near[0] = row
     count = 1
     for plane in range(2 * planes + 1):
@@ -250,7 +250,7 @@ def _root(parent: NDArray, cell: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _join_cells(xyz: NDArray, start: NDArray, run: NDArray, first_run: NDArray, core: NDArray, eps2: float) -> NDArray:
-    """parent [C]: a union-find forest in which two cells share a root if their core points belong together."""
+    """parent [C]: a union-find forest in which two cells share a root if their core points are in one cluster."""
     cells = len(start) - 1
     parent = np.arange(cells)
     for cell in range(cells):
@@ -285,7 +285,7 @@ def _labels(
     parent: NDArray,
     eps2: float,
 ) -> NDArray:
-    """[N] int32 in the input's order: number the clusters by their lowest core row, then give out border points."""
+    """[N] int32 in the input's order: number the clusters by their lowest core row, then assign border points."""
     n, cells = len(xyz), len(parent)
     cell_of = np.empty(n, np.int64)
     position = np.empty(n, np.int64)

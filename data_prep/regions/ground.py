@@ -1,10 +1,10 @@
-"""Ground by planes fitted to strips of the cloud, as CALICO's region generator does it.
+"""Ground by planes fitted to strips of the cloud, as in CALICO's region generator.
 
 Ground plane fitting of Zermas et al., "Fast Segmentation of 3D Point Clouds: A Paradigm on LiDAR Data for Autonomous
-Vehicle Applications", ICRA 2017, with the numbers of CALICO's public prototype (ICLR 2024, jiachens/calico). Two of its
-traits are kept: a seed that has left a plane does not come back in a later iteration, and what lies outside the strips
-or in a strip with too few points is not ground. One is not: the normal is turned upwards, where the prototype takes the
-sign that the decomposition happens to give.
+Vehicle Applications", ICRA 2017, with the parameters of CALICO's public prototype (ICLR 2024, jiachens/calico). Two
+of its properties are kept: a seed removed from a plane is not added again in a later iteration, and points outside the
+strips or in a strip with too few points are not ground. One is changed: normals point upwards, where the prototype's
+sign is arbitrary.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class StripPlaneGround:
 
     Args:
         strip_width: metres across the driving direction; a strip runs along it, as in the prototype on nuScenes.
-        reach: metres; strips begin at -reach and go on while they begin below reach.
+        reach: metres; strips begin at -reach, the last one before reach.
         below: metres below the expected ground from which seeds are taken; lower points are reflections.
-        lowest: so many lowest points of a strip tell its height; a strip with fewer points has no ground.
+        lowest: number of lowest points whose mean is the strip's initial height; a strip with fewer has no ground.
         seed_thickness: metres above that height up to which points are seeds of the first plane.
-        thickness: metres above the plane up to which points belong to it.
+        thickness: metres above the plane up to which points are inliers.
         iterations: number of plane fits.
     """
 
@@ -41,7 +41,7 @@ class StripPlaneGround:
     iterations: int = 5
 
     def __call__(self, xyz: NDArray[np.float32], mount: SensorMount) -> NDArray[np.bool_]:
-        """Ground [N] of one cloud, as `Ground` says."""
+        """Ground [N] of one cloud, see `Ground`."""
         strips = int(np.ceil(2 * self.reach / self.strip_width))
         strip, seed = _seeds(
             xyz,
@@ -69,7 +69,7 @@ class StripPlaneGround:
 def _seeds(
     xyz: NDArray, axis: int, strips: int, reach: float, width: float, floor: float, lowest: int, thickness: float
 ) -> tuple[NDArray, NDArray]:
-    """strip [N] int32 of each point, by coordinate `axis`, -1: none; seed [N] bool: low enough for its first plane."""
+    """strip [N] int32 of each point, by coordinate `axis`, -1: none; seed [N] bool: seeds of the first plane."""
     n = len(xyz)
     strip = np.full(n, -1, np.int32)
     size = np.zeros(strips, np.int64)
@@ -128,7 +128,7 @@ def _moments(xyz: NDArray, strip: NDArray, seed: NDArray, strips: int) -> tuple[
 
 @njit(cache=True, nogil=True)
 def _below(xyz: NDArray, strip: NDArray, normal: NDArray, height: NDArray) -> NDArray:
-    """[N] bool: the point lies less than `height` [S] along `normal` [S, 3] of its strip."""
+    """[N] bool: the point's coordinate along `normal` [S, 3] of its strip is below `height` [S]."""
     below = np.zeros(len(xyz), np.bool_)
     for i in range(len(xyz)):
         s = strip[i]

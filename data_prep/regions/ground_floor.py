@@ -13,11 +13,11 @@ from data_prep.regions.mount import SensorMount
 
 @dataclass(frozen=True)
 class FloorGround:
-    """A plane through the lowest points, where one plane through all might be a ceiling or a table.
+    """A plane through the lowest points; the largest plane of all points might be a ceiling or a table.
 
     Args:
-        share: percentile of the heights that is taken for the floor's, as VoteNet does for ScanNet (0.99).
-        reach: metres above and below that height in which the plane is looked for: a floor's slope and sag.
+        share: percentile of the heights that is used as the floor's height, as VoteNet does for ScanNet (0.99).
+        reach: metres above and below that height in which the plane is fitted, for sloping and sagging floors.
         thickness: metres to either side of the plane; twice the deviation of ScanNet's reconstructions.
     """
 
@@ -26,7 +26,7 @@ class FloorGround:
     thickness: float = 0.05
 
     def __call__(self, xyz: NDArray[np.float32], mount: SensorMount) -> NDArray[np.bool_]:
-        """xyz [N, 3] metres, z up -> [N] bool, True for the floor; none if nothing there is level."""
+        """xyz [N, 3] metres, z up -> [N] bool, True for the floor; all False without a level plane there."""
         ground = np.zeros(len(xyz), bool)
         if len(xyz):
             low = np.flatnonzero(np.abs(xyz[:, 2] - np.percentile(xyz[:, 2], self.share)) <= self.reach)

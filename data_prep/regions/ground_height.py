@@ -8,22 +8,22 @@ from numpy.typing import NDArray
 from data_prep.regions.mount import estimate_sensor_height
 
 CELL = 2.0  # metres
-NEAREST = 4  # cells with ground that the ground of another cell is interpolated from
+NEAREST = 4  # cells with ground that are interpolated for a cell without
 
 
 def height_above_ground(xyz: NDArray[np.float32], ground: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Height of each point above the ground around it.
 
     The ground of a cell of 2 m x 2 m is the median of its ground points, so that reflections from below the street do
-    not count. A cell without ground takes the mean of the four nearest cells that have some, weighted by the inverse of
-    the squared distance (Shepard's interpolation).
+    not count. A cell without ground has the mean of the four nearest cells with ground, weighted by the inverse squared
+    distance (Shepard's interpolation).
 
     Args:
         xyz: [N, 3] metres, z up, finite.
         ground: [N].
 
     Returns:
-        [N] float32 metres. Without any ground the heights are those above the lowest dense layer of the cloud.
+        [N] float32 metres. Without any ground, heights are relative to the lowest dense layer of the cloud.
     """
     if not ground.any():
         return (xyz[:, 2] + estimate_sensor_height(xyz)).astype(np.float32)
@@ -53,7 +53,7 @@ def _rest(known: NDArray[np.int64], cells: int) -> NDArray[np.int64]:
 
 
 def _interpolated(cell: NDArray[np.int64], known: NDArray[np.int64], level: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ground of the cells [C, 2] without any, from `level` [C] of the `known` ones."""
+    """Ground of the cells [C, 2], interpolated from `level` [C] of the `known` cells."""
     from scipy.spatial import cKDTree
 
     nearest = min(NEAREST, len(known))

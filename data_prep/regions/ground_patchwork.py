@@ -1,7 +1,7 @@
 """Ground by Patchwork++.
 
 Lee et al., "Patchwork++: Fast and Robust Ground Segmentation Solving Partial Under-Segmentation Using 3D Point Cloud",
-IROS 2022, through its authors' library pypatchworkpp: planes in the cells of a polar grid, thresholds that adapt.
+IROS 2022, with its authors' library pypatchworkpp: planes in the cells of a polar grid, with adaptive thresholds.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pc_ssl.extras import extra
 
 @dataclass(frozen=True)
 class PatchworkGround:
-    """Ground by Patchwork++ with the library's own parameters, but for those below.
+    """Ground by Patchwork++ with the library's default parameters, except those below.
 
-    Each frame begins with the library's initial thresholds, so that a frame's ground does not depend on which frames
-    were prepared before it. The removal of reflections from below the ground, which needs intensities, is off.
+    Each frame starts with the library's initial thresholds, so that a frame's ground does not depend on the frames
+    prepared before it. The removal of reflections from below the ground, which needs intensities, is off.
 
     Args:
-        min_range, max_range: metres; what is nearer or farther is not ground.
+        min_range, max_range: metres; nearer or farther points are not ground.
     """
 
     min_range: float = 2.7
@@ -53,7 +53,7 @@ class PatchworkGround:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Nothing goes to standard output: the library announces each object there, whatever `verbose` says."""
+    """Suppress standard output: the library prints a message for each object, even if not `verbose`."""
     output = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

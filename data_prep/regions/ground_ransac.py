@@ -1,7 +1,7 @@
 """Ground as one plane, found by RANSAC.
 
-Fischler and Bolles, "Random Sample Consensus", 1981. SegContrast (RA-L 2022) removes ground so, with planes through 3
-points, 200 trials and 0.25 m; the plane is then fitted once more to its inliers by least squares.
+Fischler and Bolles, "Random Sample Consensus", 1981. Parameters of SegContrast (RA-L 2022): planes through 3 points,
+200 trials, 0.25 m. The plane is then refitted to its inliers by least squares.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 from data_prep.regions.mount import SensorMount
 
-SCORED = 2048  # points that trials are judged on, drawn once: enough to tell shares that differ by 2 %
+SCORED = 2048  # points that score the trials, sampled once: enough to distinguish inlier ratios that differ by 2 %
 
 
 @dataclass(frozen=True)
 class RansacGround:
-    """The plane with the most points within `thickness`, among planes that lie about level.
+    """The plane with the most points within `thickness`, among nearly level planes.
 
     Args:
         thickness: metres to either side of the plane.
         trials: number of random planes.
-        max_slope: degrees; steeper planes (walls) are no ground.
-        seed: of the random draws; the same cloud always gets the same ground.
+        max_slope: degrees; steeper planes (walls) are not ground.
+        seed: of the random trials; the result is deterministic.
     """
 
     thickness: float = 0.25
@@ -34,7 +34,7 @@ class RansacGround:
     seed: int = 0
 
     def __call__(self, xyz: NDArray[np.float32], mount: SensorMount) -> NDArray[np.bool_]:
-        """xyz [N, 3] metres, z up -> [N] bool, True for ground; none with fewer than 3 points or no level plane."""
+        """xyz [N, 3] metres, z up -> [N] bool, True for ground; all False without 3 points or a level plane."""
         if len(xyz) < 3:
             return np.zeros(len(xyz), bool)
         rng = np.random.default_rng(self.seed)

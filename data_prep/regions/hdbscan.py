@@ -1,9 +1,9 @@
-"""Regions by HDBSCAN over merged sweeps, as TARL cuts them.
+"""Regions by HDBSCAN over merged sweeps, as in TARL.
 
 Campello et al., "Density-Based Clustering Based on Hierarchical Density Estimates", PAKDD 2013. TARL (Nunes et al.,
 CVPR 2023) clusters the merged cloud of 12 sweeps without its ground, with min_cluster_size 20, and keeps the 50 largest
-clusters. Here the cloud is thinned first to one point per voxel of the size that TARL's network uses, so that what was
-seen in many sweeps is no denser than what was seen in few.
+clusters. Here the cloud is first thinned to one point per voxel, of the size of TARL's network, so that the density
+does not depend on the number of sweeps that saw a surface.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class HdbscanRegions:
     """Clusters the points of all merged sweeps that are not ground.
 
     Args:
-        min_cluster_size: voxels; of the smallest cluster, and the number of the neighbour that tells a point's density.
-        voxel_size: metres; of the thinning before.
-        largest: clusters with the most points that become regions.
+        min_cluster_size: voxels; of the smallest cluster, and of the neighbourhood of the core distance.
+        voxel_size: metres; of the thinning before clustering.
+        largest: number of clusters, those with the most points, that become regions.
     """
 
     over_sweeps: ClassVar[bool] = True
@@ -38,7 +38,7 @@ class HdbscanRegions:
     def __call__(
         self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
     ) -> NDArray[np.int32]:
-        """Regions [N] of one cloud, as `RegionGenerator` says."""
+        """Regions [N] of one cloud, see `RegionGenerator`."""
         above = np.flatnonzero(~ground)
         voxel_xyz, voxel_of_point = thinned(xyz[above], self.voxel_size)
         region = np.full(len(xyz), -1, np.int32)
@@ -52,12 +52,12 @@ def hdbscan(xyz: NDArray[np.float64], min_cluster_size: int, min_samples: int) -
     Args:
         xyz: [N, 3], in any unit, finite.
         min_cluster_size: points of the smallest cluster, 2 or more.
-        min_samples: number of the neighbour whose distance tells a point's density, the point itself counted, 1 or more
-            (by default min_cluster_size in scikit-learn).
+        min_samples: rank of the neighbour at the core distance, the point itself included, 1 or more (scikit-learn's
+            default is min_cluster_size).
 
     Returns:
-        [N]: the cluster of each point, any number from 0; -1 for noise. These are scikit-learn's clusters up to ties:
-        where a point is equally far from two clusters, either may get it, or none.
+        [N]: the cluster of each point, any number from 0; -1 for noise. Equal to scikit-learn's clusters up to ties:
+        a point equally far from two clusters may be in either, or in none.
 
     Raises:
         ValueError: the shape, min_cluster_size or min_samples is wrong.

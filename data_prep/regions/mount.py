@@ -1,4 +1,4 @@
-"""How a LiDAR is mounted: what ground segmentation has to know about a cloud's frame."""
+"""Mounting of the LiDAR: sensor height and driving direction, used by ground segmentation."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-NEAR, FAR = 3.0, 15.0  # metres in the plan view: beyond the vehicle's own returns, and where ground is dense
+NEAR, FAR = 3.0, 15.0  # metres in the plan view: beyond returns from the vehicle, within dense ground
 CELL = 1.0  # metres
 LAYER = 0.1  # metres: thickness of a layer of heights
-MIN_CELLS = 30  # fewer do not show a layer
+MIN_CELLS = 30  # with fewer, layers cannot be identified
 INLIER = (0.6, 0.4, 0.3, 0.2, 0.2)  # metres to either side of the plane, one value for each fit
 
 
 @dataclass(frozen=True)
 class SensorMount:
-    """Where the origin of a cloud's frame is.
+    """Pose of a cloud's frame relative to the ground.
 
     Args:
         height: metres of the origin above the ground; None: estimated from each cloud.
@@ -28,7 +28,7 @@ class SensorMount:
     forward: Literal["x", "y"] = "x"
 
     def height_in(self, xyz: NDArray[np.float32]) -> float:
-        """Metres of the origin of the points [N, 3] above the ground: `height` if it is known, else an estimate."""
+        """Metres of the origin of the points [N, 3] above the ground: `height` if known, else an estimate."""
         return estimate_sensor_height(xyz) if self.height is None else self.height
 
 
@@ -38,13 +38,13 @@ def estimate_sensor_height(xyz: NDArray[np.floating]) -> float:
     The lowest point of each cell of 1 m x 1 m between 3 and 15 m is on the ground in most cells, above it where an
     object hides the ground, and below it where it is a reflection. Of the layers of 0.1 m of these lowest points the
     ground is the lowest one with at least half as many cells as the fullest one, each counted with its two neighbours.
-    A plane is fitted to the cells around that layer, as a street may slope; its depth below the origin is the height.
+    A plane is fitted to the cells around that layer, as a street may slope; the height is its depth below the origin.
 
     Args:
         xyz: [N, 3] metres, z up, finite.
 
     Returns:
-        Metres; 0 for an empty cloud. A cloud with too few cells around its origin is judged as a whole, by its layer.
+        Metres; 0 for an empty cloud. With too few cells around the origin the layer of the whole cloud is used.
     """
     reach = np.hypot(xyz[:, 0], xyz[:, 1])
     lowest = _lowest_of_cells(xyz[(reach >= NEAR) & (reach <= FAR)])

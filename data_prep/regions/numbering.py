@@ -1,4 +1,4 @@
-"""Numbers of regions without gaps."""
+"""Consecutive numbers of regions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def numbered(region: NDArray[np.integer], min_points: int = 1, largest: int | No
 
     Args:
         region: [N] any ids; below 0: none.
-        min_points: smaller regions become none.
-        largest: only so many regions stay, those with the most points (of equal ones the first); None: all.
+        min_points: smaller regions are dropped.
+        largest: number of regions to keep, those with the most points (the first of equal ones); None: all.
 
     Returns:
         [N] int32, -1 for none.

@@ -1,4 +1,4 @@
-"""Regions by boxes anywhere: what clustering is worth is seen beside them."""
+"""Regions by random boxes, the control of experiments with clustering."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from data_prep.regions.numbering import numbered
 
 @dataclass(frozen=True)
 class RandomBoxRegions:
-    """The points above ground in upright boxes of random place and size, in the plan view.
+    """The points above ground in upright boxes of random position and size, in the plan view.
 
-    CALICO's public prototype fills its list of clusters up with such boxes; as the only regions they are the control
-    of an experiment, and ours. The draw depends on the points and the seed alone. Where boxes overlap, the first one
-    has the point.
+    CALICO's public prototype pads its list of clusters with such boxes; using them as the only regions is our control.
+    The boxes are a function of the points and the seed. Where boxes overlap, points belong to the first one.
 
     Args:
-        boxes: drawn; those with fewer than `min_points` are dropped. 50 in the prototype.
-        min_side, max_side: metres, drawn uniformly for each side; 0.5 and 5 in the prototype.
+        boxes: number of sampled boxes; those with fewer than `min_points` are dropped. 50 in the prototype.
+        min_side, max_side: metres; each side is uniform between them; 0.5 and 5 in the prototype.
         reach: metres; centres are uniform in -reach..reach along x and y. 45 in the prototype.
-        min_points: points above ground of a region at least.
-        seed: of the draw.
+        min_points: smallest number of points above ground of a region.
+        seed: of the random generator.
     """
 
     over_sweeps: ClassVar[bool] = False
@@ -39,13 +38,13 @@ class RandomBoxRegions:
     def __call__(
         self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
     ) -> NDArray[np.int32]:
-        """Regions [N] of one cloud, as `RegionGenerator` says."""
+        """Regions [N] of one cloud, see `RegionGenerator`."""
         rng = np.random.default_rng([self.seed, zlib.crc32(np.ascontiguousarray(xyz, "<f4").tobytes())])
         centre = rng.uniform(-self.reach, self.reach, (self.boxes, 2))
         half = rng.uniform(self.min_side, self.max_side, (self.boxes, 2)) / 2
         above = np.flatnonzero(~ground)
         xy = xyz[above, :2]
         region = np.full(len(xyz), -1, np.int32)
-        for box in reversed(range(self.boxes)):  # so that the first one has the point
+        for box in reversed(range(self.boxes)):  # so that the first box wins
             region[above[(np.abs(xy - centre[box]) <= half[box]).all(axis=1)]] = box
         return numbered(region, self.min_points)

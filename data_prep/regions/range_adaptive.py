@@ -1,24 +1,24 @@
-"""Regions by a reach that grows with the range as the gaps between a spinning LiDAR's beams do.
+"""Regions by a distance threshold proportional to range, like the gaps between the beams of a spinning LiDAR.
 
-Our own. A sensor with a fixed angle between its beams leaves gaps proportional to the range, so one radius in metres
-either tears far objects apart or glues near ones together. Here two points are neighbours if, seen from the sensor,
-they are at most `azimuth_steps` shots apart along the ground and at most `beams` apart in height (an ellipse of both),
-in units of the nearer one's range; both angles are measured in the cloud itself (`angular_steps`), so that nothing is
-to be set for another sensor:
+Our method, not published. A sensor with a fixed angle between its beams leaves gaps proportional to range, so a fixed
+radius either splits far objects or merges near ones. Here two points are neighbours if they are at most
+`azimuth_steps` shots apart horizontally and at most `beams` beams apart vertically (combined as an ellipse), at the
+range of the nearer one. Both angular steps are estimated from the cloud (`angular_steps`), so that no parameter depends
+on the sensor:
 
     d(p, q)^2 = (horizontal distance / (azimuth_steps * azimuth_step * range))^2
               + (vertical distance / (beams * beam_step * range))^2,  range = max(min_range, min(|p|, |q|) in the plane)
 
-1. Points with d <= 1 belong together. A surface shows gaps of azimuth_step * range / cos(incidence): three steps reach
-   across surfaces seen at up to 70 degrees (the flank of a car ahead), a quarter more than one beam reaches the next
-   beam even where the surface leans, and neither reaches over a missing beam or a gap in which three shots went past.
-2. What is still a fragment of fewer than `fragment_points` (the roof of a car, one beam on a bumper) joins its
-   neighbour along the shortest link with d <= `fragment_reach`, shortest links first. Twice the reach leads over one
-   beam that did not come back (from a window), not over two. Two components that have enough points for objects of
-   their own are never joined, however near: people beside a barrier, a cyclist beside a car.
+1. Points with d <= 1 are connected. The gaps on a surface are azimuth_step * range / cos(incidence): three steps
+   connect surfaces seen at up to 70 degrees (the side of a car ahead), a quarter more than one beam connects the next
+   beam on slanted surfaces, and neither bridges a missing beam or a gap of three shots.
+2. A fragment of fewer than `fragment_points` (the roof of a car, one beam on a bumper) is merged into its neighbour
+   along the shortest link with d <= `fragment_reach`, shortest links first. Twice the reach bridges one beam without
+   returns (from a window), not two. Two components with at least `fragment_points` are never merged, however near:
+   people next to a barrier, a cyclist next to a car.
 
-It is single linkage with the merging rule of Felzenszwalb and Huttenlocher (IJCV 2004) in its barest form: what is
-small may look farther.
+This is single linkage with a simplified merging rule of Felzenszwalb and Huttenlocher (IJCV 2004): small components
+have a larger threshold.
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from numpy.typing import NDArray
 from data_prep.regions.distinct import distinct
 from data_prep.regions.union_find import join, number_sets, root_of
 
-BAND = 0.1  # degrees; narrower than the gap between the beams of any sensor of up to 128 of them
-LEAST_AZIMUTH_GAP, LEAST_BEAM_GAP = 0.02, 0.05  # degrees; less is noise, or two returns of one shot
+BAND = 0.1  # degrees; less than the gap between beams of sensors with up to 128 beams
+LEAST_AZIMUTH_GAP, LEAST_BEAM_GAP = 0.02, 0.05  # degrees; smaller gaps are noise, or two returns of one shot
 
 
 @dataclass(frozen=True)
 class RangeAdaptiveRegions:
-    """Clusters the points that are not ground; `ground` is taken as given.
+    """Clusters the points that are not ground; `ground` is an input.
 
     Args:
-        azimuth_steps: shots that neighbours may be apart.
-        beams: beams that neighbours may be apart.
-        min_range: metres; nearer points are linked as if they were so far away, as near objects have gaps of their own
-            (between legs, spokes) and noise of centimetres.
-        fragment_points: a component with fewer points is no object by itself.
-        fragment_reach: how far a fragment looks for its neighbour, as a multiple of the reach.
-        min_points: smaller components become no region.
+        azimuth_steps: largest distance of neighbours in shots.
+        beams: largest distance of neighbours in beams.
+        min_range: metres; nearer points are linked as at this range, as near objects have real gaps (between legs,
+            spokes) and noise of centimetres.
+        fragment_points: a component with fewer points is a fragment.
+        fragment_reach: search distance of a fragment for its neighbour, as a multiple of the reach.
+        min_points: smaller components are dropped.
     """
 
     over_sweeps: ClassVar[bool] = False
@@ -63,7 +63,7 @@ class RangeAdaptiveRegions:
     def __call__(
         self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
     ) -> NDArray[np.int32]:
-        """Regions [N] of one cloud, as `RegionGenerator` says."""
+        """Regions [N] of one cloud, see `RegionGenerator`."""
         region = np.full(len(xyz), -1, np.int32)
         steps = angular_steps(xyz)
         if steps is None:
@@ -82,16 +82,17 @@ class RangeAdaptiveRegions:
 
 
 def angular_steps(xyz: NDArray[np.floating]) -> tuple[float, float] | None:
-    """The angles between two shots of one beam and between two beams, as most of the cloud's gaps show them.
+    """Estimate the angles between two shots of one beam and between two beams.
 
-    In a narrow band of elevation lies one beam, whose points follow each other by one step of azimuth unless shots got
-    lost; in a column of azimuth one step wide lies one shot of each beam. The medians of these gaps are the steps.
+    A narrow band of elevation contains one beam, whose consecutive points are one azimuth step apart unless shots are
+    missing; a column of azimuth, one step wide, contains one shot of each beam. The medians of these gaps are the
+    steps.
 
     Args:
         xyz: [N, 3], one sweep with its ground, sensor at the origin, z up.
 
     Returns:
-        Radians of azimuth and of elevation; None if the cloud shows no gap of either kind.
+        Radians of azimuth and of elevation; None if either gap cannot be measured.
     """
     elevation = np.degrees(np.arctan2(xyz[:, 2].astype(np.float64), np.hypot(xyz[:, 0], xyz[:, 1])))
     azimuth = np.degrees(np.arctan2(xyz[:, 1], xyz[:, 0]).astype(np.float64))
@@ -103,8 +104,8 @@ def angular_steps(xyz: NDArray[np.floating]) -> tuple[float, float] | None:
 
 
 def _usual_gap(value: NDArray[np.float64], group: NDArray[np.float64], least: float) -> float | None:
-    """Median of the gaps of at least `least` between values [N] (degrees) that follow each other in one group [N]."""
-    gap = np.diff(np.sort(1000 * group + value))  # 1000 is more than any two angles differ by
+    """Median of the gaps of at least `least` between consecutive values [N] (degrees) of one group [N]."""
+    gap = np.diff(np.sort(1000 * group + value))  # 1000 exceeds any difference of angles
     gap = gap[(gap >= least) & (gap <= 360)]
     return float(np.median(gap)) if len(gap) else None
 
@@ -119,7 +120,7 @@ def cluster_by_range(
     fragment_reach: float,
     min_points: int,
 ) -> NDArray[np.int32]:
-    """Cluster points [N, 3] (metres, sensor at the origin, z up, finite) as the module's text says.
+    """Cluster points [N, 3] (metres, sensor at the origin, z up, finite), see the module's docstring.
 
     Args:
         azimuth_reach, height_reach: of two neighbours, as multiples of the range (radians).
@@ -135,7 +136,7 @@ def cluster_by_range(
         raise ValueError(f"cluster_by_range: points must be [N, 3], got {xyz.shape}")
     if not (azimuth_reach > 0 and height_reach > 0 and min_range > 0 and fragment_reach >= 1):
         raise ValueError("cluster_by_range: the reaches and min_range must be positive, fragment_reach 1 or more")
-    places = distinct(xyz)  # points at one place are neighbours whatever the reach: the search needs one of them
+    places = distinct(xyz)  # coincident points are always neighbours: the search needs one of them
     points = xyz[places.first].astype(np.float64)
     distance = np.hypot(points[:, 0], points[:, 1])
     farthest = 2 * math.asin(min(1.0, fragment_reach * azimuth_reach / 2))  # angle between neighbours beyond min_range
@@ -169,10 +170,10 @@ class Polar(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def _farther_neighbours(cloud, i, azimuth_reach, height_reach, found, squared):
-    """Write the neighbours of point i that are as far as it, or farther, to `found` [N], and d^2 to `squared` [N].
+    """Write the neighbours of point i at its distance or beyond to `found` [N], and d^2 to `squared` [N].
 
     Returns:
-        Their number. Of two points in one column at the same distance only the first has the second.
+        Their number. Of two points in one column at the same distance only the first lists the second.
     """
     xyz, distance, start = cloud.xyz, cloud.distance, cloud.start
     columns = len(start) - 1
@@ -213,7 +214,7 @@ def _first_at(distance, begin, end, least):
 
 @njit(cache=True, nogil=True)
 def _join_neighbours(cloud, azimuth_reach, height_reach, order, parent, size):
-    """Join all neighbours; order [N]: the item of `parent` and `size` that each point of the cloud is."""
+    """Join all neighbours; order [N]: the row of `parent` and `size` of each point of the cloud."""
     n = len(order)
     found, squared = np.empty(n, np.int64), np.empty(n)
     for i in range(n):
@@ -250,7 +251,7 @@ def _fragment_links(cloud, azimuth_reach, height_reach, fragment):
 
 @njit(cache=True, nogil=True)
 def _join_fragments(first, second, parent, size, fragment_points):
-    """Walk the links, shortest first, and join what they connect if one side is still a fragment."""
+    """Process the links, shortest first, and join their components if one is still a fragment."""
     for i in range(len(first)):
         a, b = first[i], second[i]
         root_a, root_b = root_of(parent, a), root_of(parent, b)

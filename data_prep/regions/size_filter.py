@@ -1,7 +1,7 @@
-"""Which clusters are no objects: too near the vehicle, too low, too high, too thin, too large, too small.
+"""Removal of clusters that are not objects: too near the vehicle, too low, too high, too thin, too large, too small.
 
-The tests and numbers are those of CALICO's public prototype (ICLR 2024, jiachens/calico); the paper calls them "simple
-yet effective heuristics" and does not print them.
+The criteria and thresholds are those of CALICO's public prototype (ICLR 2024, jiachens/calico); the paper calls them
+"simple yet effective heuristics" and does not give them.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class SizeFilter:
-    """Keeps a cluster whose footprint and height may be those of an object.
+    """Keeps a cluster whose footprint and height are plausible for an object.
 
     Args:
-        min_reach: metres; dropped if no point has |x|, or no point has |y|, of at least this: returns from the vehicle
-            that records (and, as in the prototype, whatever stands exactly ahead, behind or beside it).
+        min_reach: metres; dropped if no point has |x|, or no point has |y|, of at least this: returns from the
+            recording vehicle (and, as in the prototype, objects exactly ahead of, behind or next to it).
         min_top, max_top: metres above the local ground; dropped if the highest point is lower or higher: kerbs and
             leftovers of the ground, or buildings and trees. The prototype's 3 m are in the frame of a LiDAR 1.84 m
             above the street.
-        min_side_ratio: dropped if the shorter side of the smallest enclosing rectangle is less than this part of the
+        min_side_ratio: dropped if the shorter side of the smallest enclosing rectangle is less than this share of the
             longer one: walls and fences.
         min_area, max_area: square metres of the convex hull seen from above.
     """
@@ -94,7 +94,7 @@ def _shapes(xyz: NDArray, rows: NDArray, start: NDArray) -> NDArray:
 
 @njit(cache=True, nogil=True)
 def _turn(xyz: NDArray, a: int, b: int, c: int) -> float:
-    """Positive if the way a -> b -> c turns left, seen from above."""
+    """Positive if the path a -> b -> c turns left, seen from above."""
     return (xyz[b, 0] - xyz[a, 0]) * (xyz[c, 1] - xyz[a, 1]) - (xyz[b, 1] - xyz[a, 1]) * (xyz[c, 0] - xyz[a, 0])
 
 
@@ -133,7 +133,7 @@ def _area(xyz: NDArray, corners: NDArray) -> float:
 
 @njit(cache=True, nogil=True)
 def _rectangle(xyz: NDArray, corners: NDArray) -> tuple[float, float]:
-    """Shorter and longer side of the smallest enclosing rectangle; one of its sides lies on an edge of the hull."""
+    """Shorter and longer side of the smallest enclosing rectangle; one of its sides contains an edge of the hull."""
     best, short, long = np.inf, 0.0, 0.0
     for k in range(len(corners)):
         a, b = corners[k], corners[(k + 1) % len(corners)]

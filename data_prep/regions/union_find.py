@@ -1,4 +1,4 @@
-"""A forest of disjoint sets for numba kernels: parent [N], in which a root is its own parent."""
+"""Union-find for numba kernels: parent [N]; a root is its own parent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def root_of(parent, item):
-    """The root of the set of `item`; the way there is halved for the next time."""
+    """The root of the set of `item`, with path halving."""
     while parent[item] != item:
         parent[item] = parent[parent[item]]
         item = parent[item]
@@ -17,7 +17,7 @@ def root_of(parent, item):
 
 @njit(cache=True, nogil=True)
 def join(parent, size, a, b):
-    """Join the sets of two different roots; the lower one stays a root. size [N]: items of the set, at its root."""
+    """Join the sets of two different roots; the lower one remains a root. size [N]: items of the set, at its root."""
     low, high = min(a, b), max(a, b)
     parent[high] = low
     size[low] += size[high]
@@ -27,7 +27,7 @@ def join(parent, size, a, b):
 def number_sets(parent, size, least):
     """[N] int32: the set of each item, numbered from 0 by their first items; -1 in sets of fewer than `least` items.
 
-    Lower roots stay roots (`join`), so the root of a set is its first item.
+    Lower roots remain roots (`join`), so the root of a set is its first item.
     """
     label = np.full(len(parent), -1, np.int32)
     sets = 0

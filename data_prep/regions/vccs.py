@@ -1,13 +1,13 @@
 """Supervoxels that grow from seeds along the neighbourhood of the points.
 
-Papon et al., "Voxel Cloud Connectivity Segmentation - Supervoxels for Point Clouds", CVPR 2013. The numbers and the
-metric are those of the over-segmentation that FAC (CVPR 2023) ships:
+Papon et al., "Voxel Cloud Connectivity Segmentation - Supervoxels for Point Clouds", CVPR 2013. Parameters and
+distance are those of the over-segmentation code of FAC (CVPR 2023):
 
     D(p, S) = 1 - |n_p . n_S| + spread * |p - S| / seed_resolution
 
-Three things are fitted to LiDAR. Voxels are neighbours if one is among the other's nearest, not if they touch, since
-points farther apart than a voxel would all be alone. Seeds are not dropped for having few neighbours, as far objects
-have few points. And what no seed reaches is cut by a seed of its own.
+Three changes are for LiDAR. Voxels are neighbours if one is among the other's nearest, not if they touch, as most
+points are farther apart than a voxel. Seeds with few neighbours are kept, as far objects have few points. Components
+that no seed reaches get an additional seed.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from data_prep.regions.voxels import thinned
 
 @dataclass(frozen=True)
 class VccsRegions:
-    """Cuts the points that are not ground into supervoxels.
+    """Over-segments the points that are not ground into supervoxels.
 
     Args:
-        voxel_size: metres; of the thinning before.
-        seed_resolution: metres; edge of the cells that get one seed each, so about the size of a supervoxel.
-        neighbours: nearest voxels that a supervoxel grows to, and that a normal is fitted to.
+        voxel_size: metres; of the thinning before segmentation.
+        seed_resolution: metres; edge of the cells with one seed each, about the size of a supervoxel.
+        neighbours: number of nearest voxels for growing and for normals.
         spread: weight of the distance against that of the normals.
-        iterations: of growing and moving the centres.
-        min_points: smaller supervoxels become no region.
+        iterations: of growing and updating the centres.
+        min_points: smaller supervoxels are dropped.
     """
 
     over_sweeps: ClassVar[bool] = False
@@ -48,7 +48,7 @@ class VccsRegions:
     def __call__(
         self, xyz: NDArray[np.float32], ground: NDArray[np.bool_], height: NDArray[np.float32]
     ) -> NDArray[np.int32]:
-        """Regions [N] of one cloud, as `RegionGenerator` says."""
+        """Regions [N] of one cloud, see `RegionGenerator`."""
         above = np.flatnonzero(~ground)
         voxel_xyz, voxel_of_point = thinned(xyz[above], self.voxel_size)
         region = np.full(len(xyz), -1, np.int32)
@@ -58,7 +58,7 @@ class VccsRegions:
         return numbered(region, self.min_points)
 
     def _grow(self, xyz: NDArray[np.float64]) -> NDArray[np.int64]:
-        """[V]: the seed that each voxel belongs to."""
+        """[V]: the seed of each voxel."""
         distance, row = nearest(xyz, self.neighbours)
         normal = normals_of(xyz, row)
         start, other = _adjacency(row, distance <= self.seed_resolution)
@@ -80,7 +80,7 @@ def _adjacency(row: NDArray[np.int64], near: NDArray[np.bool_]) -> tuple[NDArray
 
 
 def _seeds(xyz: NDArray[np.float64], resolution: float) -> NDArray[np.int64]:
-    """For each occupied cell of `resolution` metres the voxel closest to its centre."""
+    """The voxel closest to the centre of each occupied cell of `resolution` metres."""
     cell = thinned(xyz, resolution)[1]
     off_centre = (xyz / resolution - np.floor(xyz / resolution) - 0.5) ** 2
     order = np.lexsort((off_centre.sum(axis=1), cell))
@@ -96,7 +96,7 @@ def _closest_voxels(xyz: NDArray[np.float64], centre: NDArray[np.float64]) -> ND
 def _moved(
     xyz: NDArray[np.float64], normal: NDArray[np.float64], owner: NDArray[np.int64], seeds: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean place and normal of each supervoxel that has voxels; normals are turned to one side before."""
+    """Mean position and normal of each supervoxel with voxels; normals are oriented consistently first."""
     order = np.argsort(owner, kind="stable")
     first = np.searchsorted(owner[order], np.arange(seeds))
     kept = np.bincount(owner, minlength=seeds) > 0
@@ -120,10 +120,10 @@ def _flow(
     spread: float,
     resolution: float,
 ) -> tuple[NDArray, int]:
-    """Grow all supervoxels at once, neighbour by neighbour; a voxel changes to one that it is closer to.
+    """Grow all supervoxels in parallel, neighbour by neighbour; a voxel is reassigned to a closer supervoxel.
 
     Returns:
-        owner [V]: the supervoxel of each voxel; the number of supervoxels, those that were added included.
+        owner [V]: the supervoxel of each voxel; the number of supervoxels, including added ones.
     """
     voxels, seeds = len(xyz), len(first)
     owner = np.full(voxels, -1, np.int64)
@@ -160,7 +160,7 @@ def _flow(
             waiting[following[i]] = False
         front, following = following, front
         size = found
-    for v in range(voxels):  # what no seed reached: each connected rest is one more supervoxel
+    for v in range(voxels):  # each component that no seed reached is an additional supervoxel
         if owner[v] < 0:
             owner[v] = seeds
             front[0] = v

@@ -35,7 +35,7 @@ def thinned(xyz: NDArray[np.floating], size: float) -> tuple[NDArray[np.float64]
 
 @njit(cache=True, nogil=True)
 def _extent(xyz: NDArray, per_metre: float) -> tuple[NDArray, NDArray]:
-    """First cell [3] along each axis, and how many more there are [3]; NaN if a coordinate is not finite."""
+    """First cell [3] along each axis, and number of further cells [3]; NaN if a coordinate is not finite."""
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     finite = True
     for i in range(len(xyz)):
@@ -51,7 +51,7 @@ def _extent(xyz: NDArray, per_metre: float) -> tuple[NDArray, NDArray]:
 
 @njit(cache=True, nogil=True)
 def _means(xyz: NDArray, per_metre: float, first_cell: NDArray) -> tuple[NDArray, NDArray]:
-    """With a hash table of open addressing, at most half full."""
+    """Means and voxels, with an open-addressing hash table that is at most half full."""
     n, columns = xyz.shape
     bits = 1
     while (1 << bits) < 2 * n:

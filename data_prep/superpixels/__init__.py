@@ -1,6 +1,6 @@
 """Generators of label maps of images: each is a frozen dataclass of parameters and a function (image, name) -> map.
 
-A new way to cut images is one file here and one line in SUPERPIXELS, or in FROM_FOLDER if it needs files of the user.
+To add a generator, add a file here and an entry in SUPERPIXELS, or in FROM_FOLDER if it needs files of the user.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pc_ssl.errors import UsageError
 
 
 class ImageGenerator(Protocol):
-    """Labels the pixels of one image; a frozen dataclass, whose fields stand in the cache's manifest.
+    """Labels the pixels of one image; a frozen dataclass, whose fields are recorded in the cache's manifest.
 
     `tensor`: what its map is in the cache: "superpixel" (segments of this image, -1 none) or "pseudo_label" (classes).
     """
@@ -46,12 +46,12 @@ FROM_FOLDER: dict[str, Callable[[str, Sequence[str]], ImageGenerator]] = {
 
 
 def is_image_generator(text: str) -> bool:
-    """Whether `text` asks for a generator of this package, not for one of points."""
+    """Whether `text` names a generator of this package, not a generator of point regions."""
     return text in SUPERPIXELS or text.partition(":")[0] in FROM_FOLDER
 
 
 def image_generator(text: str, classes: Sequence[str]) -> tuple[str, ImageGenerator]:
-    """The generator that `text` asks for, and its name in the cache; label maps are named like their folder.
+    """The generator named by `text`, and its name in the cache; label maps have the name of their folder.
 
     Args:
         text: a key of SUPERPIXELS, or KIND:FOLDER with a key of FROM_FOLDER.
@@ -59,7 +59,7 @@ def image_generator(text: str, classes: Sequence[str]) -> tuple[str, ImageGenera
 
     Raises:
         UsageError: `text` is neither.
-        UserError: the folder does not hold what the generator needs.
+        UserError: the folder lacks files that the generator needs.
     """
     kind, _, folder = text.partition(":")
     if text in SUPERPIXELS:

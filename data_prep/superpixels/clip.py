@@ -1,7 +1,7 @@
-"""Pseudo labels per pixel from CLIP, by MaskCLIP's dense features (`pc_ssl/models/clip.py`).
+"""Pseudo labels per pixel from CLIP with MaskCLIP's dense features (`pc_ssl/models/clip.py`).
 
-As CLIP2Scene (Chen et al., CVPR 2023) labels images, each pixel gets the class whose text embedding has the largest
-cosine with the feature of its patch.
+As in CLIP2Scene (Chen et al., CVPR 2023), each pixel gets the class whose text embedding has the largest cosine
+similarity with the feature of its patch.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClipPseudoLabels:
-    """Labels each pixel with the class that CLIP finds most like its patch.
+    """Labels each pixel with the class most similar to its patch according to CLIP.
 
     Args:
         folder: of a CLIPModel with a Vision Transformer and its tokenizer, as transformers' save_pretrained writes them
             (CLIP2Scene: openai/clip-vit-base-patch16).
-        classes: names of the label classes; 0 is "ignore", which no pixel gets. Underscores are read as spaces.
+        classes: names of the label classes; 0 is "ignore", which is never predicted. Underscores are read as spaces.
         height: pixels; images are resized to it, and to the nearest whole number of patches along their width.
 
     Raises:
-        UserError: no such model in the folder, or no classes.
+        UserError: the folder does not hold such a model, or there are no classes.
     """
 
     tensor: ClassVar[str] = "pseudo_label"
@@ -42,10 +42,10 @@ class ClipPseudoLabels:
     def __post_init__(self) -> None:
         check_folder(self.folder, ("clip",))
         if len(self.classes) < 2:
-            raise UserError(f"clip:{self.folder}: the data set names no label classes to look for")
+            raise UserError(f"clip:{self.folder}: the data set has no label classes, expected at least one")
 
     def __call__(self, image: NDArray[np.uint8], name: str) -> NDArray[np.int32]:
-        """image [H, W, 3] sRGB; its name has no influence -> [H, W] int32: 1..C - 1, index into `classes`.
+        """image [H, W, 3] sRGB; the name is not used -> [H, W] int32: 1..C - 1, index into `classes`.
 
         Raises:
             UserError: the model cannot be loaded.

@@ -1,4 +1,4 @@
-"""From sRGB pixels to blurred CIELAB, the colour space in which SLIC measures."""
+"""Conversion of sRGB pixels to blurred CIELAB, the colour space of SLIC's distance."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ XYZ_FROM_RGB = np.array(
         [0.0193339 / 1.08883, 0.1191920 / 1.08883, 0.9503041 / 1.08883],
     ]
 )
-STEPS = 4096  # of the tables for the two power laws, read with interpolation: exact to 0.01 in Lab
-TRUNCATE = 4.0  # standard deviations to either side that a Gaussian reaches
+STEPS = 4096  # entries of the interpolated tables of the two power laws: exact to 0.01 in Lab
+TRUNCATE = 4.0  # half width of a Gaussian kernel in standard deviations
 
 
 def lab_of(image: NDArray[np.uint8], blur: float, shrink: int) -> NDArray[np.float32]:
-    """Shrink by a whole factor, blur, and convert.
+    """Shrink by an integer factor, blur, and convert.
 
     Args:
         image: [H, W, 3] sRGB.
@@ -47,12 +47,12 @@ def _linear(srgb: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _lightness(light: NDArray[np.float64]) -> NDArray[np.float64]:
-    """CIE 1976: f(t), cubic root with a linear foot."""
+    """CIE 1976: f(t), cubic root with a linear segment near 0."""
     return np.where(light > (6 / 29) ** 3, np.cbrt(light), light * (29 / 6) ** 2 / 3 + 4 / 29)
 
 
 def _mirrored(size: int, reach: int) -> NDArray[np.int64]:
-    """[size + 2 reach] indices of a row with `reach` more at each end, mirrored with the border pixel repeated."""
+    """[size + 2 reach] indices of a row padded by `reach` at each end, mirrored with the border pixel repeated."""
     index = np.arange(-reach, size + reach) % (2 * size)
     return np.where(index < size, index, 2 * size - 1 - index)
 
@@ -78,7 +78,7 @@ def _shrunken(image: NDArray, shrink: int) -> NDArray:
 
 @njit(cache=True, nogil=True)
 def _blur_rows(planes: NDArray, weight: NDArray, source: NDArray) -> NDArray:
-    """Along x; source [W + taps - 1]: the column that stands at each place of a row with mirrored ends."""
+    """Along x; source [W + taps - 1]: the column at each position of a row with mirrored padding."""
     blurred = np.zeros_like(planes)
     width = planes.shape[2]
     padded = np.empty(len(source), np.float32)
@@ -109,7 +109,7 @@ def _blur_columns(planes: NDArray, weight: NDArray, source: NDArray) -> NDArray:
 
 @njit(cache=True, nogil=True)
 def _read(table: NDArray, value: float) -> float:
-    """The table's value at `value` in [0, 1], between its entries linearly."""
+    """The table at `value` in [0, 1], interpolated linearly."""
     place = np.float32(value) * np.float32(STEPS)
     index = min(max(int(place), 0), STEPS - 1)
     return table[index] + (place - np.float32(index)) * (table[index + 1] - table[index])

@@ -1,4 +1,4 @@
-"""Connected pieces of a label map, and small ones joined to their neighbours."""
+"""Connected components of a label map; small ones are merged into neighbours."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from data_prep.regions.union_find import join, number_sets, root_of
 
 
 def join_small_pieces(label: NDArray[np.int32], colour: NDArray[np.float32], least: int) -> NDArray[np.int32]:
-    """Make each connected piece of a label map a segment of its own, and join the small ones to a neighbour.
+    """Make each connected component of a label map a segment, and merge small ones into a neighbour.
 
     Args:
         label: [H, W].
         colour: [3, H, W].
-        least: pixels; a smaller piece joins the neighbour (along an edge, not a corner) of the closest mean colour,
-            all in the order of their first pixels, until none is left or no neighbour.
+        least: pixels; a smaller component is merged into the 4-connected neighbour of the closest mean colour, in the
+            order of first pixels, until no small component with a neighbour remains.
 
     Returns:
         [H, W] int32, segments 0..S - 1 numbered by their first pixels.
@@ -30,7 +30,7 @@ def join_small_pieces(label: NDArray[np.int32], colour: NDArray[np.float32], lea
 
 @njit(cache=True, nogil=True)
 def _pieces(label: NDArray) -> tuple[NDArray, NDArray]:
-    """Forest of the pixels [H W], in which pixels of a piece share a root, and its size at the root."""
+    """Union-find forest of the pixels [H W], one root per component, and the component's size at the root."""
     height, width = label.shape
     parent = np.arange(height * width)
     size = np.ones(height * width, np.int64)
@@ -52,7 +52,7 @@ def _pieces(label: NDArray) -> tuple[NDArray, NDArray]:
 
 @njit(cache=True, nogil=True)
 def _sums(parent: NDArray, colour: NDArray) -> NDArray:
-    """[H W, 3]: the sum of the colours of each piece, at its root; `parent` names roots."""
+    """[H W, 3]: the sum of the colours of each component, at its root; `parent` holds roots."""
     plane = colour.reshape(3, -1)
     total = np.zeros((len(parent), 3))
     for item in range(len(parent)):
@@ -63,7 +63,7 @@ def _sums(parent: NDArray, colour: NDArray) -> NDArray:
 
 @njit(cache=True, nogil=True)
 def _borders(shape: tuple[int, int], parent: NDArray, size: NDArray, least: int) -> tuple[NDArray, NDArray]:
-    """Roots of two pieces that touch, at least one of them small; pairs may come several times."""
+    """Roots of pairs of adjacent components, at least one of them small; pairs may be repeated."""
     height, width = shape
     first, second = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
     for y in range(height):
@@ -80,7 +80,7 @@ def _borders(shape: tuple[int, int], parent: NDArray, size: NDArray, least: int)
 
 @njit(cache=True, nogil=True)
 def _join(parent: NDArray, size: NDArray, total: NDArray, first: NDArray, second: NDArray, least: int) -> None:
-    """Join small pieces to their closest neighbours in rounds: each round looks at each border once."""
+    """Merge small components into their closest neighbours in rounds; each round visits each border once."""
     closest = np.full(len(parent), -1, np.int64)
     distance = np.full(len(parent), np.inf)
     while True:

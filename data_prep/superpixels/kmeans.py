@@ -1,4 +1,4 @@
-"""k-means in colour and place with local search windows, the core of SLIC."""
+"""k-means in colour and position with local search windows, the core of SLIC."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 
 def local_kmeans(lab: NDArray[np.float32], segments: int, weight: float, iterations: int) -> NDArray[np.int32]:
-    """Assign each pixel to the closest of about `segments` centres that move to the mean of their pixels.
+    """Assign each pixel to the closest of about `segments` centres, which move to the mean of their pixels.
 
     Args:
         lab: [3, H, W].
-        segments: the centres begin on the regular grid with the number of cells nearest to it.
-        weight: a distance of one pixel counts as so much colour.
+        segments: centres are initialised on the regular grid whose number of cells is closest to it.
+        weight: colour distance that one pixel of distance counts as.
         iterations: of assignment and update; the last one only assigns.
 
     Returns:
-        [H, W] int32: the centre of each pixel. Not all centres need to have pixels, nor pixels of one centre to touch.
+        [H, W] int32: the centre of each pixel. Centres may have no pixels; pixels of a centre need not be connected.
     """
     _, height, width = lab.shape
     rows = max(1, round(np.sqrt(segments * height / width)))
@@ -43,7 +43,7 @@ def _grid(height: int, width: int, rows: int, columns: int) -> NDArray:
 
 @njit(cache=True, nogil=True)
 def _update(lab: NDArray, label: NDArray, centre: NDArray) -> None:
-    """centre [K, 5]: mean L, a, b, y, x of the pixels of each; centres without pixels stay where they are."""
+    """centre [K, 5]: mean L, a, b, y, x of the pixels of each; centres without pixels do not move."""
     total = np.zeros((len(centre), 6))
     for y in range(label.shape[0]):
         for x in range(label.shape[1]):
@@ -62,9 +62,9 @@ def _update(lab: NDArray, label: NDArray, centre: NDArray) -> None:
 
 @njit(cache=True, nogil=True)
 def _assign(lab: NDArray, centre: NDArray, reach: int, weight2: float, distance: NDArray, label: NDArray) -> None:
-    """Closest centre of each pixel among those at most `reach` away along x and y; a pixel without any keeps its own.
+    """Closest centre of each pixel among those at most `reach` away along x and y; a pixel without one keeps its label.
 
-    The inner loop has no branch and planes of its own, so that it runs on whole vectors.
+    The inner loop has no branches and works on separate planes, so that it is vectorised.
     """
     height, width = label.shape
     distance[:] = np.inf

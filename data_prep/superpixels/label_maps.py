@@ -1,4 +1,4 @@
-"""Superpixels that another tool made: a folder of PNG label maps (SAM, SEEM, SLidR's own files, ...)."""
+"""Precomputed superpixels: a folder of PNG label maps (of SAM, SEEM, SLidR, ...)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pc_ssl.data.label_maps import LARGEST
 from pc_ssl.errors import UserError
 from pc_ssl.files import inside
 
-MODES = ("L", "P", "I;16", "I")  # one channel: 8 bits, 8 bits with a palette (its indices count), 16 bits
+MODES = ("L", "P", "I;16", "I")  # one channel: 8 bits, 8 bits with a palette (the indices are the labels), 16 bits
 
 
 @dataclass(frozen=True)
 class LabelMaps:
-    """Reads the label map of each image from `folder`/NAME.png, as large as the image; its values are the superpixels.
+    """Reads the label map of each image from `folder`/NAME.png, of the image's size; its values are the superpixels.
 
-    NAME is the image's name in its data set; nuScenes: its token in sample_data.json, as SLidR, Seal and SuperFlow
-    publish theirs.
+    NAME is the image's name in its data set; nuScenes: the token in sample_data.json, as in the published files of
+    SLidR, Seal and SuperFlow.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: the folder does not exist.
     """
 
     tensor: ClassVar[str] = "superpixel"
@@ -32,14 +32,15 @@ class LabelMaps:
 
     def __post_init__(self) -> None:
         if not Path(self.folder).is_dir():
-            raise UserError(f"{self.folder}: no such folder; expected one of PNG label maps")
+            raise UserError(f"{self.folder}: no such folder; expected a folder of PNG label maps")
 
     def __call__(self, image: NDArray[np.uint8], name: str) -> NDArray[np.int32]:
-        """image [H, W, 3]: only its size counts -> [H, W] int32, the map's values, renumbered 0..S - 1 in their order.
+        """image [H, W, 3], of which only the size is used -> [H, W] int32, values renumbered 0..S - 1 in ascending
+        order.
 
         Raises:
-            UserError: no map of that name, or it is no PNG image of one channel, damaged, of another size, or with more
-                superpixels than the cache can number.
+            UserError: the map does not exist, is not a PNG image of one channel, is damaged, has another size, or has
+                more superpixels than the cache supports.
         """
         from PIL import Image
 
@@ -60,5 +61,5 @@ class LabelMaps:
             raise UserError(f"{path}: has {width}x{height} pixels, but its image has {expected}")
         values, number = np.unique(value, return_inverse=True)
         if len(values) > LARGEST + 1:
-            raise UserError(f"{path}: has {len(values)} different values, expected at most {LARGEST + 1} superpixels")
+            raise UserError(f"{path}: has {len(values)} distinct values, expected at most {LARGEST + 1} superpixels")
         return number.reshape(value.shape).astype(np.int32)

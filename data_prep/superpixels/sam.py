@@ -1,9 +1,9 @@
 """Superpixels by a model of the Segment Anything family.
 
-Kirillov et al., "Segment Anything", ICCV 2023, and Ravi et al., "SAM 2", 2024: the model is asked for the objects at a
-grid of points; masks that it is sure of and that do not change with the threshold stay, those whose boxes nearly
-coincide with a better one's go, with the paper's numbers. Masks may overlap: a pixel belongs to the smallest, -1 if no
-mask covers it. The masks are judged at the model's own resolution, of a quarter of its input.
+Kirillov et al., "Segment Anything", ICCV 2023, and Ravi et al., "SAM 2", 2024: the model is prompted with a grid of
+points. Masks with a high predicted IoU that are stable under a change of threshold are kept, after non-maximum
+suppression of their boxes, with the paper's parameters. A pixel in several masks belongs to the smallest; it is -1
+without a mask. Masks are scored at the model's output resolution, a quarter of its input.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CLASS_OF_TYPE = {"sam": "SamModel", "sam2": "Sam2Model"}
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet, which both models are fed with, in [0, 1]
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet, for pixels in [0, 1]; both models use it
 DEVIATION = (0.229, 0.224, 0.225)
 STABILITY_OFFSET = 1.0  # to either side of the masks' threshold 0, in logits
-POINTS_AT_ONCE = 64  # prompts that the mask decoder gets together, which bounds memory
+POINTS_AT_ONCE = 64  # prompts per batch of the mask decoder, which bounds memory
 
 
 @dataclass(frozen=True)
 class SamSuperpixels:
-    """Everything that the model segments in an image.
+    """All objects that the model segments in an image.
 
     Args:
         folder: of a SamModel or Sam2Model, as transformers' save_pretrained writes it.
         points_per_side: of the grid of prompts.
-        least_iou: of a mask with its object, as the model predicts it.
-        least_stability: intersection over union of the masks at a higher and at a lower threshold.
-        most_overlap: intersection over union of the boxes of two masks that both stay.
+        least_iou: smallest predicted intersection over union of a mask with its object.
+        least_stability: smallest intersection over union of the masks at a higher and at a lower threshold.
+        most_overlap: largest intersection over union of the boxes of two kept masks.
 
     Raises:
-        UserError: no such model in the folder.
+        UserError: the folder does not hold such a model.
     """
 
     tensor: ClassVar[str] = "superpixel"
@@ -54,7 +54,7 @@ class SamSuperpixels:
         check_folder(self.folder, tuple(CLASS_OF_TYPE))
 
     def __call__(self, image: NDArray[np.uint8], name: str) -> NDArray[np.int32]:
-        """image [H, W, 3] sRGB; its name has no influence -> [H, W] int32, 0..S - 1 without gaps, -1 none.
+        """image [H, W, 3] sRGB; the name is not used -> [H, W] int32, 0..S - 1 without gaps, -1 none.
 
         Raises:
             UserError: the model cannot be loaded.
@@ -72,7 +72,7 @@ class SamSuperpixels:
             return _painted(mask[kept], inside, (image.shape[0], image.shape[1]), pixels.shape[-1])
 
     def _confident_masks(self, model: Any, pixels: Tensor, inside: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Logits [M, h, w] of the masks that the model is sure of, over its whole input, and their scores [M]."""
+        """Logits [M, h, w] of the confident and stable masks over the model's input, and their scores [M]."""
         import torch
 
         embeddings = model.get_image_embeddings(pixels.to(model.device))
@@ -91,9 +91,9 @@ class SamSuperpixels:
 
 
 def _model_input(image: NDArray[np.uint8], side: int, *, keep_aspect: bool) -> tuple[Tensor, tuple[int, int]]:
-    """Pixels [1, 3, side, side], and how many of its rows and columns the image covers.
+    """Pixels [1, 3, side, side], and the number of rows and columns that the image covers.
 
-    SAM scales the longer side and fills up with zeros below or to the right, SAM 2 scales both sides.
+    SAM scales the longer side and pads with zeros at the bottom or right; SAM 2 scales both sides.
     """
     import torch
     from torch.nn.functional import interpolate, pad
@@ -108,14 +108,14 @@ def _model_input(image: NDArray[np.uint8], side: int, *, keep_aspect: bool) -> t
 
 
 def stability(mask: Tensor) -> Tensor:
-    """[M]: how little each mask [M, h, w] (logits) changes with its threshold, 0..1; 0 for empty ones."""
+    """[M]: stability score 0..1 of masks [M, h, w] (logits): IoU at two thresholds; 0 for empty masks."""
     strict = (mask > STABILITY_OFFSET).sum(dim=(1, 2))
     loose = (mask > -STABILITY_OFFSET).sum(dim=(1, 2))
     return strict / loose.clamp(min=1)
 
 
 def boxes_of(mask: Tensor) -> Tensor:
-    """Left, top, right, bottom [M, 4] of masks [M, h, w] bool, the last pixel included; zeros for empty ones."""
+    """Left, top, right, bottom [M, 4] of masks [M, h, w] bool, the last pixel included; zeros for empty masks."""
     import torch
 
     boxes = torch.zeros((len(mask), 4))
@@ -127,7 +127,7 @@ def boxes_of(mask: Tensor) -> Tensor:
 
 
 def non_maximum_suppression(box: Tensor, score: Tensor, most_overlap: float) -> Tensor:
-    """Rows of the boxes [M, 4] that overlap no kept one of a higher score [M] by more than `most_overlap`."""
+    """Rows of the boxes [M, 4] whose IoU with kept boxes of a higher score [M] is at most `most_overlap`."""
     import torch
 
     order = torch.argsort(score, descending=True, stable=True)
@@ -145,7 +145,7 @@ def non_maximum_suppression(box: Tensor, score: Tensor, most_overlap: float) -> 
 
 
 def _painted(mask: Tensor, inside: tuple[int, int], size: tuple[int, int], side: int) -> NDArray[np.int32]:
-    """Label map [H, W] of masks [M, h, w] (logits), large ones first, so that small ones lie on top."""
+    """Label map [H, W] of masks [M, h, w] (logits), painted from large to small, so that small masks are on top."""
     from torch.nn.functional import interpolate
 
     label = np.full(size, -1, np.int64)

@@ -1,13 +1,13 @@
 """SLIC superpixels.
 
 Achanta et al., "SLIC Superpixels Compared to State-of-the-Art Superpixel Methods", TPAMI 2012: k-means in colour and
-place, in which a centre looks only at the pixels around it:
+position with a local search window around each centre:
 
     D^2 = |Lab_p - Lab_c|^2 + (compactness / S)^2 |p - c|^2,      S = sqrt(pixels / segments)
 
-with the setting of SLidR (Sautier et al., CVPR 2022): 150 segments, compactness 6, and a Gaussian blur of 3 pixels
-before. An image so blurred holds no detail that half its resolution could not hold, so it is halved first, which makes
-everything after four times cheaper; superpixels are cut to two pixels. Pieces smaller than a quarter of S^2, as in the
+with the setting of SLidR (Sautier et al., CVPR 2022): 150 segments, compactness 6, and a Gaussian blur of 3 pixels.
+Such a blur removes all detail beyond half the resolution, so the image is halved first, at a quarter of the cost;
+borders of superpixels are then exact to two pixels. Pieces smaller than a quarter of S^2, as in the
 authors' code, join the neighbour whose mean colour is closest.
 """
 
@@ -23,17 +23,17 @@ from data_prep.superpixels.colour import lab_of
 from data_prep.superpixels.connected import join_small_pieces
 from data_prep.superpixels.kmeans import local_kmeans
 
-BLUR_AFTER_SHRINKING = 1.5  # pixels of the shrunken image; a Gaussian that wide passes next to nothing that aliases
+BLUR_AFTER_SHRINKING = 1.5  # pixels of the shrunken image; a Gaussian of this width suppresses aliasing
 
 
 @dataclass(frozen=True)
 class SlicSuperpixels:
-    """Cuts an image into about `segments` compact pieces of one colour.
+    """Segments an image into about `segments` compact superpixels of similar colour.
 
     Args:
-        segments: number of superpixels, about.
-        compactness: weight of place against colour: a distance of S counts as this distance in Lab.
-        blur: pixels; standard deviation of the Gaussian before.
+        segments: approximate number of superpixels.
+        compactness: weight of position against colour: a distance of S counts as this distance in Lab.
+        blur: pixels; standard deviation of the Gaussian applied before segmentation.
         iterations: of assignment and update.
     """
 
@@ -44,7 +44,7 @@ class SlicSuperpixels:
     iterations: int = 10
 
     def __call__(self, image: NDArray[np.uint8], name: str) -> NDArray[np.int32]:
-        """image [H, W, 3] uint8 sRGB; its name has no influence -> [H, W] int32, 0..S - 1 without gaps.
+        """image [H, W, 3] uint8 sRGB; the name is not used -> [H, W] int32, 0..S - 1 without gaps.
 
         Raises:
             ValueError: the image has another shape or dtype.

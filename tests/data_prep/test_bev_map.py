@@ -24,7 +24,7 @@ def test_a_line_is_three_cells_wide() -> None:
     assert mask[100].sum() == 43
 
 
-def test_holes_clear_what_earlier_polygons_drew_and_later_ones_fill_them() -> None:
+def test_holes_clear_earlier_polygons_and_later_polygons_fill_holes() -> None:
     outer = shapely.box(-8, -8, 8, 8)
     ring = outer.difference(shapely.box(-4, -4, 4, 4))
     island = shapely.box(-2, -2, 2, 2)
@@ -47,7 +47,7 @@ def test_the_grid_turns_with_the_sensor() -> None:
 
 
 @pytest.mark.parametrize("far", [60.0, 1e3, 1e6])
-def test_what_is_outside_leaves_no_trace(far: float) -> None:
+def test_elements_outside_the_grid_are_not_drawn(far: float) -> None:
     assert not drawn(shapely.box(far, 0, far + 5, 5), lines=([(far, far), (far, -far)],)).any()
     assert not drawn().any()
 

@@ -175,7 +175,7 @@ def test_coordinates_of_a_map_keep_their_millimetres(tmp_path: Path) -> None:
 def test_the_columns_of_a_bin_file_must_be_named(root: Path) -> None:
     with pytest.raises(UsageError, match=r"columns: .*000000.bin does not say what its columns are; name all"):
         FolderReader(root)
-    with pytest.raises(UserError, match="8320 bytes are no whole number of points of 6 float32"):
+    with pytest.raises(UserError, match=r"8320 bytes .* points of 6 float32"):
         frames(FolderReader(root, (*COLUMNS, "ring", "time")))
 
 
@@ -222,8 +222,8 @@ def test_names_that_the_cache_cannot_have_are_told_at_once(tmp_path: Path, name:
     ("file", "content", "told"),
     [
         ("a/poses.txt", b"1 0 0 0 0 1 0 0 0 0 1 0\n", "holds 1 poses, but the scene has 2 files of points"),
-        ("a/poses.txt", b"1 0 0\n0 1 0\n", "pose 0 is no transform of 12 or 16 numbers"),
-        ("a/poses.txt", b"2 0 0 0 0 1 0 0 0 0 1 0\n" * 2, "pose 0 is no rigid transform"),
+        ("a/poses.txt", b"1 0 0\n0 1 0\n", "pose 0 is not a transform of 12 or 16"),
+        ("a/poses.txt", b"2 0 0 0 0 1 0 0 0 0 1 0\n" * 2, "pose 0 is not a rigid transform"),
         ("a/poses.txt", b"1 0 0 0 0 1 0 0 0 0 1 zero\n" * 2, "line 1 is .*, expected numbers"),
         ("a/calibration.json", b"[]", "expected an object of cameras"),
         ("a/calibration.json", b'{"..": {}}', "the camera's name '..' has other characters"),

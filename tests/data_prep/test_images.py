@@ -24,19 +24,19 @@ def test_a_whole_image_passes() -> None:
 
 
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.1, 0.5, 0.9, 0.98])
-def test_a_cut_off_image_is_refused(part: float) -> None:
+def test_a_cut_off_image_is_rejected(part: float) -> None:
     content = encoded()
     with pytest.raises(UserError, match=r"image\.jpg: cannot be decoded as a JPEG or PNG image") as caught:
         check_size(PATH, content[: int(part * len(content))], 160, 90)
     assert "\n" not in str(caught.value)
 
 
-def test_png_passes_and_another_format_is_refused() -> None:
+def test_png_passes_and_another_format_is_rejected() -> None:
     check_size(PATH, encoded("PNG"), 160, 90)
     with pytest.raises(UserError, match="cannot be decoded as a JPEG or PNG"):
         check_size(PATH, encoded("GIF"), 160, 90)
 
 
-def test_another_size_is_refused() -> None:
+def test_another_size_is_rejected() -> None:
     with pytest.raises(UserError, match=r"image\.jpg: the image has 160x90 pixels, but the tables say 1600x900"):
         check_size(PATH, encoded(), 1600, 900)

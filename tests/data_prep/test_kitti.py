@@ -122,8 +122,8 @@ def test_it_goes_into_a_sound_cache(root: Path, tmp_path: Path) -> None:
     [
         ("calib/000003.txt", "R0_rect", "R0", "has no 'R0_rect' of 9 numbers"),
         ("calib/000003.txt", "R0_rect: 1", "R0_rect: one", "'R0_rect' is followed by something else than numbers"),
-        ("calib/000003.txt", "R0_rect: 1", "R0_rect: 5", "R0_rect is no rigid transform"),
-        ("calib/000003.txt", "P2: 7", "P2: -7", "P2 has no focal lengths above 0"),
+        ("calib/000003.txt", "R0_rect: 1", "R0_rect: 5", "R0_rect is not a rigid transform"),
+        ("calib/000003.txt", "P2: 7", "P2: -7", "P2 is not a camera matrix"),
         ("label_2/000003.txt", "Car", "Horse", "line 1 is no type of Car, Van"),
         ("label_2/000003.txt", "1.50 1.60 4.20", "1.50 1.60", "line 1 is no type of .* and 14 numbers"),
         ("label_2/000003.txt", "1.50 1.60", "0.00 1.60", "line 1 has a box of 0.0 x 1.6 x 4.2 m"),

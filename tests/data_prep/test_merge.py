@@ -5,7 +5,7 @@ from data_prep.reader import Sweep
 from pc_ssl.geometry import rotation_about_z, transform_from
 
 
-def test_a_wall_seen_twice_from_a_moving_vehicle_falls_on_itself() -> None:
+def test_two_scans_of_a_wall_from_a_moving_vehicle_coincide() -> None:
     wall = np.column_stack([np.linspace(5, 15, 50), np.full(50, 20.0), np.linspace(-1, 2, 50)])
     global_from_key = transform_from(rotation_about_z(0.2), [4, 1, 0])
     global_from_earlier = transform_from(rotation_about_z(-0.1), [0, 0, 0])
@@ -22,6 +22,6 @@ def test_a_wall_seen_twice_from_a_moving_vehicle_falls_on_itself() -> None:
     np.testing.assert_array_equal(points[:, 5], np.repeat(np.float32([0, 0.5]), 50))
 
 
-def test_a_frame_without_earlier_sweeps_gets_the_column_all_the_same() -> None:
+def test_a_frame_without_earlier_sweeps_has_the_time_column() -> None:
     key = np.ones((3, 4), np.float32)
     np.testing.assert_array_equal(merge_sweeps(key, []), [[1, 1, 1, 1, 0]] * 3)

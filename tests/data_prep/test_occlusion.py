@@ -1,4 +1,4 @@
-"""`prepare --occlusion`: fewer pairs, all else the same, and recorded in the manifest."""
+"""`prepare --occlusion`: fewer pairs, no other difference, and recorded in the manifest."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from pc_ssl.errors import UserError
 VERSION = "v1.0-mini"
 
 
-def test_hidden_points_are_left_out_of_the_pairs_alone(pristine_root: Path, tmp_path: Path) -> None:
+def test_hidden_points_are_only_left_out_of_the_pairs(pristine_root: Path, tmp_path: Path) -> None:
     reader = NuScenesReader(pristine_root, VERSION, 3)
     prepare(reader, choose_stages(), CacheFolder(tmp_path / "all"))
     prepare(reader, choose_stages(occlusion=True), CacheFolder(tmp_path / "seen"))

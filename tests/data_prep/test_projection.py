@@ -22,12 +22,12 @@ def test_a_point_by_hand() -> None:
     assert point.tolist() == [0, 1]
 
 
-def test_what_is_too_near_or_beside_the_image_is_left_out() -> None:
+def test_points_too_near_or_outside_the_image_are_left_out() -> None:
     camera = PinholeCamera(160, 90, INTRINSIC, CAMERA_FROM_LIDAR)
     near = [[0, 1.0, 0], [0, 1.001, 0]]
-    beside = [[-7.9, 10, 0], [-7.89, 10, 0], [7.9, 10, 0], [7.89, 10, 0], [0, 10, 3.7], [0, 10, -3.7]]
-    _, point = camera.pairs(np.array(near + beside, np.float32))
-    assert point.tolist() == [1, 3, 5]  # u must lie between 1 and 159, v between 1 and 89
+    outside = [[-7.9, 10, 0], [-7.89, 10, 0], [7.9, 10, 0], [7.89, 10, 0], [0, 10, 3.7], [0, 10, -3.7]]
+    _, point = camera.pairs(np.array(near + outside, np.float32))
+    assert point.tolist() == [1, 3, 5]  # 1 < u < 159, 1 < v < 89
 
 
 @settings(deadline=None, max_examples=50)
@@ -78,7 +78,7 @@ def test_a_point_in_the_plane_of_the_camera_is_not_seen() -> None:
     assert len(camera.pairs(np.array([[0, 0, 0], [3, 0, 1]], np.float32))[1]) == 0
 
 
-def test_a_nearer_point_hides_by_hand() -> None:
+def test_occlusion_by_hand() -> None:
     camera = PinholeCamera(160, 90, INTRINSIC, CAMERA_FROM_LIDAR)
     xyz = np.array([[0, 20, 0], [0, 10, 0], [0, 10.9, 0], [2, 20, 0], [-0.81, 20, 0]], np.float32)
     # pixels: 80, 80, 80, 90, 75.95
@@ -114,7 +114,7 @@ def test_hidden_points_are_those_of_all_pairs_compared(seed: int, pixels: float,
     np.testing.assert_array_equal(found_pixel, pixel[kept])
 
 
-def test_a_camera_that_measures_depth_is_asked_itself() -> None:
+def test_a_camera_that_measures_depth_tests_visibility() -> None:
     class Measuring(PinholeCamera):
         measures_depth = True
 

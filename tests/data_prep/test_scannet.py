@@ -257,7 +257,7 @@ MISTAKES: dict[str, tuple[Edit, str]] = {
     ),
     "an alignment that is none": (
         replace(".txt", b"axisAlignment = 0.9", b"axisAlignment = 7.9"),
-        r"scene0000_00.txt: axisAlignment is no rigid transform",
+        r"scene0000_00.txt: axisAlignment is not a rigid transform",
     ),
     "images of another size than the intrinsics": (
         lambda folder: (folder / "color/0.jpg").write_bytes(image("JPEG", np.zeros((12, 16, 3), np.uint8))),

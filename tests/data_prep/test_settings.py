@@ -29,7 +29,7 @@ def test_values_are_read_as_the_type_of_their_field() -> None:
     assert apply_settings(Inner(limit=2.0), ["limit=none"]).limit is None
 
 
-def test_a_member_of_a_mapping_is_set_and_its_neighbours_stay() -> None:
+def test_only_the_named_member_of_a_mapping_is_set() -> None:
     before = Outer()
     after = apply_settings(before, ["named.dbscan.eps=0.5"])
     assert after.named == {"dbscan": Inner(eps=0.5), "slic": Inner()}
@@ -54,7 +54,7 @@ def test_a_member_of_a_mapping_is_set_and_its_neighbours_stay() -> None:
         ("inner.eps", "'inner.eps' is not NAME=VALUE"),
     ],
 )
-def test_what_cannot_be_set_is_named(setting: str, message: str) -> None:
+def test_invalid_settings_are_reported(setting: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         apply_settings(Outer(), [setting])
     assert message in str(caught.value)

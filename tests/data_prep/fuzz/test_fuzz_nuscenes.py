@@ -137,7 +137,7 @@ def test_a_zip_that_lies_about_its_size_is_not_unpacked(tmp_path: Path, judge: C
     judge(read_panoptic, path, 200)
 
 
-def test_a_header_that_promises_too_much_is_not_believed(tmp_path: Path, judge: Callable) -> None:
+def test_a_too_large_count_in_a_header_is_rejected(tmp_path: Path, judge: Callable) -> None:
     np.savez(tmp_path / "whole.npz", data=np.zeros(200, np.uint16))
     content = (tmp_path / "whole.npz").read_bytes().replace(b"(200,), }    ", b"(9000000000,),}"[:13])
     (tmp_path / "promise.npz").write_bytes(content)

@@ -202,7 +202,7 @@ def test_depth_that_unpacks_without_end_is_refused(recording: Callable, stages: 
 
 
 @pytest.mark.parametrize("place", ["color/0.png", "depth/0.png"])
-def test_an_image_whose_header_promises_too_much_is_refused(
+def test_an_image_with_a_too_large_size_in_its_header_is_rejected(
     tmp_path: Path, stages: Stages, judge: Callable, place: str
 ) -> None:
     folder = write_scene(tmp_path)
@@ -224,12 +224,12 @@ def test_counts_that_cannot_be(recording: Callable, stages: Stages, judge: Calla
     judge(prepare_room, recording(bytes(content)), stages)
 
 
-def test_a_ply_that_promises_more_than_the_file_holds(tmp_path: Path, stages: Stages, judge: Callable) -> None:
+def test_a_ply_with_larger_counts_than_the_file_is_rejected(tmp_path: Path, stages: Stages, judge: Callable) -> None:
     folder = write_scene(tmp_path)
     path = folder / f"{SCENE}_vh_clean_2.ply"
     content = path.read_bytes()
-    promises = ((b"vertex 300", b"vertex 9999999999"), (b"face 100", b"face 99999999999"), (b"uchar int", b"uint int"))
-    for old, new in promises:
+    counts = ((b"vertex 300", b"vertex 9999999999"), (b"face 100", b"face 99999999999"), (b"uchar int", b"uint int"))
+    for old, new in counts:
         assert old in content
         path.write_bytes(content.replace(old, new, 1))
         judge(prepare_room, folder, stages)

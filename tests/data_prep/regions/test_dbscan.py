@@ -20,7 +20,7 @@ def cloud() -> tuple[np.ndarray, np.ndarray]:
     return xyz[order], is_ground[order]
 
 
-def test_calicos_setting_keeps_the_car_alone(cloud: tuple[np.ndarray, np.ndarray]) -> None:
+def test_calicos_setting_keeps_only_the_car(cloud: tuple[np.ndarray, np.ndarray]) -> None:
     xyz, ground = cloud
     region = GENERATORS["dbscan"](xyz, ground, xyz[:, 2] + 1.84)
     assert region.dtype == np.int32

@@ -1,4 +1,4 @@
-"""Points at one place: labelled as ever, and searched only once."""
+"""Coincident points have the labels of one point and are searched only once."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from data_prep.regions import GENERATORS, graph, range_adaptive
 from data_prep.regions.distinct import distinct
 
 
-def test_places_are_in_the_order_of_their_first_points() -> None:
+def test_positions_are_in_the_order_of_their_first_points() -> None:
     xyz = np.array([[2, 0, 0], [1, 0, 0], [2, 0, 0], [0, -0.0, 5], [1, 0, 0], [0, 0.0, 5]], np.float32)
     places = distinct(xyz)
     assert places.first.tolist() == [0, 1, 3]
@@ -34,10 +34,10 @@ def test_repeated_points_get_the_labels_of_the_first(name: str) -> None:
     ("name", "module", "search", "argument"),
     [("range_adaptive", range_adaptive, "_join_neighbours", 3), ("graph", graph, "nearest", 0)],
 )
-def test_the_search_sees_each_place_once(
+def test_the_search_gets_each_position_once(
     name: str, module: object, search: str, argument: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pairs of points at one place are what made 40,000 of them quadratic: none may reach the search."""
+    """Pairs of coincident points would make the search quadratic: none may reach it."""
     seen = []
     original = getattr(module, search)
 

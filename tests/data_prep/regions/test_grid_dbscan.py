@@ -55,7 +55,7 @@ def test_a_border_point_between_two_clusters_goes_to_the_first() -> None:
     np.testing.assert_array_equal(dbscan(points, 1.0, 4), [0, 0, 0, 0, 0, 1, 1, 1, 1])
 
 
-def test_a_cell_full_of_copies_is_one_cluster() -> None:
+def test_coincident_points_are_one_cluster() -> None:
     assert set(dbscan(np.ones((1000, 3), np.float32), 0.5, 5)) == {0}
 
 

@@ -19,13 +19,13 @@ def street(rng: np.random.Generator, slope_x: float = 0.0, slope_y: float = 0.0)
 
 
 @pytest.mark.parametrize(("slope_x", "slope_y"), [(0, 0), (0, 0.008), (0, -0.008), (0.008, 0), (-0.004, 0.004)])
-def test_a_tilted_street_is_ground_and_what_stands_on_it_is_not(slope_x: float, slope_y: float) -> None:
+def test_a_tilted_street_is_ground_and_objects_are_not(slope_x: float, slope_y: float) -> None:
     xyz, expected = street(np.random.default_rng(0), slope_x, slope_y)
     np.testing.assert_array_equal(StripPlaneGround()(xyz, NUSCENES), expected)
 
 
 def plain_numpy(xyz: np.ndarray) -> np.ndarray:
-    """The description, strip by strip, with numpy's own decomposition."""
+    """Reference: one strip at a time, with numpy's eigendecomposition."""
     ground = np.zeros(len(xyz), bool)
     for start in np.arange(-54.0, 54.0, 10.0):
         rows = np.flatnonzero((xyz[:, 0] >= start) & (xyz[:, 0] < start + 10))
@@ -44,7 +44,7 @@ def plain_numpy(xyz: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_planes_equal_a_plain_reading_of_the_method(seed: int) -> None:
+def test_planes_equal_the_reference(seed: int) -> None:
     rng = np.random.default_rng(seed)
     xyz, _ = street(rng, *rng.uniform(-0.01, 0.01, 2))
     xyz[:, 2] += rng.normal(0, 0.1, len(xyz))
@@ -71,7 +71,7 @@ def test_nothing_outside_the_strips_or_in_an_empty_strip_is_ground() -> None:
     assert StripPlaneGround()(np.empty((0, 3), np.float32), NUSCENES).shape == (0,)
 
 
-def test_a_strip_whose_points_all_lie_below_the_floor_has_no_ground() -> None:
+def test_a_strip_with_all_points_below_the_floor_has_no_ground() -> None:
     assert not StripPlaneGround()(np.tile(np.float32([0, 0, -9]), (100, 1)), NUSCENES).any()
 
 

@@ -16,7 +16,7 @@ def test_heights_follow_a_slope_and_ignore_reflections() -> None:
     np.testing.assert_allclose(height, above, atol=0.165)  # a slope of 5.8 % over a cell's diagonal of 2.83 m
 
 
-def test_where_no_ground_is_seen_it_is_interpolated() -> None:
+def test_missing_ground_is_interpolated() -> None:
     """Two cells with ground at 0 m and 1 m; halfway between it is at 0.5 m, three times nearer to one at 0.1 m."""
     ground = [[1.0, 1.0, 0.0], [17.0, 1.0, 1.0]]
     objects = [[9.0, 1.0, 3.0], [5.0, 1.0, 3.0], [1.0, 1.5, 3.0]]
@@ -26,6 +26,6 @@ def test_where_no_ground_is_seen_it_is_interpolated() -> None:
 
 
 @pytest.mark.parametrize("points", [0, 1, 50])
-def test_without_ground_the_lowest_layer_counts(points: int) -> None:
+def test_without_ground_the_lowest_layer_is_used(points: int) -> None:
     xyz = np.column_stack([np.linspace(-9, 9, points), np.zeros(points), np.full(points, -2.5)]).astype(np.float32)
     np.testing.assert_allclose(height_above_ground(xyz, np.zeros(points, bool)), 0, atol=1e-6)

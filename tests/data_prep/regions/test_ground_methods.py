@@ -1,4 +1,4 @@
-"""What every way to find ground must do, and what RANSAC and Patchwork++ do besides."""
+"""Properties of all ground methods, and of RANSAC and Patchwork++."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def street(seed: int = 0, slope: float = 0.02) -> tuple[np.ndarray, np.ndarray]:
 def test_ground_is_found_and_objects_are_not(name: str) -> None:
     xyz, expected = street()
     ground = GROUNDS[name](xyz, NUSCENES)
-    near = np.hypot(xyz[:, 0], xyz[:, 1]) > 3  # Patchwork++ leaves out what is nearer
+    near = np.hypot(xyz[:, 0], xyz[:, 1]) > 3  # Patchwork++ leaves out nearer points
     assert (ground & expected & near).sum() > 0.95 * (expected & near).sum()
     assert (ground & ~expected).sum() < 0.03 * (~expected).sum()
 
@@ -48,12 +48,12 @@ def test_ground_of_a_frame_does_not_depend_on_the_frames_before(name: str) -> No
 
 @pytest.mark.parametrize("name", GROUNDS)
 @pytest.mark.parametrize("points", [0, 1, 2, 3, 60])
-def test_few_points_are_no_error(name: str, points: int) -> None:
+def test_few_points_are_not_an_error(name: str, points: int) -> None:
     ground = GROUNDS[name](np.zeros((points, 3), np.float32), NUSCENES)
     assert (ground.dtype, ground.shape) == (np.bool_, (points,))
 
 
-def test_ransac_finds_the_plane_itself() -> None:
+def test_ransac_finds_the_plane() -> None:
     rng = np.random.default_rng(0)
     xy = rng.uniform(-30, 30, (5000, 2))
     height = np.concatenate([rng.normal(0, 0.03, 3000), rng.uniform(0.5, 3, 2000)])
@@ -64,7 +64,7 @@ def test_ransac_finds_the_plane_itself() -> None:
     assert (thin != expected).sum() < 0.01 * len(xyz)
 
 
-def test_ransac_takes_no_wall_for_ground() -> None:
+def test_ransac_does_not_label_a_wall_as_ground() -> None:
     rng = np.random.default_rng(0)
     wall = np.column_stack([rng.uniform(-20, 20, 5000), np.full(5000, 8.0), rng.uniform(-2, 10, 5000)])
     floor = np.column_stack([rng.uniform(-20, 20, (1000, 2)), np.full(1000, -1.8)])
@@ -74,16 +74,16 @@ def test_ransac_takes_no_wall_for_ground() -> None:
     assert not RansacGround()(wall.astype(np.float32), NUSCENES).any()
 
 
-def test_patchwork_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_patchwork_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     PatchworkGround()(street()[0], NUSCENES)
     print("still here", flush=True)
     assert capfd.readouterr().out == "still here\n"
 
 
-def test_on_a_real_street_the_ways_agree(real_root: Path) -> None:
+def test_on_a_real_street_the_methods_agree(real_root: Path) -> None:
     reader = NuScenesReader(real_root, "v1.0-mini", 1)
     xyz = np.ascontiguousarray(reader.source(reader.frames(None)[0]).read().points[:, :3])
-    found = {name: ground(xyz, NUSCENES) for name, ground in GROUNDS.items() if name != "floor"}  # that is for rooms
+    found = {name: ground(xyz, NUSCENES) for name, ground in GROUNDS.items() if name != "floor"}  # "floor" is for rooms
     for ground in found.values():
         assert 0.5 < ground.mean() < 0.7
         for other in found.values():

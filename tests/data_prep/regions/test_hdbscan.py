@@ -55,13 +55,13 @@ def test_the_tree_is_a_minimum_spanning_tree_of_all_pairs(seed: int, points: int
 @given(SEEDS, st.integers(20, 300), st.integers(2, 20))
 def test_without_ties_the_clusters_are_scikit_learns(seed: int, points: int, size: int) -> None:
     xyz = clouds(seed, points)
-    label = hdbscan(xyz, size, min_samples=1)  # then weights are distances, none like another
+    label = hdbscan(xyz, size, min_samples=1)  # weights are then distances, all different
     expected = HDBSCAN(min_cluster_size=size, min_samples=1, copy=True).fit_predict(xyz)
     assert np.array_equal(label < 0, expected < 0)
     assert adjusted_rand_score(label, expected) == 1
 
 
-def test_with_ties_few_points_lie_elsewhere_than_in_scikit_learns_clusters() -> None:
+def test_with_ties_few_points_are_in_other_clusters_than_scikit_learns() -> None:
     agreement = []
     for seed in range(40):
         xyz = clouds(seed, 400)
@@ -71,10 +71,10 @@ def test_with_ties_few_points_lie_elsewhere_than_in_scikit_learns_clusters() -> 
 
 
 def test_excess_of_mass_by_hand() -> None:
-    """Two pairs at distance 1, joined at 2, and a far point: the pairs are worth 2 * (1 - 1/2) each, all of it less."""
+    """Two pairs at distance 1, joined at 2, and a far point: the stability of each pair is 2 * (1 - 1/2)."""
     first, second, weight = np.array([0, 2, 1, 4]), np.array([1, 3, 2, 0]), np.array([1.0, 1.0, 2.0, 10.0])
     assert stable_clusters(first, second, weight, 2).tolist() == [0, 0, 1, 1, -1]
-    late = np.array([1.0, 1.0, 1.1, 10.0])  # the pairs soon meet, but what holds all points is never taken
+    late = np.array([1.0, 1.0, 1.1, 10.0])  # the pairs merge early, but the root is never selected
     assert len(set(stable_clusters(first, second, late, 2)[:4])) == 2
     others = np.array([5, 5, 6]), np.array([6, 7, 0]), np.array([1.0, 1.0, 20.0])
     joined = (np.concatenate([a, b]) for a, b in zip((first, second, late), others, strict=True))
@@ -93,11 +93,11 @@ def test_blobs_are_found_and_only_the_largest_kept() -> None:
     assert sorted(set(blob[largest >= 0])) == sorted(np.argsort(-np.bincount(blob[everything >= 0]))[:3])
 
 
-def test_ground_is_left_out_and_few_or_coincident_points_are_no_cluster() -> None:
+def test_ground_is_left_out_and_few_or_coincident_points_are_not_a_cluster() -> None:
     xyz, _ = blobs()
     assert (HdbscanRegions()(xyz, np.ones(len(xyz), bool), xyz[:, 2]) == -1).all()
     assert (HdbscanRegions()(xyz[:10], np.zeros(10, bool), xyz[:, 2]) == -1).all()
-    assert (hdbscan(np.zeros((50, 3)), 5, 5) == -1).all()  # one cluster of all points is none
+    assert (hdbscan(np.zeros((50, 3)), 5, 5) == -1).all()  # a cluster of all points is never selected
     with pytest.raises(ValueError, match=r"must be \[N, 3\]"):
         hdbscan(np.zeros((50, 2)), 5, 5)
     with pytest.raises(ValueError, match="got 1 and 5"):

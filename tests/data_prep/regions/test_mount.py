@@ -1,4 +1,4 @@
-"""The height of the sensor: found in the cloud, and of no influence on what is found above the ground."""
+"""The sensor height is estimated from the cloud and does not influence regions above the ground."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def cars_with_a_region(xyz: np.ndarray, car: np.ndarray, ground: str, generator:
 
 @pytest.mark.parametrize("slope", [0.0, 0.04, -0.04])
 @pytest.mark.parametrize("height", [0.0, 0.9, 1.84, 2.6, 3.2, 12.0])
-def test_the_height_is_found_in_the_cloud(height: float, slope: float) -> None:
+def test_the_height_is_estimated_from_the_cloud(height: float, slope: float) -> None:
     assert estimate_sensor_height(street(height, slope)[0]) == pytest.approx(height, abs=0.1)
 
 
@@ -85,10 +85,10 @@ def test_a_real_street_seen_from_higher_has_the_same_regions(real_root: Path, he
 
 @pytest.mark.parametrize("forward", ["x", "y"])
 def test_strips_run_along_the_driving_direction(forward: str) -> None:
-    """A bank on the left: strips along the road fit it by itself, strips across would see it as part of the road."""
+    """A bank on the left: strips along the road fit it separately, strips across would include the road."""
     rng = np.random.default_rng(0)
     along, across = rng.uniform(-50, 50, 20_000), rng.uniform(-50, 50, 20_000)
-    height = np.where(across < -24, 1.0, 0.0) + rng.normal(0, 0.02, 20_000)  # -24: an edge between strips
+    height = np.where(across < -24, 1.0, 0.0) + rng.normal(0, 0.02, 20_000)  # -24: a border of strips
     columns = {"x": (along, across), "y": (across, along)}[forward]
     xyz = np.column_stack([*columns, height - 1.84]).astype(np.float32)
     assert GROUNDS["strips"](xyz, SensorMount(1.84, forward)).mean() > 0.99  # type: ignore[arg-type]

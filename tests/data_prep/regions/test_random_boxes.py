@@ -24,7 +24,7 @@ def test_a_region_is_no_wider_than_a_box_and_has_enough_points(seed: int) -> Non
         assert (np.ptp(members, axis=0) <= BOXES.max_side).all()
 
 
-def test_without_others_before_it_a_box_has_all_points_within() -> None:
+def test_the_first_box_has_all_points_within_it() -> None:
     xyz = _street(points=40_000)
     one = RandomBoxRegions(boxes=1, reach=5.0, min_side=4.0, max_side=4.0, min_points=1)
     members = one(xyz, np.zeros(len(xyz), bool), xyz[:, 2]) == 0
@@ -34,7 +34,7 @@ def test_without_others_before_it_a_box_has_all_points_within() -> None:
     np.testing.assert_allclose(high - low, 4.0, atol=0.1)
 
 
-def test_points_and_seed_decide_the_draw() -> None:
+def test_boxes_depend_on_points_and_seed() -> None:
     xyz, ground = _street(), np.zeros(4000, bool)
     region = BOXES(xyz, ground, xyz[:, 2])
     np.testing.assert_array_equal(region, BOXES(xyz.copy(), ground, xyz[:, 2]))

@@ -28,7 +28,7 @@ SETTING = {
 
 
 def written_out(xyz: np.ndarray, setting: dict) -> np.ndarray:
-    """The same clusters from all pairs of points; [N] label by component, -1 for small ones."""
+    """Reference: the clusters from all pairs of points; [N] label by component, -1 for small ones."""
     reach = np.hypot(xyz[:, 0], xyz[:, 1])
     scale = np.maximum(np.minimum(reach[:, None], reach), setting["min_range"])
     step = xyz[:, None] - xyz
@@ -75,8 +75,8 @@ def test_turning_the_sensor_changes_nothing(seed: int, angle: float) -> None:
     assert np.array_equal(cluster_by_range(xyz, **SETTING), cluster_by_range(xyz @ turn.T, **SETTING))
 
 
-def seen_wall(reach: float, width: float, height: float, at: float = 0.0) -> np.ndarray:
-    """What a sensor sees of a wall across its x axis at x = reach metres: a shot per step, a beam per step."""
+def scan_of_wall(reach: float, width: float, height: float, at: float = 0.0) -> np.ndarray:
+    """Points on a wall across the x axis at x = reach metres: one shot per azimuth step, one beam per beam step."""
     azimuth = np.arange(-400, 401) * AZIMUTH
     elevation = np.arange(-30, 31) * BEAM
     azimuth, elevation = (angle.ravel() for angle in np.meshgrid(azimuth, elevation))
@@ -88,28 +88,29 @@ def seen_wall(reach: float, width: float, height: float, at: float = 0.0) -> np.
 @pytest.mark.parametrize("reach", [12.0, 25.0, 50.0])
 def test_an_object_is_one_region_at_any_range_and_two_side_by_side_are_two(reach: float) -> None:
     gap = 4.5 * AZIMUTH * reach  # more than the reach of three shots
-    left, right = (seen_wall(reach, 4.0, 3.0, at=side * (2.0 + gap / 2)) for side in (-1, 1))
+    left, right = (scan_of_wall(reach, 4.0, 3.0, at=side * (2.0 + gap / 2)) for side in (-1, 1))
     region = RangeAdaptiveRegions()(np.concatenate([left, right]), np.zeros(len(left) + len(right), bool), np.zeros(0))
     assert np.array_equal(region, np.arange(len(left) + len(right)) >= len(left))
 
 
-def test_one_radius_in_metres_cannot_do_both() -> None:
-    far = seen_wall(50.0, 4.0, 3.0)
+def test_one_radius_in_metres_fails_at_one_of_the_ranges() -> None:
+    far = scan_of_wall(50.0, 4.0, 3.0)
     region = GENERATORS["dbscan3d"](far, np.zeros(len(far), bool), far[:, 2])
     assert np.bincount(region + 1)[1:].max(initial=0) < len(far)  # beams at 50 m are 1.2 m apart
 
 
 @pytest.mark.parametrize(("shots", "beams", "height"), [(1084, 32, 41.33), (2083, 64, 26.8), (1800, 16, 30.0)])
-def test_the_sensors_steps_are_read_off_the_cloud(shots: int, beams: int, height: float) -> None:
+def test_the_sensors_angular_steps_are_estimated_from_the_cloud(shots: int, beams: int, height: float) -> None:
     rng = np.random.default_rng(0)
     azimuth, elevation = np.meshgrid(
         np.arange(shots) * 2 * math.pi / shots, np.radians(np.linspace(-25, height - 25, beams))
     )
     azimuth, elevation = azimuth.ravel() + rng.uniform(0, 1), elevation.ravel()
-    reach = np.minimum(1.8 / np.maximum(-np.tan(elevation), 1e-3), 8 + 7 * np.sin(3 * azimuth))  # a floor, a bent wall
+    floor, wall = 1.8 / np.maximum(-np.tan(elevation), 1e-3), 8 + 7 * np.sin(3 * azimuth)
+    reach = np.minimum(floor, wall)
     reach += rng.normal(0, 0.02, len(reach))
     xyz = np.column_stack([reach * np.cos(azimuth), reach * np.sin(azimuth), reach * np.tan(elevation)])
-    xyz = xyz[rng.random(len(xyz)) > 0.2].astype(np.float32)  # a fifth of the shots got lost
+    xyz = xyz[rng.random(len(xyz)) > 0.2].astype(np.float32)  # a fifth of the shots is missing
     steps = angular_steps(xyz)
     assert steps is not None
     assert steps[0] == pytest.approx(2 * math.pi / shots, rel=0.02)
@@ -126,8 +127,8 @@ def raised(xyz: np.ndarray, height: float) -> np.ndarray:
     return xyz + np.array([0, 0, height])
 
 
-def test_a_fragment_joins_over_a_missing_beam_and_two_objects_do_not() -> None:
-    body = seen_wall(20.0, 3.0, 1.4)
+def test_a_fragment_is_merged_across_a_missing_beam_and_two_objects_are_not() -> None:
+    body = scan_of_wall(20.0, 3.0, 1.4)
     roof = raised(body[:6], body[:, 2].max() - body[0, 2] + 20.0 * 2 * BEAM)
     label = cluster_by_range(np.concatenate([body, roof]), **SETTING)
     assert (label == 0).all()
@@ -137,7 +138,7 @@ def test_a_fragment_joins_over_a_missing_beam_and_two_objects_do_not() -> None:
 
 
 def test_ground_is_left_out_and_parameters_are_checked() -> None:
-    wall = seen_wall(20.0, 3.0, 3.0)
+    wall = scan_of_wall(20.0, 3.0, 3.0)
     assert (RangeAdaptiveRegions()(wall, np.ones(len(wall), bool), wall[:, 2]) == -1).all()
     assert cluster_by_range(np.zeros((7, 3)), **SETTING).tolist() == [0] * 7  # at the sensor itself
     with pytest.raises(ValueError, match="must be positive"):

@@ -36,7 +36,7 @@ def test_what_is_kept(points: np.ndarray, kept: bool) -> None:
     assert SizeFilter()(points, np.zeros(len(points), np.int32), points[:, 2] + 1.84).tolist() == [kept]
 
 
-def test_each_cluster_is_judged_by_itself() -> None:
+def test_clusters_are_filtered_independently() -> None:
     cloud = np.concatenate([block(10, 10, 4.5, 1.9), block(-10, 10, 5, 5), block(10, -10, 4.5, 1.9)])
     cluster = np.repeat([2, 0, 1], 81).astype(np.int32)
     order = np.random.default_rng(0).permutation(len(cloud))

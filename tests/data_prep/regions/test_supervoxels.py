@@ -1,4 +1,4 @@
-"""VCCS and graph-based over-segmentation, and what they are made of."""
+"""VCCS and graph-based over-segmentation, and their components."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def corner(rng: np.random.Generator, points: int = 3000) -> tuple[np.ndarray, np
 
 
 def cube(steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The six faces of a cube, each a grid of its own.
+    """The six faces of a cube, each with a separate grid.
 
     vertex [N, 3], face [F, 3] counter-clockwise from outside, side [N].
     """
@@ -75,7 +75,7 @@ def test_nearest_neighbours_are_those_of_all_distances(seed: int, points: int, c
         assert np.allclose(np.linalg.norm(xyz[row[point]] - xyz[point], axis=1), distance[point])
 
 
-def test_normals_stand_on_the_plane() -> None:
+def test_normals_are_perpendicular_to_the_plane() -> None:
     rng = np.random.default_rng(0)
     normal = np.array([2.0, -1.0, 2.0]) / 3
     xyz = rng.normal(size=(200, 3))
@@ -96,7 +96,7 @@ def test_numbers_have_no_gaps_and_follow_the_first_points() -> None:
 
 
 def walked(nodes: int, edges: list[tuple[int, int, float]], threshold: float, min_size: int) -> list[frozenset[int]]:
-    """Felzenszwalb and Huttenlocher's algorithm, with sets."""
+    """Felzenszwalb and Huttenlocher's algorithm, written with sets."""
     segment = {node: frozenset([node]) for node in range(nodes)}
     heaviest = {segment[node]: 0.0 for node in range(nodes)}
     ordered = sorted(edges, key=lambda edge: edge[2])
@@ -133,7 +133,7 @@ def test_graph_segments_are_those_of_the_paper(
         assert set(np.flatnonzero(label == label[node])) == segment[node]
 
 
-def test_flat_pieces_of_a_mesh_are_one_segment_each() -> None:
+def test_flat_parts_of_a_mesh_are_one_segment_each() -> None:
     vertex, face, side = cube(9)
     label = mesh_segments(vertex, face)
     assert np.array_equal(label, side)
@@ -167,7 +167,7 @@ def segmentator_edges(vertex: np.ndarray, face: np.ndarray) -> list[tuple[int, i
     return edges
 
 
-def test_a_bumpy_sheet_is_cut_as_the_segmentator_cuts_it() -> None:
+def test_segments_of_a_bumpy_sheet_are_those_of_the_segmentator() -> None:
     vertex, face = bumpy_sheet(24)
     label = mesh_segments(vertex, face)
     segment = walked(len(vertex), segmentator_edges(vertex, face), 0.01, 20)
@@ -187,9 +187,9 @@ def test_a_bent_sheet_is_cut_where_it_is_concave_rather_than_convex() -> None:
     assert count[1] > 10
 
 
-def test_the_normals_of_a_cloud_cut_a_corner() -> None:
+def test_normals_of_a_cloud_separate_two_walls() -> None:
     xyz, wall = corner(np.random.default_rng(0))
-    far = np.abs(xyz[:, :2]).sum(axis=1) > 0.4  # at the corner itself normals mix
+    far = np.abs(xyz[:, :2]).sum(axis=1) > 0.4  # normals are mixed at the corner
     region = GraphRegions()(xyz, np.zeros(len(xyz), bool), xyz[:, 2])
     largest = [np.bincount(region[(wall == side) & far & (region >= 0)]).argmax() for side in (0, 1)]
     assert largest[0] != largest[1]
@@ -198,7 +198,7 @@ def test_the_normals_of_a_cloud_cut_a_corner() -> None:
         assert (region[far & (wall == side)] == largest[side]).mean() > 0.9
 
 
-def test_supervoxels_cut_a_corner_and_have_about_the_size_of_a_seed() -> None:
+def test_supervoxels_separate_two_walls_and_have_about_the_size_of_a_seed() -> None:
     xyz, wall = corner(np.random.default_rng(0))
     region = VccsRegions(voxel_size=0.03, seed_resolution=0.8)(xyz, np.zeros(len(xyz), bool), xyz[:, 2])
     assert (region >= 0).all()
@@ -209,7 +209,7 @@ def test_supervoxels_cut_a_corner_and_have_about_the_size_of_a_seed() -> None:
         assert np.ptp(xyz[region == r], axis=0).max() < 3 * 0.8
 
 
-def test_a_supervoxel_does_not_jump_a_gap() -> None:
+def test_a_supervoxel_does_not_cross_a_gap() -> None:
     rng = np.random.default_rng(0)
     xyz = rng.uniform(0, 0.4, (200, 3)).astype(np.float32)
     xyz[100:, 0] += 1.0  # within one cell of the seeds' grid of 2 m, but two blobs
@@ -218,7 +218,7 @@ def test_a_supervoxel_does_not_jump_a_gap() -> None:
 
 
 @pytest.mark.parametrize("regions", [VccsRegions(), GraphRegions()])
-def test_small_supervoxels_and_ground_are_no_regions(regions: VccsRegions | GraphRegions) -> None:
+def test_small_supervoxels_and_ground_are_not_regions(regions: VccsRegions | GraphRegions) -> None:
     rng = np.random.default_rng(0)
     xyz = np.concatenate([rng.uniform(0, 0.5, (40, 3)), rng.uniform(8, 8.5, (4, 3))]).astype(np.float32)
     ground = np.arange(44) < 5

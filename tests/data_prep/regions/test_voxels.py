@@ -31,6 +31,6 @@ def test_far_points_and_none() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e9])
-def test_points_that_no_grid_holds(value: float) -> None:
+def test_points_beyond_the_largest_grid_are_rejected(value: float) -> None:
     with pytest.raises(ValueError, match="must be finite and span less than"):
         thinned(np.array([[0, 0, 0], [0, value, 0]]), 0.1)

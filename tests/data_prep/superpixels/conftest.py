@@ -1,4 +1,4 @@
-"""Tiny networks with random weights, in folders as transformers writes them."""
+"""Tiny networks with random weights, saved by transformers."""
 
 from pathlib import Path
 

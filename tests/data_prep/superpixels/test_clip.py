@@ -30,7 +30,7 @@ def test_the_templates_are_the_80_of_imagenet_and_5_scenes() -> None:
 
 
 def test_the_last_layer_without_attention_is_maskclips(clip_folder: Path) -> None:
-    """If all keys were the same and one patch alone were seen, attention would give each patch its own value."""
+    """The reference: attention in which each patch only attends to itself, so that its output is its value."""
     model = load_model(str(clip_folder), "CLIPModel")
     pixels = torch.randn(1, 3, 16, 24, generator=torch.Generator().manual_seed(0))
     feature = dense_features(model, pixels)[0]
@@ -78,9 +78,8 @@ def test_each_pixel_gets_the_class_closest_to_its_patch(clip_folder: Path) -> No
         text.append(mean / mean.norm())
     feature = dense_features(model, labels._pixels(image, 8))[0]
     best = torch.einsum("chw,kc->khw", feature, torch.stack(text)).argmax(dim=0).numpy() + 1
-    assert np.array_equal(
-        label[4::8, 4::8], best
-    )  # centres of patches: nothing is interpolated there but with zero weight
+    # at the centres of patches the interpolation weights of other patches are 0
+    assert np.array_equal(label[4::8, 4::8], best)
 
 
 def test_labels_are_the_same_each_time_and_as_large_as_the_image(clip_folder: Path) -> None:
@@ -91,12 +90,12 @@ def test_labels_are_the_same_each_time_and_as_large_as_the_image(clip_folder: Pa
     assert np.array_equal(first, labels(picture(), "b"))
 
 
-def test_what_is_no_clip_model_is_told(clip_folder: Path, sam_folder: Path, tmp_path: Path) -> None:
+def test_folders_without_a_clip_model_are_reported(clip_folder: Path, sam_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.json: cannot be read"):
         ClipPseudoLabels(str(tmp_path), CLASSES)
     with pytest.raises(UserError, match="'model_type' is 'sam', expected clip"):
         ClipPseudoLabels(str(sam_folder), CLASSES)
-    with pytest.raises(UserError, match="names no label classes"):
+    with pytest.raises(UserError, match="has no label classes"):
         ClipPseudoLabels(str(clip_folder), ("ignore",))
     copy = shutil.copytree(clip_folder, tmp_path / "copy")
     (copy / "model.safetensors").unlink()

@@ -1,4 +1,4 @@
-"""Label maps of images on their way into a cache."""
+"""Label maps of images in a cache."""
 
 import dataclasses
 import io
@@ -54,14 +54,14 @@ def test_each_camera_gets_a_map_from_each_generator(
     assert prepare(reader, stages, CacheFolder(tmp_path / "cache")).prepared == 0
 
 
-def test_a_frame_without_its_label_map_fails_by_name(pristine_root: Path, tmp_path: Path) -> None:
+def test_a_missing_label_map_is_reported_by_name(pristine_root: Path, tmp_path: Path) -> None:
     (tmp_path / "maps").mkdir()
     options = choose_stages(split=SPLIT, regions=(f"maps:{tmp_path / 'maps'}",))
     with pytest.raises(UserError, match=r"sample_data\d+\.png: no such label map"):
         prepare(NuScenesReader(pristine_root, VERSION, 1), options, CacheFolder(tmp_path / "cache"))
 
 
-def test_verify_finds_maps_that_are_missing_or_wrong(pristine_root: Path, tmp_path: Path) -> None:
+def test_verify_finds_missing_and_invalid_maps(pristine_root: Path, tmp_path: Path) -> None:
     reader = NuScenesReader(pristine_root, VERSION, 1)
     prepare(reader, choose_stages(split=SPLIT, regions=("slic",)), CacheFolder(tmp_path / "cache"))
     cache = Cache(tmp_path / "cache")
@@ -76,7 +76,7 @@ def test_verify_finds_maps_that_are_missing_or_wrong(pristine_root: Path, tmp_pa
 
 
 def rewrite(folder: Path, tensors: dict[str, np.ndarray]) -> None:
-    """Put another frame in the place of the first, with the right checksum."""
+    """Replace the first frame, with a valid checksum."""
     import hashlib
 
     from pc_ssl.data.cache import write_manifest

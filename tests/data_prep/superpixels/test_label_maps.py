@@ -24,14 +24,14 @@ def test_values_are_renumbered_in_their_order(tmp_path: Path) -> None:
     assert label.tolist() == [[0, 0, 1, 1], [0, 2, 2, 1], [3, 2, 2, 3]]
 
 
-def test_the_indices_of_a_palette_count_not_its_colours(tmp_path: Path) -> None:
+def test_labels_are_indices_of_a_palette_not_its_colours(tmp_path: Path) -> None:
     picture = Image.fromarray(np.array([[0, 1, 2, 2]] * 3, np.uint8), mode="P")
     picture.putpalette([5, 5, 5] * 256)  # all colours the same
     picture.save(tmp_path / "frame.png")
     assert LabelMaps(str(tmp_path))(IMAGE, "frame").tolist() == [[0, 1, 2, 2]] * 3
 
 
-def test_names_may_hold_folders_but_not_leave_the_root(tmp_path: Path) -> None:
+def test_names_may_contain_folders_but_not_leave_the_root(tmp_path: Path) -> None:
     put(tmp_path / "maps", [[1, 1, 1, 2]] * 3, np.uint8, "scene0/frame")
     put(tmp_path, [[1, 1, 1, 2]] * 3, np.uint8, "outside")
     maps = LabelMaps(str(tmp_path / "maps"))
@@ -40,7 +40,7 @@ def test_names_may_hold_folders_but_not_leave_the_root(tmp_path: Path) -> None:
         maps(IMAGE, "../outside")
 
 
-def test_a_bad_map_is_told_by_file_and_reason(tmp_path: Path) -> None:
+def test_an_invalid_map_is_reported_with_file_and_reason(tmp_path: Path) -> None:
     maps = LabelMaps(str(tmp_path))
     with pytest.raises(UserError, match=r"frame\.png: no such label map"):
         maps(IMAGE, "frame")
@@ -58,7 +58,7 @@ def test_a_bad_map_is_told_by_file_and_reason(tmp_path: Path) -> None:
             maps(IMAGE, "frame")
 
 
-def test_generators_are_asked_for_by_name_or_by_kind_and_folder(tmp_path: Path) -> None:
+def test_generators_are_selected_by_name_or_by_kind_and_folder(tmp_path: Path) -> None:
     name, generator = image_generator(f"maps:{tmp_path}/", ())
     assert (name, generator) == (tmp_path.name, LabelMaps(f"{tmp_path}/"))
     assert image_generator("slic", ())[0] == "slic"

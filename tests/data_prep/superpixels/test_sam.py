@@ -26,12 +26,12 @@ def test_superpixels_are_numbered_without_gaps_and_the_same_each_time(
     assert np.array_equal(label, segments(picture(), "b"))
 
 
-def test_a_model_that_is_sure_of_nothing_leaves_all_pixels_without(sam_folder: Path) -> None:
+def test_without_confident_masks_all_pixels_are_unlabelled(sam_folder: Path) -> None:
     assert (SamSuperpixels(str(sam_folder), points_per_side=2, least_iou=100.0)(picture(), "any") == -1).all()
 
 
 class FakeModel:
-    """Answers each point with three masks: the quadrant of the input that it lies in, all of it, and nothing."""
+    """Returns three masks for each point: the quadrant of the input that contains it, the whole input, and none."""
 
     device = torch.device("cpu")
 
@@ -59,14 +59,16 @@ class FakeModel:
         return self.answer(pred_masks=masks, iou_scores=scores)
 
 
-def test_small_masks_lie_on_large_ones_and_doubles_go(sam_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_masks_are_above_large_ones_and_duplicates_are_removed(
+    sam_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sam, "load_model", lambda folder, name: FakeModel(64))
     label = SamSuperpixels(str(sam_folder), points_per_side=8)(picture(64, 64), "any")
     quadrants = label[:32, :32], label[:32, 32:], label[32:, :32], label[32:, 32:]
     most = [np.bincount(quadrant.ravel()).argmax() for quadrant in quadrants]
     assert len(set(most)) == 4
     for number, quadrant in zip(most, quadrants, strict=True):
-        assert (quadrant == number).mean() > 0.99  # the large mask shows at most where the corners meet
+        assert (quadrant == number).mean() > 0.99  # the large mask is visible at most where the corners meet
     wide = SamSuperpixels(str(sam_folder), points_per_side=8)(picture(32, 64), "any")
     left, right = wide[16, 10], wide[16, 50]  # the image covers the two upper quadrants of the input
     assert left != right
@@ -74,7 +76,7 @@ def test_small_masks_lie_on_large_ones_and_doubles_go(sam_folder: Path, monkeypa
     assert (wide[:, 32:] == right).mean() > 0.99
 
 
-def test_stability_is_the_share_that_a_higher_threshold_leaves() -> None:
+def test_stability_is_the_iou_at_two_thresholds() -> None:
     mask = torch.tensor([[[2.0, 0.5, -0.5, -2.0]], [[2.0, 2.0, 2.0, -2.0]], [[-2.0, -2.0, -2.0, -2.0]]])
     assert stability(mask).tolist() == pytest.approx([1 / 3, 1.0, 0.0])
 
@@ -85,14 +87,14 @@ def test_boxes_enclose_masks() -> None:
     assert boxes_of(mask).tolist() == [[2, 1, 6, 4], [0, 0, 0, 0]]
 
 
-def test_of_overlapping_boxes_the_best_stays() -> None:
+def test_of_overlapping_boxes_the_best_is_kept() -> None:
     box = torch.tensor([[0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 10, 5], [20, 20, 30, 30]], dtype=torch.float32)
     assert sorted(non_maximum_suppression(box, torch.tensor([0.5, 0.9, 0.8, 0.1]), 0.7).tolist()) == [1, 2, 3]
     assert non_maximum_suppression(box, torch.tensor([0.9, 0.5, 0.8, 0.1]), 0.4).tolist() == [0, 3]
     assert non_maximum_suppression(box[:0], torch.zeros(0), 0.7).tolist() == []
 
 
-def test_sam_is_asked_for_by_its_folder(sam_folder: Path, clip_folder: Path) -> None:
+def test_sam_is_selected_by_its_folder(sam_folder: Path, clip_folder: Path) -> None:
     name, segments = image_generator(f"sam:{sam_folder}", ())
     assert (name, segments) == ("sam", SamSuperpixels(str(sam_folder)))
     with pytest.raises(UserError, match="'model_type' is 'clip', expected sam or sam2"):

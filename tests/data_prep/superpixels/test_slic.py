@@ -11,7 +11,7 @@ from data_prep.superpixels.slic import SlicSuperpixels
 
 
 def explained_variation(lab: np.ndarray, label: np.ndarray) -> float:
-    """Share of the colours' variance that the superpixels' means explain; lab [3, H, W]."""
+    """Share of the colours' variance explained by the superpixels' means; lab [3, H, W]."""
     colour, flat = lab.reshape(3, -1).T.astype(float), label.ravel()
     count = np.bincount(flat)[:, None]
     mean = np.stack([np.bincount(flat, colour[:, channel]) for channel in range(3)], axis=1) / np.maximum(count, 1)
@@ -32,7 +32,7 @@ def smooth_image(seed: int, shape: tuple[int, int] = (90, 160)) -> np.ndarray:
     return np.clip(128 + 900 * smooth, 0, 255).astype(np.uint8)
 
 
-def test_superpixels_are_connected_numbered_without_gaps_and_about_as_many_as_asked_for() -> None:
+def test_superpixels_are_connected_numbered_without_gaps_and_about_as_many_as_requested() -> None:
     for seed in range(3):
         label = SlicSuperpixels(segments=40)(smooth_image(seed), "any")
         assert label.shape == (90, 160)
@@ -65,20 +65,20 @@ def test_the_same_image_gives_the_same_superpixels() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (5, 1), (3, 200), (37, 41)])
-def test_any_size_of_image_is_cut(shape: tuple[int, int]) -> None:
+def test_images_of_any_size_are_segmented(shape: tuple[int, int]) -> None:
     label = SlicSuperpixels()(np.full((*shape, 3), 77, np.uint8), "any")
     assert label.shape == shape
     assert label.min() == 0
 
 
 @pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
-def test_what_is_no_image_is_refused(image: np.ndarray) -> None:
+def test_invalid_images_are_rejected(image: np.ndarray) -> None:
     with pytest.raises(ValueError, match="image must be uint8"):
         SlicSuperpixels()(image, "any")
 
 
 def test_lab_is_that_of_the_standard() -> None:
-    # D65 white, mid grey and the primaries of sRGB, as CIE 15 / IEC 61966-2-1 give them
+    # D65 white, mid grey and the primaries of sRGB, from CIE 15 / IEC 61966-2-1
     image = np.array([[[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255], [119, 119, 119]]], np.uint8)
     expected = [(100, 0, 0), (0, 0, 0), (53.24, 80.09, 67.20), (87.73, -86.18, 83.18), (32.30, 79.19, -107.86)]
     expected.append((50.03, 0, 0))
@@ -93,15 +93,16 @@ def test_blur_is_a_gaussian_with_mirrored_borders(sigma: float) -> None:
     assert np.abs(lab_of(image, sigma, 1) - sharp).max() < 1.2  # half a step of 8 bits
 
 
-def test_shrinking_blurs_as_much_as_asked_for() -> None:
+def test_shrinking_gives_the_requested_blur() -> None:
     image = smooth_image(0)
-    small, full = lab_of(image, 3.0, 2), lab_of(image, np.sqrt(3.0**2 - 1 / 4), 1)  # a mean of two blurs by 1/4
+    # the mean of two pixels has a variance of 1/4
+    small, full = lab_of(image, 3.0, 2), lab_of(image, np.sqrt(3.0**2 - 1 / 4), 1)
     means = full.reshape(3, 45, 2, 80, 2).mean(axis=(2, 4))
     assert np.abs(small - means).max() < 0.5
 
 
 def test_each_pixel_goes_to_the_closest_centre_in_reach() -> None:
-    """One iteration against all distances, written out."""
+    """One iteration, compared with all distances."""
     lab = lab_of(smooth_image(2, (24, 30)), 1.0, 1)
     rows, columns = np.indices((24, 30))
     start = rows * 3 // 24 * 4 + columns * 4 // 30  # 12 segments: 3 rows of 4
@@ -116,18 +117,18 @@ def test_each_pixel_goes_to_the_closest_centre_in_reach() -> None:
     assert (label.ravel() == distance.argmin(axis=1)).mean() > 0.999  # float32 against float64 in ties
 
 
-def test_small_pieces_join_the_neighbour_of_the_closest_colour() -> None:
+def test_small_components_are_merged_into_the_neighbour_of_the_closest_colour() -> None:
     label = np.array([[0, 0, 0, 1, 1, 1], [0, 0, 2, 2, 1, 1], [0, 0, 0, 1, 1, 1]], np.int32)
     colour = np.zeros((3, 3, 6), np.float32)
     colour[0] = np.select([label == 0, label == 1], [10, 50], 40)
     assert join_small_pieces(label, colour, 3).tolist() == [[0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1]]
     assert len(np.unique(join_small_pieces(label, colour, 2))) == 3
-    assert len(np.unique(join_small_pieces(label, colour, 100))) == 1  # nothing is large enough
+    assert len(np.unique(join_small_pieces(label, colour, 100))) == 1  # no component is large enough
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 12), st.integers(1, 4), st.integers(1, 10))
-def test_joined_pieces_are_connected_large_enough_and_unions_of_pieces(
+def test_merged_segments_are_connected_large_enough_unions_of_components(
     seed: int, height: int, width: int, labels: int, least: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -141,4 +142,4 @@ def test_joined_pieces_are_connected_large_enough_and_unions_of_pieces(
     sizes = np.bincount(joined.ravel())
     assert len(sizes) == 1 or sizes.min() >= least
     inside = (label[:, 1:] == label[:, :-1]) <= (joined[:, 1:] == joined[:, :-1])
-    assert inside.all()  # no piece is cut
+    assert inside.all()  # no component is split

@@ -1,4 +1,4 @@
-"""Quality on six real images, beside what benchmarks/prepare_superpixels.py measured of scikit-image on them."""
+"""Quality on six real images, compared with scikit-image's in benchmarks/prepare_superpixels.py."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def images(real_root: Path) -> list[np.ndarray]:
 
 
 def explained_variation(image: np.ndarray, label: np.ndarray) -> float:
-    """In OpenCV's Lab of the original image."""
+    """Explained variation in OpenCV's Lab of the original image."""
     colour = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
     flat = label.ravel()
     mean = np.stack([np.bincount(flat, plane) for plane in colour.T], axis=1) / np.bincount(flat)[:, None]
@@ -37,9 +37,9 @@ def boundary_recall(image: np.ndarray, label: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("segments", [150, 88])
-def test_it_explains_more_and_meets_more_edges_than_scikit_image(images: list[np.ndarray], segments: int) -> None:
+def test_explained_variation_and_boundary_recall_exceed_scikit_images(images: list[np.ndarray], segments: int) -> None:
     labels = [SlicSuperpixels(segments=segments)(image, "") for image in images]
-    if segments < 150:  # with fewer segments in the end
+    if segments < 150:  # the number of segments at the end is smaller as well
         assert np.mean([label.max() + 1 for label in labels]) < SCIKIT_IMAGE["segments"]
     for measure in (explained_variation, boundary_recall):
         reached = np.mean([measure(image, label) for image, label in zip(images, labels, strict=True)])
