@@ -1,4 +1,4 @@
-"""Downstream tasks and their heads; `TASKS` names the tasks."""
+"""Downstream tasks and their heads; the table `TASKS` holds the tasks."""
 
 from pc_ssl.heads.bev_map import BevMapHead, MapTask
 from pc_ssl.heads.center_point import CenterPointHead

@@ -1,10 +1,10 @@
-"""Segmentation of the map seen from above, on top of a BEV encoder, trained with everything under it.
+"""BEV map segmentation on a BEV encoder, trained end to end.
 
 Liu et al., "BEVFusion: Multi-Task Multi-Sensor Fusion with Unified Bird's-Eye View Representation", ICRA 2023, Sec.
-3.4: each class is a mask of its own, as classes overlap (a crossing is drivable), with a focal loss. As in its code
+3.4: each class has a separate mask, as classes overlap (a crossing is drivable), with a focal loss. As in its code
 (mit-han-lab/bevfusion, mmdet3d/models/heads/segm/vanilla.py): features are read bilinearly at the centres of the map's
 cells, two convolutions follow, and the losses of the classes, each a mean over cells, are added. Focusing exponent 2,
-and no weight between cells of the class and others.
+and equal weights of cells of the class and others.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from pc_ssl.views.sensors import SensorViews
 
 
 class BevMapHead(nn.Module):
-    """A BEV map of features to a mask of each map class.
+    """Features of a BEV map to a mask of each map class.
 
     Args:
         in_channels: of the features.
         class_names: K classes, in the order of the recorded map.
-        reach: the recorded map covers -reach..reach along x and y, metres.
-        cell_size: of the recorded map, metres.
+        reach: the ground-truth map covers -reach..reach along x and y, metres.
+        cell_size: of the ground-truth map, metres.
 
     Raises:
         ValueError: 2 * reach is not a whole number of cells.
@@ -55,7 +55,7 @@ class BevMapHead(nn.Module):
         )
 
     def forward(self, features: BevFeatures) -> Tensor:
-        """[B, K, cells, cells] logits: rows along y, columns along x. Beyond the features' box they see zeros."""
+        """[B, K, cells, cells] logits: rows along y, columns along x. Outside the features' box the input is zero."""
         step = (torch.arange(self.cells, device=features.map.device) + 0.5) * (2 * self.reach / self.cells) - self.reach
         y, x = torch.meshgrid(step, step, indexing="ij")
         place = features.grid.normalized_xy(torch.stack([x, y], dim=2).reshape(-1, 2)).reshape(
@@ -72,11 +72,11 @@ class MapTask(nn.Module):
         backbone: of LiDAR, cameras or both.
         head: takes the encoder's channels.
         views: training views with the map; with images where the encoder has a camera branch.
-        class_balanced: whether frames are drawn so that nuScenes' ten classes of boxes are seen equally often
-            (`data/class_balance.py`), as BEVFusion trains its maps; the engine looks at it.
+        class_balanced: whether frames are sampled so that nuScenes' ten classes of boxes occur equally often
+            (`data/class_balance.py`), as BEVFusion trains its maps; read by the engine.
 
     Raises:
-        ValueError: the head takes other channels than the encoder gives, or the views lack the map or images.
+        ValueError: the head's channels are not the encoder's, or the views lack the map or images.
     """
 
     networks: ClassVar[tuple[str, ...]] = ("backbone",)
@@ -97,12 +97,12 @@ class MapTask(nn.Module):
     collate = staticmethod(SensorBatch.pack)
 
     def forward(self, batch: SensorBatch) -> dict[str, Tensor]:
-        """ "loss", the sum over the classes, and each class's part under its name; each a scalar.
+        """ "loss", the sum over the classes, and the loss of each class under its name; each a scalar.
 
-        Cells that the recorded map does not know are left out.
+        Cells that the ground-truth map does not cover are ignored.
 
         Raises:
-            UserError: the recorded map has another grid or other classes than the head.
+            UserError: the grid or the classes of the ground-truth map are not those of the head.
         """
         assert batch.bev_map is not None
         mask, known = batch.bev_map.mask, batch.bev_map.known

@@ -1,9 +1,9 @@
-"""What detection heads regress for a box, and back; shared by all of them.
+"""Encoding of boxes as the regression targets of detection heads, and its inverse.
 
 A box is ten numbers: column and row of its centre in cells of the BEV map (0 at the lower edge of the first cell, so
 that its centre is 0.5), z of its centre in metres, the logarithms of l, w, h in metres, sine and cosine of its yaw, and
-vx, vy in m/s. So encode CenterPoint (Yin et al., CVPR 2021, Sec. 4) and TransFusion (Bai et al., CVPR 2022) in their
-reference code. Velocity counts 0.2 as much as the rest there (`code_weights`).
+vx, vy in m/s. This is the encoding of CenterPoint (Yin et al., CVPR 2021, Sec. 4) and TransFusion (Bai et al., CVPR
+2022) in their reference code, where velocity has weight 0.2 and the rest 1 (`code_weights`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from pc_ssl.models.features import BevFeatures
 from pc_ssl.structures import Boxes3D
 
 CODE = 10
-LARGEST_LOG_SIZE = 5.0  # predictions beyond exp(+-5) m are cut, as OpenPCDet's CenterHead does
+LARGEST_LOG_SIZE = 5.0  # predictions are clamped to exp(+-5) m, as in OpenPCDet's CenterHead
 
 
 @dataclass(frozen=True)
 class MapCells:
-    """Where the cells of a BEV map lie.
+    """The cells of a BEV map and their position in the frame.
 
     Args:
         rows: H, along y.
@@ -71,7 +71,7 @@ class MapCells:
 
 @dataclass(frozen=True)
 class BoxTargets:
-    """The boxes of a batch that a head learns, M together.
+    """The boxes of a batch that a head learns, M in total.
 
     Args:
         frame: [M] int64, 0..B - 1, ascending.
@@ -89,11 +89,11 @@ class BoxTargets:
 
     @classmethod
     def of(cls, boxes: Sequence[Boxes3D], num_classes: int, cells: MapCells) -> BoxTargets:
-        """Boxes of the first `num_classes` classes with their centre on the map, and sizes above zero; others not.
+        """Boxes of the first `num_classes` classes whose centre is on the map and whose sizes are positive.
 
         Args:
             boxes: of B frames.
-            num_classes: C; boxes with labels beyond are left out.
+            num_classes: C; boxes with other labels are left out.
             cells: of the map.
         """
         device = boxes[0].box.device
@@ -112,12 +112,12 @@ class BoxTargets:
         return len(self.frame)
 
     def __getitem__(self, rows: Tensor) -> BoxTargets:
-        """Those that a mask [M] or indices choose."""
+        """The boxes selected by a mask [M] or by indices."""
         return BoxTargets(self.frame[rows], self.label[rows], self.box[rows], self.code[rows], self.cell[rows])
 
 
 def code_loss(code: Tensor, target: Tensor, velocity_weight: float) -> Tensor:
-    """L1 distance of codes, summed over their numbers and averaged over the boxes; unknown velocities count nothing.
+    """L1 distance of codes, summed over their numbers and averaged over the boxes; unknown velocities are left out.
 
     Args:
         code: [M, CODE] predicted; computed in float32.

@@ -7,14 +7,14 @@ Gaussians by an overlap of 0.1 and at least 2 cells, loss weights 0.25 for boxes
 0.1.
 
 1. Shared convolution, and for each group a heat map for each of its classes and one map of codes (`box_coding.py`),
-   where column and row count from the cell they stand in.
+   where column and row are offsets within the cell.
 2. Loss: penalty-reduced focal loss of the heat maps, and L1 of the codes in the cells of the centres; summed over
    groups.
 3. Prediction: the highest local maxima of each group (the reference code takes all cells), then non-maximum suppression
    within the group.
 
-The reference code clips probabilities to 1e-4..1 - 1e-4, beyond which there is no gradient; here logarithms are taken
-of logits, and nothing is clipped.
+The reference code clips probabilities to 1e-4..1 - 1e-4, beyond which the gradient is zero; here the logarithms are
+computed from logits, without clipping.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ PARTS = {"offset": 2, "height": 1, "size": 3, "heading": 2, "velocity": 2}  # of
 
 @dataclass(frozen=True)
 class GroupMaps:
-    """What one group predicts in each cell.
+    """Predictions of one group in each cell.
 
     Args:
         heat_map: [B, k, H, W] logits of the group's classes.
-        code: [B, CODE, H, W]; column and row count from the corner of the cell.
+        code: [B, CODE, H, W]; column and row are offsets from the corner of the cell.
     """
 
     heat_map: Tensor
@@ -55,7 +55,7 @@ class GroupMaps:
 
 @dataclass(frozen=True)
 class CenterPointMaps:
-    """What the head predicts: maps of each group, and where their cells lie."""
+    """Predictions of the head: maps of each group, and their cells."""
 
     groups: tuple[GroupMaps, ...]
     cells: MapCells
@@ -69,17 +69,18 @@ class CenterPointHead(nn.Module):
         class_names: labels are indices into it.
         groups: each class in exactly one; the classes of a group share their map of codes. "usual": CenterPoint's six
             for nuScenes' ten classes, one group of all for others; "one": one group of all.
-        shared_channels: of all convolutions between.
+        shared_channels: of the shared convolution and the branches.
         suppression: see `suppression.py`; circles need a distance for each group.
         min_overlap: see `heat_map.gaussian_radius`.
         min_radius: of a Gaussian, cells.
-        box_weight: of the L1 loss beside the focal loss.
+        box_weight: of the L1 loss, relative to the focal loss.
         velocity_weight: of vx and vy within it.
-        score_threshold: predictions need more.
-        candidates: local maxima that are looked at in each group.
+        score_threshold: predictions with this score or less are dropped.
+        candidates: number of local maxima that are decoded in each group.
 
     Raises:
-        ValueError: the groups do not hold each class once, or circles have another number of distances or scales.
+        ValueError: the groups do not hold each class once, or the suppression's number of distances or scales does not
+            match.
     """
 
     group_of: Tensor
@@ -122,7 +123,7 @@ class CenterPointHead(nn.Module):
         self.branches = nn.ModuleList(_branches(shared_channels, len(group)) for group in groups)
 
     def forward(self, features: BevFeatures) -> CenterPointMaps:
-        """Heat maps and codes, in the resolution of the map."""
+        """Heat maps and codes, at the resolution of the map."""
         shared = self.shared(features.map)
         groups = []
         for branches in self.branches:
@@ -136,7 +137,7 @@ class CenterPointHead(nn.Module):
 
         Args:
             maps: predicted for B frames.
-            boxes: of these frames; those of other classes or off the map are not learned.
+            boxes: of these frames; those of other classes or off the map are ignored.
         """
         targets = BoxTargets.of(boxes, len(self.class_names), maps.cells)
         zero = maps.groups[0].code.new_zeros((), dtype=torch.float32)
@@ -158,7 +159,7 @@ class CenterPointHead(nn.Module):
         ]
 
     def _of_group(self, targets: BoxTargets, number: int) -> BoxTargets:
-        """The group's boxes, with labels that count within it."""
+        """The group's boxes, with labels relative to the group."""
         chosen = targets[self.group_of[targets.label] == number]
         return BoxTargets(chosen.frame, self.index_in_group[chosen.label], chosen.box, chosen.code, chosen.cell)
 
@@ -178,7 +179,7 @@ class CenterPointHead(nn.Module):
 
 
 def _within_cell(targets: BoxTargets) -> Tensor:
-    """The codes [M, CODE], column and row counted from the corner of the cell."""
+    """The codes [M, CODE], with column and row relative to the corner of the cell."""
     return torch.cat([targets.code[:, :2] - targets.cell, targets.code[:, 2:]], dim=1)
 
 

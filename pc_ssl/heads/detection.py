@@ -1,4 +1,4 @@
-"""Detection of boxes on top of a BEV encoder, trained with everything under it."""
+"""Detection of boxes on a BEV encoder, trained end to end."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from pc_ssl.views.sensors import SensorViews
 
 
 class DetectionTask(nn.Module):
-    """A BEV encoder and a head that finds boxes.
+    """A BEV encoder and a detection head.
 
     Args:
         backbone: of LiDAR, cameras or both.
         head: takes the encoder's channels.
         views: training views with boxes; with images where the encoder has a camera branch.
-        class_balanced: whether frames are drawn so that the classes are seen equally often
-            (`data/class_balance.py`); the engine looks at it.
+        class_balanced: whether frames are sampled so that the classes occur equally often
+            (`data/class_balance.py`); read by the engine.
 
     Raises:
-        ValueError: the head takes other channels than the encoder gives, or the views lack boxes or images.
+        ValueError: the head's channels are not the encoder's, or the views lack boxes or images.
     """
 
     networks: ClassVar[tuple[str, ...]] = ("backbone",)

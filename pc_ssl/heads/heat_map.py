@@ -1,4 +1,4 @@
-"""Heat maps of centres: what they are to look like, and where their peaks are."""
+"""Heat maps of box centres: targets and peaks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch.nn.functional import max_pool2d
 from pc_ssl.heads.box_coding import BoxTargets, MapCells
 from pc_ssl.ops import region_pool
 
-INITIAL_BIAS = -2.19  # of heat map layers: probability 0.1 everywhere at first, as in CenterPoint's reference code
+INITIAL_BIAS = -2.19  # of heat map layers: an initial probability of 0.1, as in CenterPoint's reference code
 
 
 def gaussian_radius(length: Tensor, width: Tensor, min_overlap: float) -> Tensor:
-    """How far a centre may be off for the box to keep an overlap, in the unit of the sizes.
+    """Largest offset of a centre at which the box keeps an overlap, in the unit of the sizes.
 
     CornerNet (Law and Deng, ECCV 2018) takes the smallest of three radii, each the root of a quadratic equation. Its
-    code divides all roots by 2 where two of them ask for 2 a, CenterPoint's and TransFusion's code do as it does, and
-    so does this function: with that division the third radius is always the smallest, and is what stands here.
+    code divides all roots by 2 where two of them need 2 a; CenterPoint's and TransFusion's code do the same. With that
+    division the third radius is always the smallest, and is the one computed here.
 
     Args:
         length: [M].
@@ -32,7 +32,7 @@ def gaussian_radius(length: Tensor, width: Tensor, min_overlap: float) -> Tensor
 def target_heat_map(
     targets: BoxTargets, cells: MapCells, num_frames: int, num_classes: int, min_overlap: float, min_radius: int
 ) -> Tensor:
-    """A Gaussian around each centre, the larger value where two meet (CenterPoint Sec. 4).
+    """A Gaussian around each centre, the maximum where they overlap (CenterPoint Sec. 4).
 
     Args:
         targets: labels in 0..num_classes - 1.
@@ -64,7 +64,7 @@ def target_heat_map(
 
 
 def local_maxima(heat_map: Tensor) -> Tensor:
-    """[B, K, H, W] bool: cells that no neighbour of the same class exceeds."""
+    """[B, K, H, W] bool: cells that no 3 x 3 neighbour of the same class exceeds."""
     return max_pool2d(heat_map, kernel_size=3, stride=1, padding=1) == heat_map
 
 

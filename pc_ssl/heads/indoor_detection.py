@@ -2,12 +2,12 @@
 
 The family of FCAF3D (Rukhovich, Vorontsova, Konushin, "FCAF3D: Fully Convolutional Anchor-Free 3D Object Detection",
 ECCV 2022): locations of several sizes each predict the distances to the six faces of a box along the axes, its class,
-and how central they are. Rotated boxes are enclosed by boxes along the axes.
+and its centerness. Rotated boxes are enclosed by boxes along the axes.
 
-Locations are reconstructed. FCAF3D makes them by generative sparse convolutions of its own neck, so that some fall
+Locations are reconstructed. FCAF3D makes them by generative sparse convolutions of its own neck, so that some are
 inside objects, of which only surfaces are scanned. Here they are the occupied cells of a grid, whose features are the
-means of the points' features of any backbone, so that a pretrained one can be used as it is, and the empty cells in the
-occupied cells of the next coarser level, with the feature of that cell and a learned function of the place in it.
+means of the point features of any backbone, so that a pretrained one can be used unchanged, and the empty cells in the
+occupied cells of the next coarser level, with the feature of that cell and a learned function of their place in it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from pc_ssl.protocols import Backbone
 from pc_ssl.structures import Boxes3D, PointBatch, SensorBatch
 from pc_ssl.views.sensors import SensorViews
 
-LOCATIONS_FOR_LEVEL = 27  # a box belongs to the coarsest level that has so many locations in it (FCAF3D, Sec. 3.2)
-POSITIVES = 18  # the locations of highest centerness in a box that learn it (FCAF3D, Sec. 3.2)
-CANDIDATES = 1000  # locations of each level, those of highest score, that are decoded
+LOCATIONS_FOR_LEVEL = 27  # a box belongs to the coarsest level that has this many locations in it (FCAF3D, Sec. 3.2)
+POSITIVES = 18  # positive locations of a box: those of highest centerness (FCAF3D, Sec. 3.2)
+CANDIDATES = 1000  # locations of highest score that are decoded at each level
 SCORE_THRESHOLD = 0.01
 OVERLAP_THRESHOLD = 0.5  # of boxes of one class; the one of lower score is dropped
 
 
 @dataclass(frozen=True)
 class Locations:
-    """Where boxes are predicted, of all levels together, level by level.
+    """Where boxes are predicted, in all levels, level by level.
 
     Args:
         feature: [L, C].
@@ -60,7 +60,7 @@ class _Cells:
         cell: [V, 4] int64: frame, then index along x, y, z.
         feature: [V, C].
         place: [V, 3] metres.
-        offset: [V, 3] metres, from the points that the feature belongs to; 0 in occupied cells.
+        offset: [V, 3] metres, from the `place` of the coarser cell that the feature belongs to; 0 in occupied cells.
     """
 
     cell: Tensor
@@ -74,14 +74,14 @@ class IndoorDetectionTask(nn.Module):
 
     Args:
         backbone: LiDAR backbone with `out_channels`; its features are read at every point.
-        views: gives boxes; any turn but by multiples of 90 degrees loosens boxes.
+        views: with boxes; rotations other than multiples of 90 degrees enlarge the axis-aligned boxes.
         class_names: of the boxes, in the order of the cache.
         level_sizes: edges of the cells of each level, metres, from fine to coarse, each a whole multiple of the one
             before; FCAF3D has 0.08, 0.16, 0.32, 0.64.
         hidden_channels: of the head.
 
     Raises:
-        ValueError: the views give no boxes, or the sizes are not rising multiples.
+        ValueError: the views have no boxes, or each size is not a larger multiple of the one before.
     """
 
     networks: ClassVar[tuple[str, ...]] = ("backbone",)
@@ -121,7 +121,7 @@ class IndoorDetectionTask(nn.Module):
         )
         classes = self.head["classes"]
         assert isinstance(classes, nn.Linear)
-        nn.init.constant_(classes.bias, -4.6)  # a probability of 0.01, as focal loss begins
+        nn.init.constant_(classes.bias, -4.6)  # an initial probability of 0.01, as focal loss prescribes
         scale = self.head["scale"]
         assert isinstance(scale, nn.Embedding)
         nn.init.zeros_(scale.weight)
@@ -222,7 +222,7 @@ def _occupied(points: PointBatch, feature: Tensor, frame: Tensor, size: float) -
 
 
 def _with_empty(cells: _Cells, coarser: _Cells, size: float, ratio: int) -> _Cells:
-    """The cells, and behind them the empty cells of their level inside the occupied cells of the coarser one."""
+    """The cells, followed by the empty cells of their level inside the occupied cells of the coarser one."""
     steps = torch.arange(ratio, device=cells.cell.device)
     offset = torch.cartesian_prod(steps, steps, steps)
     index = (coarser.cell[:, None, 1:] * ratio + offset).flatten(0, 1)
@@ -259,7 +259,7 @@ def overlaps(first: Tensor, second: Tensor) -> Tensor:
 
 
 def suppress(extent: Tensor) -> Tensor:
-    """Rows [k] of the boxes [M, 6], sorted by descending score, that no better one overlaps."""
+    """Rows [k] of the boxes [M, 6], sorted by descending score, not suppressed by a box of higher score."""
     alive = torch.ones(len(extent), dtype=torch.bool, device=extent.device)
     kept = []
     while bool(alive.any()):
@@ -285,8 +285,8 @@ def _assign(locations: Locations, frame: int, extent: Tensor, levels: int) -> tu
     """The positive locations of one frame, as rows [P] of all locations, and the box [P] that each learns.
 
     A box belongs to the coarsest level up to which all levels have `LOCATIONS_FOR_LEVEL` locations inside it (else to
-    the finest), and is learned by the `POSITIVES` of them with the highest centerness; a location in several boxes
-    learns the smallest. Locations as central as the first one left out are left out too, as in FCAF3D's code.
+    the finest), and its positives are the `POSITIVES` of them with the highest centerness; a location in several boxes
+    is assigned to the smallest. Locations as central as the first one left out are left out too, as in FCAF3D's code.
     """
     rows = (locations.frame == frame).nonzero()[:, 0]
     if len(extent) == 0 or len(rows) == 0:

@@ -1,14 +1,14 @@
-"""Linear probe: a frozen backbone, judged by the best linear classifier of its point features.
+"""Linear probe: the best linear classifier on the point features of a frozen backbone.
 
 The backbone does not learn, so its features are computed once per frame and the classifier is fitted to them directly.
-Every initialisation, pretrained or random, goes through the same steps:
+Every initialisation, pretrained or random, is evaluated by the same steps:
 
 1. batch normalisation statistics are estimated anew on the training frames, without labels: those of a random network
-   describe no data at all, and those of a pretrained one describe augmented views;
+   match no data, and those of a pretrained one match augmented views;
 2. labelled points are drawn uniformly from each training frame, and their features standardised;
 3. multinomial logistic regression with L2 decay is solved to convergence with L-BFGS. The problem is convex, so
-   nothing can be tuned for one initialisation or the other, and only the drawn points differ from run to run;
-4. the standardisation is folded into the weights, which gives an ordinary `nn.Linear` on the backbone's features.
+   there is nothing to tune per initialisation, and only the sampled points differ between runs;
+4. the standardisation is folded into the weights, which gives a plain `nn.Linear` on the backbone's features.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ TOLERANCE = 1e-5  # of the largest gradient entry
 
 @dataclass(frozen=True)
 class LinearFit:
-    """A fitted classifier and how well the optimum was reached.
+    """A fitted classifier, and how close to the optimum the solver came.
 
     Args:
         head: [C] features -> [num_classes - 1] logits; column k is class k + 1.
         loss: cross-entropy + decay at the end, nats.
         gradient: largest absolute entry of its gradient.
-        iterations: L-BFGS iterations that were taken.
+        iterations: number of L-BFGS iterations.
     """
 
     head: nn.Linear

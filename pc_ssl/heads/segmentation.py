@@ -1,4 +1,4 @@
-"""Point segmentation on top of a pretrained backbone: one linear layer, trained with everything under it.
+"""Point segmentation on a pretrained backbone: one linear layer, trained end to end.
 
 SLidR (Sautier et al., CVPR 2022) fine-tunes this way: the head is a single linear layer and the loss is
 cross-entropy + Lovasz-Softmax with equal weights, points of class `ignore` left out of both.
@@ -23,9 +23,9 @@ class SegmentationTask(nn.Module):
 
     Args:
         backbone: LiDAR backbone with `out_channels`; its features are read at every point of the input.
-        view: turns a scene into a training sample; augments, but keeps every point.
+        view: turns a scene into a training sample; augments, and keeps every point.
         num_classes: number of classes with `ignore` as class 0; the head predicts the other num_classes - 1.
-        class_weight: weights of the num_classes - 1 classes in the cross-entropy; None weighs all points equally.
+        class_weight: weights of the num_classes - 1 classes in the cross-entropy; None: equal weights.
 
     Raises:
         ValueError: the number of weights is not num_classes - 1.

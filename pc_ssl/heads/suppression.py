@@ -1,4 +1,4 @@
-"""Which of several predictions of one object stays."""
+"""Suppression of duplicate detections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_BOXES = 500  # of one frame; nuScenes' detection task takes no more
 class Suppression(Protocol):
     """Rows of the predictions that stay, highest score first, at most MAX_BOXES.
 
-    Predictions of one group (a number) are seen as rivals; those of different groups never are.
+    Predictions suppress only others of the same group (a number).
     """
 
     def __call__(self, box: Tensor, score: Tensor, group: Tensor, label: Tensor) -> Tensor:
@@ -29,7 +29,7 @@ class Suppression(Protocol):
 
 @dataclass(frozen=True)
 class RotatedNms:
-    """Drops boxes whose overlap with a better one, seen from above, exceeds a threshold.
+    """Drops boxes whose overlap with a box of higher score, seen from above, exceeds a threshold.
 
     Args:
         threshold: intersection over union; 0.2 in CenterPoint's reference code.
@@ -44,7 +44,7 @@ class RotatedNms:
 
 @dataclass(frozen=True)
 class CircleNms:
-    """Drops boxes whose centre, seen from above, is at most so far from that of a better one.
+    """Drops boxes whose centre, seen from above, is within a distance of that of a box of higher score.
 
     Args:
         distance: of each group, metres. CenterPoint's reference code compares squared distances with 4, 12, 10, 1, 0.85
@@ -60,15 +60,15 @@ class CircleNms:
 
 @dataclass(frozen=True)
 class MixedNms:
-    """Circles in some groups and rotated boxes in the others, as BEVFusion suppresses what cameras alone find.
+    """Circles in some groups and rotated boxes in the others, as BEVFusion suppresses camera-only detections.
 
     (mit-han-lab/bevfusion, configs/nuscenes/det/centerhead/lssfpn/camera, nms_type and nms_scale.) Boxes of small
-    objects that are seen twice hardly overlap, so length and width are multiplied first.
+    objects detected twice hardly overlap, so length and width are scaled first.
 
     Args:
         distance: of each group, metres, as in CircleNms; None: rotated boxes.
         threshold: intersection over union of rotated boxes, as in RotatedNms.
-        scale: of each class by its label, on length and width of rotated boxes.
+        scale: factor of each class on length and width of rotated boxes.
 
     Raises:
         ValueError: a distance or a scale is not positive.
@@ -101,7 +101,7 @@ class MixedNms:
 
 @dataclass(frozen=True)
 class KeepAll:
-    """Drops nothing but what exceeds MAX_BOXES."""
+    """Drops only the boxes beyond MAX_BOXES."""
 
     def __call__(self, box: Tensor, score: Tensor, group: Tensor, label: Tensor) -> Tensor:
         """box [N, 9], score [N], group and label [N] int64 -> [n] int64."""
@@ -114,12 +114,12 @@ CENTER_POINT_CIRCLES = CircleNms(tuple(math.sqrt(squared) for squared in (4, 12,
 def suppressed(
     candidates: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]], score_threshold: float, suppression: Suppression
 ) -> Boxes3D:
-    """The predictions of one frame.
+    """The predictions of one frame after suppression.
 
     Args:
         candidates: parts of (box [n, 9], score [n], label [n], group [n]).
         score_threshold: candidates with this score or less are left out.
-        suppression: chooses among the others.
+        suppression: applied to the others.
     """
     box, score, label, group = (torch.cat(values) for values in zip(*candidates, strict=True))
     high = score > score_threshold

@@ -1,4 +1,4 @@
-"""TransFusion-L: boxes from queries that start at the peaks of a heat map and look at the whole BEV map once.
+"""TransFusion-L: boxes from queries that start at the peaks of a heat map and attend to the whole BEV map once.
 
 Bai et al., "TransFusion: Robust LiDAR-Camera Fusion for 3D Object Detection with Transformers", CVPR 2022, Sec.
 3.2-3.4, the LiDAR half, which is also BEVFusion's head for one fused map. Sizes and weights are those of the reference
@@ -35,17 +35,17 @@ from pc_ssl.structures import Boxes3D
 from pc_ssl.taxonomies import NUSCENES
 
 PREDICTION_CHANNELS = 64  # between the two layers of each prediction
-NO_MATCH = 1e6  # cost in place of one that is not finite
+NO_MATCH = 1e6  # replaces a cost that is not finite
 
 
 @dataclass(frozen=True)
 class MatchingCost:
-    """How dear it is to match a query with a box.
+    """Cost of assigning a query to a ground-truth box.
 
     Args:
-        kind: weight of the focal loss of the box's class, less what it is for any other class.
+        kind: weight of the focal cost: loss as the box's class minus loss as another class.
         distance: weight of the L1 distance of the centres, as a share of the map's sides.
-        overlap: weight of the intersection over union of the volumes, which makes matches cheaper.
+        overlap: weight of the intersection over union of the volumes, which is subtracted.
     """
 
     kind: float = 0.15
@@ -64,12 +64,12 @@ class MatchingCost:
 
 @dataclass(frozen=True)
 class QueryPredictions:
-    """What P queries of B frames predict.
+    """Predictions of P queries in B frames.
 
     Args:
         heat_map: [B, C, H, W] logits, from which the queries come.
         kind: [B, P] int64 class of each query.
-        peak: [B, P] probability of the heat map there.
+        peak: [B, P] probability of the heat map at the query.
         logit: [B, P, C].
         code: [B, P, CODE].
         cells: of the map.
@@ -91,7 +91,7 @@ class TransFusionHead(nn.Module):
         class_names: labels are indices into it.
         small_classes: those of `class_names` whose queries need not be local maxima.
         channels: of queries and keys.
-        queries: P, boxes that are predicted in each frame.
+        queries: P, number of predicted boxes per frame.
         attention_heads: of both attentions.
         hidden_channels: of the decoder layer's feed-forward network.
         dropout: in the decoder layer.
@@ -99,12 +99,12 @@ class TransFusionHead(nn.Module):
         cost: of the matching.
         min_overlap: see `heat_map.gaussian_radius`.
         min_radius: of a Gaussian, cells.
-        box_weight: of the L1 loss beside the focal losses.
+        box_weight: of the L1 loss, relative to the focal losses.
         velocity_weight: of vx and vy within it.
-        score_threshold: predictions need more.
+        score_threshold: predictions with this score or less are dropped.
 
     Raises:
-        ValueError: a small class is none of the classes, or circles have another number of distances.
+        ValueError: a small class is not among the classes, or the number of suppression distances does not match.
     """
 
     pooled: Tensor
@@ -151,7 +151,7 @@ class TransFusionHead(nn.Module):
         self.predict_code = nn.ModuleList(_prediction(channels, width) for width in (2, 1, 3, 2, 2))
 
     def forward(self, features: BevFeatures) -> QueryPredictions:
-        """Queries and what they predict."""
+        """Queries and their predictions."""
         cells = MapCells.of(features)
         shared = self.shared(features.map)
         heat_map = self.heat_map(shared)
@@ -173,7 +173,7 @@ class TransFusionHead(nn.Module):
 
         Args:
             found: predicted for B frames.
-            boxes: of these frames; those of other classes or off the map are not learned.
+            boxes: of these frames; those of other classes or off the map are ignored.
         """
         num_classes, cells = len(self.class_names), found.cells
         targets = BoxTargets.of(boxes, num_classes, cells)
@@ -203,7 +203,7 @@ class TransFusionHead(nn.Module):
     @torch.no_grad()
     def _matched(self, found: QueryPredictions, targets: BoxTargets) -> tuple[Tensor, Tensor, Tensor]:
         """Frame, query and row of `targets` of each match: three tensors [n] int64."""
-        from scipy.optimize import linear_sum_assignment  # 0.8 s, which only training with this head pays
+        from scipy.optimize import linear_sum_assignment  # takes 0.8 s; only training with this head needs it
 
         matches = []
         for frame in range(len(found.code)):
@@ -218,7 +218,7 @@ class TransFusionHead(nn.Module):
 class DecoderLayer(nn.Module):
     """Attention among queries, attention to keys, and a feed-forward network, each with a residual and a norm after it.
 
-    Positions are embedded by two layers and added to queries, keys and values alike, as in the reference code.
+    Positions are embedded by two layers and added to queries, keys and values, as in the reference code.
 
     Args:
         channels: of queries and keys.
@@ -240,7 +240,7 @@ class DecoderLayer(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, query_position: Tensor, key_position: Tensor) -> Tensor:
         """query [B, P, C] at query_position [B, P, 2], key [B, N, C] at key_position [N, 2] -> [B, P, C]."""
-        with torch.autocast(query.device.type, enabled=False):  # bfloat16 does not tell cells beyond the 128th apart
+        with torch.autocast(query.device.type, enabled=False):  # bfloat16 does not resolve cells beyond the 128th
             of_query = self.embed_query(query_position.flatten(0, 1)).reshape(query.shape)
             key = key + self.embed_key(key_position)
         placed = query + of_query
@@ -270,7 +270,7 @@ def _with_bias(layer: nn.Conv2d | nn.Linear, bias: float) -> nn.Module:
 
 
 def _centres(cells: MapCells, device: torch.device) -> Tensor:
-    """[rows * columns, 2]: column and row of the cells' centres, row by row."""
+    """[rows * columns, 2]: column and row of the centres of the cells, row by row."""
     row, column = torch.meshgrid(
         torch.arange(cells.rows, device=device), torch.arange(cells.columns, device=device), indexing="ij"
     )

@@ -1,4 +1,4 @@
-"""Pretraining methods, one file each; `METHODS` names them. A config can name a `Method` that is not in this table."""
+"""Pretraining methods, one file each; the table `METHODS` holds them. A config can also name another `Method`."""
 
 from pc_ssl.methods.bev_contrast import BEVContrast
 from pc_ssl.methods.bev_distill import BEVDistill

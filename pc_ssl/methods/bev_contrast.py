@@ -1,13 +1,13 @@
-"""BEVContrast: a place as seen from above finds itself in another scan.
+"""BEVContrast: the BEV features of a place are contrasted across two scans.
 
 Sautier et al., "BEVContrast: Self-Supervision in BEV Space for Automotive Lidar Point Clouds", 3DV 2024, and its code.
 Published: two scans of a drive registered by the vehicle's poses, features pooled over cells of the ground plane,
-InfoNCE at 0.07 between the two features of each of at most 4096 cells. Ours: a point remembers its cell of the common
-frame, so that the mean over a cell's points needs no map to be warped back; a projector.
+InfoNCE at 0.07 between the two features of each of at most 4096 cells. Ours: a point keeps its cell of the common
+frame, so that the mean over a cell's points needs no warping of a map; a projector.
 
-1. Views: a keyframe and a neighbouring one, augmented each on its own, and cells that both fill.
+1. Views: a keyframe and a neighbouring one, augmented independently, and cells that both occupy.
 2. Forward: the backbone's features of the points, their mean over each cell, a projector, L2 normalisation.
-3. Loss: InfoNCE, each cell against all cells of the other scans of the batch.
+3. Loss: InfoNCE, each cell against the cells of the other scans of all frames of the batch.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from pc_ssl.views.scan_pairs import ScanPairViews
 
 
 class BEVContrast(nn.Module):
-    """Pretrains `backbone` by places seen twice.
+    """Pretrains `backbone` on pairs of registered scans.
 
     Args:
         backbone: LiDAR backbone with `out_channels`, from points to BevFeatures or PointFeatures.
-        views: draws the two scans and the cells.
+        views: gives the two scans and the sampled cells.
         hidden_channels: channels of the projector's hidden layer.
         embedding_channels: D.
         temperature: 0.07 in the paper.
-        objective: in the place of InfoNCE (`losses/objectives.py`).
+        objective: instead of InfoNCE (`losses/objectives.py`).
 
     Raises:
         ValueError: temperature is not positive.
@@ -65,10 +65,10 @@ class BEVContrast(nn.Module):
     collate = staticmethod(ScanPairBatch.pack)
 
     def forward(self, batch: ScanPairBatch) -> dict[str, Tensor]:
-        """ "loss", its level by chance, and `collapse_monitors`; each a scalar.
+        """ "loss", its chance level, and `collapse_monitors`; each a scalar.
 
-        Cells are contrasted with the cells of all frames of the batch, on each process with its own. With fewer than
-        two of them there is nothing to contrast: all is zero, and the gradient too.
+        Cells are contrasted with the cells of all frames of the batch on the same process. With fewer than two cells
+        the loss and its gradient are zero.
         """
         first = self.embed(batch.first, batch.first_cell, batch.num_cells)
         second = self.embed(batch.second, batch.second_cell, batch.num_cells)

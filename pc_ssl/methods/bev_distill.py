@@ -1,10 +1,10 @@
-"""Distillation of BEV maps by L2 on the foreground, the baseline that CALICO compares RAD with.
+"""Distillation of BEV maps by L2 on the foreground, CALICO's baseline for RAD.
 
 After Chen et al., "BEVDistill: Cross-Modal BEV Distillation for Multi-View 3D Object Detection", ICLR 2023, Sec. 3.2,
 whose dense term is a squared distance between the maps of camera and LiDAR, weighted by Gaussian masks around labelled
-boxes. Without labels the foreground is made of the cells of the student's map that hold a point of a region, each with
-weight 1: reconstructed, as are the layer that brings the student to the teacher's channels, and the normalisation of
-both to unit length, without which the scale of the teacher's features sets that of the loss. The instance-level and
+boxes. Without labels the foreground consists of the cells of the student's map that hold a point of a region, each
+with weight 1: reconstructed, as are the layer that maps the student's channels to the teacher's, and the normalisation
+of both to unit length, without which the scale of the teacher's features sets that of the loss. The instance-level and
 box terms need labels and are left out.
 
 1. View: one augmented view of the points and of the images.
@@ -34,8 +34,8 @@ class BEVDistill(FrozenParts):
 
     Args:
         backbone: camera branch with `out_channels` and `grid`.
-        teacher: LiDAR backbone; its weights must be given (`pc-ssl pretrain --init teacher=FILE`), and never change.
-        views: draws the view and the points, those inside the boxes that both networks see.
+        teacher: LiDAR backbone; its weights must be given (`pc-ssl pretrain --init teacher=FILE`), and stay frozen.
+        views: gives the view and the sampled points, inside the grids of both networks.
     """
 
     needs_weights: ClassVar[tuple[str, ...]] = ("teacher",)
@@ -64,7 +64,7 @@ class BEVDistill(FrozenParts):
         return {"loss": mean_squared_distance(student, teacher), **collapse_monitors(student, teacher)}
 
     def _cells(self, batch: SensorBatch, rows: Tensor) -> tuple[Tensor, int]:
-        """Cell [n] of the student's grid that each point lies in, counted from 0 without gaps, and their number."""
+        """Cell [n] of the student's grid of each point, numbered from 0 without gaps, and the number of cells."""
         index, _ = self.backbone.grid.voxel_of(batch.points.xyz[rows])
         place = torch.cat([batch.points.frame_index()[rows, None], index[:, :2]], dim=1)
         unique, cell = torch.unique(place, dim=0, return_inverse=True)

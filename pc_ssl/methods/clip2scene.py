@@ -1,22 +1,24 @@
-"""CLIP2Scene: LiDAR features from the images and the words of a frozen CLIP.
+"""CLIP2Scene: LiDAR features from the image and text embeddings of a frozen CLIP.
 
 Chen et al., "CLIP2Scene: Towards Label-efficient 3D Scene Understanding by CLIP", CVPR 2023, Sec. 3 and 4.1. The
 equations are the paper's (`losses/semantic_consistency.py`). The authors' released code computes others;
-`Variant.RELEASED` is what it does, to compare with.
+`Variant.RELEASED` reproduces it, for comparison.
 
 1. View: K sweeps, registered by ego motion as preparation stores them, and the images of the keyframe; pairs of pixel
-   and point for points of all sweeps. `DrawnSweeps` draws some of the sweeps of a cache, as the code does.
-2. Forward: MaskCLIP gives each pixel a feature x and, by the class whose text is nearest, a text t. Each sweep passes
-   the backbone as a cloud of its own (Sec. 4.1; merged sweeps are the paper's ablation of 18.6 against 20.8 mIoU), and
-   two linear layers, one for each loss, bring the features of points to CLIP's space: p.
+   and point for points of all sweeps. `DrawnSweeps` samples some of the sweeps of a cache, as the code does.
+2. Forward: MaskCLIP gives each pixel a feature x and the text embedding t of the nearest class. Each sweep passes
+   the backbone as a separate cloud (Sec. 4.1; merged sweeps are the paper's ablation of 18.6 against 20.8 mIoU), and
+   two linear layers, one for each loss, map the point features to CLIP's space: p.
 3. Loss: semantic consistency (Eq. 1, tau = 0.5) + spatial-temporal consistency (Eq. 2-4, lambda = 1) over the cells of
-   one regular grid over all sweeps of a frame. After `switch_after` steps the class of a point is, at random, the
-   pixel's or the point's own.
+   one regular grid over all sweeps of a frame. After `switch_after` steps the class of a point is at random its
+   pixel's or its own prediction.
 
-Reconstructed: embeddings of unit length; the layer that pixel features pass before Eq. 2-4 is linear, begins as the
+Reconstructed: embeddings of unit length; the layer applied to pixel features before Eq. 2-4 is linear, initialised to
+    the
 identity and is trained (in the code it is random and frozen, and its output is not used).
 
-The layer of the first loss, with the texts, classifies points without annotation (`pc-ssl evaluate --annotation-free`).
+The layer of the first loss, with the text embeddings, classifies points without annotation (`pc-ssl evaluate
+--annotation-free`).
 """
 
 from __future__ import annotations
@@ -42,15 +44,15 @@ from pc_ssl.structures import CameraBatch, PixelPairs, PointBatch, SensorBatch
 from pc_ssl.views.camera import MEAN, STD
 from pc_ssl.views.sensors import SensorViews
 
-RELEASED_CELL_POINTS = 8  # the released code takes so many points of a cell
+RELEASED_CELL_POINTS = 8  # points per cell in the released code
 
 
 class Variant(StrEnum):
     """PAPER: Eq. 1-4.
 
-    RELEASED: cross-entropy in the place of Eq. 1; in Eq. 2-4 no image terms, the text of the first point of the cell
-    for all its points, 8 points of a cell at most, and a mean over all 8 places of each cell; features are not
-    normalised, and self-training takes the own classes of a whole batch at once.
+    RELEASED: cross-entropy instead of Eq. 1; in Eq. 2-4 no image terms, the text of the first point of the cell for
+        all its points, at most 8 points per cell, and a mean over all 8 slots of each cell; features are not
+        normalised, and self-training uses the predicted classes of a whole batch at once.
     """
 
     PAPER = "paper"
@@ -67,16 +69,16 @@ class CLIP2Scene(nn.Module):
         cell_size: edge of the cells of Eq. 2, metres; 0.1 in the code.
         temperature: tau of Eq. 1; 0.5 in the paper.
         attention_temperature: lambda of Eq. 3-4; 1 in the paper.
-        semantic_weight, spatial_weight: of the two losses; 1 in the code.
+        semantic_weight, spatial_weight: weights of the two losses; 1 in the code.
         switch_after: steps before self-training begins (10 of 20 epochs in the paper, 11 in the code); None: never.
-        switch_probability: that a point's own prediction is taken for its class (`Variant.RELEASED`: those of all
-            points of a batch); 0.5 in the code.
-        merge_sweeps: let all sweeps of a frame pass the backbone as one cloud: the paper's losing ablation.
+        switch_probability: probability that a point's own prediction is its class (`Variant.RELEASED`: that the
+            predictions of all points of a batch are); 0.5 in the code.
+        merge_sweeps: pass all sweeps of a frame through the backbone as one cloud: an ablation of the paper.
         variant: see `Variant`.
 
     Raises:
-        ValueError: the views give no images or no pairs, the images are no whole number of patches, or a number is out
-            of range.
+        ValueError: the views have no images or no pairs, the image sides are not multiples of the teacher's patch size,
+            or an argument is out of range.
     """
 
     text: Tensor
@@ -104,7 +106,7 @@ class CLIP2Scene(nn.Module):
             raise ValueError("CLIP2Scene: views must have images and pairs")
         if views.images.width % clip.patch or views.images.height % clip.patch:
             raise ValueError(
-                f"CLIP2Scene: images of {views.images.width} x {views.images.height} are no whole number of patches of "
+                f"CLIP2Scene: images of {views.images.width} x {views.images.height} are not a multiple of patches of "
                 f"{clip.patch} pixels"
             )
         if cell_size <= 0 or temperature <= 0 or attention_temperature <= 0 or not 0 <= switch_probability <= 1:
@@ -128,8 +130,8 @@ class CLIP2Scene(nn.Module):
     collate = staticmethod(SensorBatch.pack)
 
     def forward(self, batch: SensorBatch) -> dict[str, Tensor]:
-        """ "loss", its terms "semantic" and "spatial_temporal", the share of points whose own class is their pixel's
-        ("agreement"), and `collapse_monitors`; each a scalar. A batch without pairs gives zeros."""
+        """ "loss", its terms "semantic" and "spatial_temporal", the share of points whose predicted class is their
+        pixel's ("agreement"), and `collapse_monitors`; each a scalar. A batch without pairs gives zeros."""
         assert batch.cameras is not None
         assert batch.pairs is not None
         image = self._pixel_features(batch.cameras, batch.pairs)
@@ -165,14 +167,14 @@ class CLIP2Scene(nn.Module):
         }
 
     def _point_features(self, batch: SensorBatch, rows: Tensor) -> Tensor:
-        """[P, C] of the points in these rows; each sweep passes the backbone for itself."""
+        """[P, C] of the points in these rows; each sweep passes the backbone separately."""
         if self.merge_sweeps:
             return self.backbone(batch.points).at_points(batch.points, rows)
         clouds, row = batch.single_sweeps()
         return self.backbone(clouds).at_points(clouds, row[rows])
 
     def _pixel_features(self, cameras: CameraBatch, pairs: PixelPairs) -> Tensor:
-        """[P, D] unit length, float32: CLIP's feature of each pair's pixel, bilinear between patches."""
+        """[P, D] of unit length, float32: CLIP's feature of each pair's pixel, bilinear between patches."""
         image = cameras.image.flatten(0, 1)
         height, width = image.shape[2:]
         with torch.autocast(image.device.type, enabled=False):
@@ -180,7 +182,7 @@ class CLIP2Scene(nn.Module):
         return normalize(at_pixels(dense, (height, width), pairs), dim=1)
 
     def _switched(self, of_pixel: Tensor, of_point: Tensor) -> Tensor:
-        """Class of each point: its pixel's, or once self-training has begun, at random its own."""
+        """Class of each point: its pixel's, or during self-training at random its own prediction."""
         if self.switch_after is None or int(self.steps_done) < self.switch_after:
             return of_pixel
         draws = 1 if self.variant is Variant.RELEASED else len(of_pixel)
@@ -188,7 +190,7 @@ class CLIP2Scene(nn.Module):
         return torch.where(own, of_point, of_pixel)
 
     def _cells(self, points: PointBatch, rows: Tensor) -> tuple[Tensor, int]:
-        """Cell [P] of each point, counted from 0 without gaps, and their number."""
+        """Cell [P] of each point, numbered from 0 without gaps, and the number of cells."""
         place = torch.cat([points.frame_index()[rows, None], (points.xyz[rows] / self.cell_size).floor().long()], dim=1)
         unique, cell = torch.unique(place, dim=0, return_inverse=True)
         return cell, len(unique)

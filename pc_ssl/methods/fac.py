@@ -2,9 +2,9 @@
 
 Liu et al., "FAC: 3D Representation Learning via Foreground Aware Feature Contrast", CVPR 2023. No public code holds its
 losses. Published: over-segments without labels; positives within one foreground segment; no over-discrimination between
-segments, foreground told apart from background, adaptively, by a Siamese correspondence network that learns
-correlations within and across two views. Reconstructed: both formulas, what large planes are (`views/foreground.py`),
-the projection, and the defaults marked so below.
+segments; foreground contrasted with background, adaptively, by a Siamese correspondence network that learns
+correlations within and across two views. Reconstructed: both formulas, the definition of large planes
+(`views/foreground.py`), the projection, and the defaults marked so below.
 
 1. Views: two augmented views of one cloud; points of foreground segments and of the background, in both views.
 2. Forward: a backbone's feature of each point goes through one projection that both views share (the Siamese
@@ -28,11 +28,11 @@ from pc_ssl.views.foreground import ForegroundViews
 
 
 class FAC(nn.Module):
-    """Pretrains `backbone` by segments and foreground.
+    """Pretrains `backbone` on segments and foreground points.
 
     Args:
         backbone: LiDAR backbone with `out_channels`, from points to BevFeatures or PointFeatures.
-        views: draws the two views and the points; reads the ground.
+        views: gives the two views and the sampled points; reads the ground.
         hidden_channels: channels of the projection's hidden layer.
         embedding_channels: D, channels of the embeddings.
         temperature: of both losses; 0.1 in the code that the authors build on.
@@ -43,10 +43,10 @@ class FAC(nn.Module):
         correspondence: positives of the correspondence term, "across_and_within", "across" or "same_point";
             reconstructed.
         correlated: positives of an anchor in each view; reconstructed.
-        weighted: whether positives count by their correlation; reconstructed.
+        weighted: whether positives are weighted by their correlation; reconstructed.
 
     Raises:
-        ValueError: temperature is not positive, a weight is negative, or an option has another name.
+        ValueError: temperature is not positive, a weight is negative, or an option is not one of the names above.
     """
 
     needs_weights: ClassVar[tuple[str, ...]] = ()
@@ -86,8 +86,8 @@ class FAC(nn.Module):
     def forward(self, batch: ForegroundBatch) -> dict[str, Tensor]:
         """ "loss", its terms "segment" and "correspondence", the share of foreground points, `collapse_monitors`.
 
-        Points are contrasted with the points of all frames of the batch, on each process with its own. With fewer than
-        two of them there is nothing to contrast: all is zero, and the gradient too.
+        Points are contrasted with the points of all frames of the batch on the same process. With fewer than two points
+        the loss and its gradient are zero.
         """
         pairs = batch.pairs
         first = self.embed(pairs.first, pairs.first_row)

@@ -1,9 +1,9 @@
-"""PointContrast: a point is told apart from all others, by its match in another view.
+"""PointContrast: a point is matched with itself in another view, against all other points.
 
 Xie et al., "PointContrast: Unsupervised Pre-training for 3D Point Cloud Understanding", ECCV 2020, Sec. 3. Published:
-both losses, their numbers, the drawn matches and a last layer of 32 channels without a projector. Ours: the two views
-are two augmentations of one cloud, each with points left out, where the paper matches two overlapping depth images of a
-room; a last layer that is left behind after pretraining.
+both losses, their numbers, the sampled matches and a last layer of 32 channels without a projector. Ours: the two
+views are two augmentations of one cloud, each with points left out, where the paper matches two overlapping depth
+images of a room; the last layer is discarded after pretraining.
 
 1. Views: two augmented views of one cloud, and matches: points in both.
 2. Forward: features of the matches, a linear layer, L2 normalisation.
@@ -36,20 +36,20 @@ class PointLoss(StrEnum):
 
 
 class PointContrast(nn.Module):
-    """Pretrains `backbone` by matched points.
+    """Pretrains `backbone` on matched points.
 
     Args:
         backbone: LiDAR backbone with `out_channels`, from points to BevFeatures or PointFeatures.
-        views: draws the two views and the matches, 4096 in the paper.
+        views: gives the two views and the matches, 4096 in the paper.
         embedding_channels: D; 32 in the paper.
         loss: "point_info_nce" or "hardest_contrastive".
-        temperature: of PointInfoNCE; 0.07 in the paper, 0.4 in the script that the authors give.
+        temperature: of PointInfoNCE; 0.07 in the paper, 0.4 in the authors' script.
         positive_margin: of the hardest-contrastive loss.
         negative_margin: of the hardest-contrastive loss.
-        objective: in the place of PointInfoNCE (`losses/objectives.py`).
+        objective: instead of PointInfoNCE (`losses/objectives.py`).
 
     Raises:
-        ValueError: temperature is not positive, or loss has another name.
+        ValueError: temperature is not positive, or loss is not one of the two.
     """
 
     needs_weights: ClassVar[tuple[str, ...]] = ()
@@ -78,9 +78,9 @@ class PointContrast(nn.Module):
     collate = staticmethod(PairBatch.pack)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
-        """ "loss", its level by chance where it is PointInfoNCE, and `collapse_monitors`; each a scalar.
+        """ "loss", the chance level of PointInfoNCE, and `collapse_monitors`; each a scalar.
 
-        Points are contrasted with the matches of all frames of the batch, on each process with its own.
+        Points are contrasted with the matches of all frames of the batch on the same process.
         """
         first = self.embed(batch.first, batch.first_row)
         second = self.embed(batch.second, batch.second_row)

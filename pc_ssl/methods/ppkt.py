@@ -1,13 +1,13 @@
-"""PPKT: pixels teach points.
+"""PPKT: pixel-to-point contrastive distillation.
 
 Liu et al., "Learning from 2D: Contrastive Pixel-to-Point Knowledge Transfer for 3D Pretraining", 2021, Sec. 3; for
 driving scenes as SLidR (Sautier et al., CVPR 2022) runs it.
 
-1. View: points and images of a keyframe, augmented each in its own way; pairs of pixel and point, of which some are
-   drawn.
+1. View: points and images of a keyframe, augmented independently; pairs of pixel and point, of which some are
+   sampled.
 2. Forward: a frozen image network with a trained layer on top, and the LiDAR backbone with a linear layer, give unit
    features g(pixel) and f(point).
-3. Loss: -1/P sum_i log[ exp(f_i . g_i / t) / sum_j exp(f_i . g_j / t) ] over the drawn pairs of the batch, t = 0.07.
+3. Loss: -1/P sum_i log[ exp(f_i . g_i / t) / sum_j exp(f_i . g_j / t) ] over the sampled pairs of the batch, t = 0.07.
 """
 
 from __future__ import annotations
@@ -32,14 +32,15 @@ class PPKT(nn.Module):
 
     Args:
         backbone: LiDAR backbone with `out_channels`.
-        image: image network with `out_channels`, D = 64 in SLidR; what of it is trained is its own matter.
+        image: image network with `out_channels`, D = 64 in SLidR; the image network decides which of its parameters are
+            trainable.
         views: gives images and pairs.
-        num_pairs: drawn from the batch for each step; 4096 in SLidR's code.
+        num_pairs: sampled from the batch in each step; 4096 in SLidR's code.
         temperature: t; 0.07 in SLidR's code.
-        objective: in the place of InfoNCE (`losses/objectives.py`).
+        objective: instead of InfoNCE (`losses/objectives.py`).
 
     Raises:
-        ValueError: the views give no pairs, or a number is not positive.
+        ValueError: the views give no pairs, or an argument is not positive.
     """
 
     needs_weights: ClassVar[tuple[str, ...]] = ()
@@ -56,7 +57,9 @@ class PPKT(nn.Module):
     ) -> None:
         super().__init__()
         if not views.pairs or num_pairs < 1 or temperature <= 0:
-            raise ValueError(f"PPKT: needs views with pairs, and numbers > 0, got {num_pairs} and {temperature}")
+            raise ValueError(
+                f"PPKT: needs views with pairs, num_pairs > 0 and temperature > 0, got {num_pairs} and {temperature}"
+            )
         self.backbone, self.image, self.views = backbone, image, views
         self.num_pairs, self.temperature, self.objective = num_pairs, temperature, as_objective(objective)
         self.point_layer = nn.Linear(backbone.out_channels, image.out_channels)
@@ -64,7 +67,7 @@ class PPKT(nn.Module):
     collate = staticmethod(SensorBatch.pack)
 
     def forward(self, batch: SensorBatch) -> dict[str, Tensor]:
-        """ "loss", its level by chance, and `collapse_monitors`; each a scalar. Without pairs the loss is zero."""
+        """ "loss", its chance level, and `collapse_monitors`; each a scalar. Without pairs the loss is zero."""
         assert batch.cameras is not None
         assert batch.pairs is not None
         drawn = torch.randperm(len(batch.pairs), device=batch.pairs.point.device)[: self.num_pairs]

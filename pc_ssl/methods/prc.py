@@ -1,11 +1,11 @@
 """PRC: point-region contrast, the LiDAR stage of CALICO.
 
 Sun et al., "CALICO: Self-Supervised Camera-LiDAR Contrastive Pre-training for BEV Perception", ICLR 2024, Sec. 2.2. No
-public code holds the published losses. What is known of the paper, and what is reconstructed, is said in
-`losses/point_region.py`; beside that, projector and temperature are not known: the projector is ours, the temperature
-that of the authors' prototype.
+public code holds the published losses. `losses/point_region.py` states what is published and what is reconstructed.
+Projector and temperature are not published either: the projector is ours, the temperature is that of the authors'
+prototype.
 
-1. Views: two augmented views of one cloud; N points inside regions and M outside, drawn among those in both.
+1. Views: two augmented views of one cloud; N points inside regions and M outside, sampled among those in both.
 2. Forward: a backbone gives a BEV map, read bilinearly at the points (or a feature for each point), and a projector and
    L2 normalisation give p_i in the first view and q_i in the second.
 3. Loss: L = alpha * PLRC + (1 - alpha) * RAPC (Eq. 2).
@@ -37,16 +37,16 @@ class PRC(nn.Module):
 
     Args:
         backbone: LiDAR backbone with `out_channels`, from points to BevFeatures or PointFeatures.
-        views: draws the two views and the points to contrast, those inside the box that the backbone sees.
+        views: gives the two views and the sampled points, inside the backbone's grid.
         hidden_channels: channels of the projector's hidden layer.
         embedding_channels: D, channels of the embeddings; 64 in the prototype.
         temperature: of both losses; 0.1 in the prototype.
         alpha: weight of PLRC, 1 - alpha that of RAPC; 0.5 in the paper.
         negatives: of RAPC, "all_points" or "other_regions".
-        objective: of RAPC, in the place of InfoNCE (`losses/objectives.py`); PLRC stays as it is published.
+        objective: of RAPC, instead of InfoNCE (`losses/objectives.py`); PLRC is not affected.
 
     Raises:
-        ValueError: temperature is not positive, alpha is not in 0..1, or negatives has another name.
+        ValueError: temperature is not positive, alpha is not in 0..1, or negatives is not one of the two.
     """
 
     needs_weights: ClassVar[tuple[str, ...]] = ()
@@ -75,14 +75,14 @@ class PRC(nn.Module):
     collate = staticmethod(PairBatch.pack)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
-        """ "loss", its terms "plrc" and "rapc", RAPC's level by chance, and `collapse_monitors`; each a scalar.
+        """ "loss", its terms "plrc" and "rapc", RAPC's chance level, and `collapse_monitors`; each a scalar.
 
-        Points are contrasted with the points of all frames of the batch, on each process with its own. With fewer than
-        two of them there is nothing to contrast: all is zero, and the gradient too.
+        Points are contrasted with the points of all frames of the batch on the same process. With fewer than two points
+        the loss and its gradient are zero.
         """
         first = self.embed(batch.first, batch.first_row)
         second = self.embed(batch.second, batch.second_row)
-        region = batch.region[: len(first)]  # all of them, or none where `embed` gives none
+        region = batch.region[: len(first)]  # empty if `embed` returns no rows
         plrc = point_level_region_contrast(first, second, region, self.temperature)
         rapc = region_aware_point_contrast(first, second, region, self.temperature, self.negatives, self.objective)
         return {

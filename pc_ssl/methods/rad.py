@@ -1,14 +1,14 @@
 """RAD: region-aware distillation, the camera stage of CALICO.
 
 Sun et al., "CALICO: Self-Supervised Camera-LiDAR Contrastive Pre-training for BEV Perception", ICLR 2024, Sec. 2.3. No
-public code holds the published loss. Known of the paper: a frozen teacher, the LiDAR backbone that PRC pretrained; the
-camera's BEV map is to match its map at the points that PRC draws; each region weighs the same, by 1 / N_S (Eq. 3), and
-all points of a region count alike. Reconstructed: the rest of the formula (`losses/distillation.py`), the temperature,
-and in which space student and teacher are compared (`TeacherSpace`).
+public code holds the published loss. Published: a frozen teacher, the LiDAR backbone that PRC pretrained; the
+camera's BEV map is matched to its map at the points that PRC samples; each region has the same weight, by 1 / N_S (Eq.
+3), and so have all points of a region. Reconstructed: the rest of the formula (`losses/distillation.py`), the
+temperature, and in which space student and teacher are compared (`TeacherSpace`).
 
 1. View: one augmented view of the points and of the images; N points inside regions and M outside.
 2. Forward: both networks give a BEV map, read bilinearly at the points; the maps may differ in resolution.
-3. Loss: InfoNCE from each point of the student to the same point of the teacher, each region weighted alike.
+3. Loss: InfoNCE from each point of the student to the same point of the teacher, each region with the same weight.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from pc_ssl.views.drawn import DrawnViews
 
 
 class TeacherSpace(StrEnum):
-    """Where student and teacher are compared.
+    """Feature space in which student and teacher are compared.
 
-    FEATURE: in the teacher's own channels, centred over the drawn points: nothing of the teacher is learned.
-    LEARNED: in channels that a linear layer on the frozen features learns, as the projectors of the prototype do.
+    FEATURE: the teacher's channels, centred over the sampled points; no layer on the teacher is trained.
+    LEARNED: channels of a trained linear layer on the frozen features, as in the prototype.
     """
 
     FEATURE = "feature"
@@ -43,7 +43,7 @@ class TeacherSpace(StrEnum):
 
 
 class Weighting(StrEnum):
-    """REGION: each region weighs the same (published). POINT: each point inside a region does (to compare with)."""
+    """REGION: each region has the same weight (published). POINT: each point inside a region has (for comparison)."""
 
     REGION = "region"
     POINT = "point"
@@ -54,17 +54,17 @@ class RAD(FrozenParts):
 
     Args:
         backbone: camera branch with `out_channels` and `grid`, from images to BevFeatures.
-        teacher: LiDAR backbone; its weights must be given (`pc-ssl pretrain --init teacher=FILE`), and never change.
-        views: draws view and points, those inside the boxes that both networks see.
+        teacher: LiDAR backbone; its weights must be given (`pc-ssl pretrain --init teacher=FILE`), and stay frozen.
+        views: gives the view and the sampled points, inside the grids of both networks.
         hidden_channels: channels of the student's projector.
         embedding_channels: D of `TeacherSpace.LEARNED`; 64 in the prototype.
         temperature: 0.1 in the prototype.
         teacher_space: see `TeacherSpace`; reconstructed.
         weighting: see `Weighting`.
-        objective: in the place of InfoNCE (`losses/objectives.py`).
+        objective: instead of InfoNCE (`losses/objectives.py`).
 
     Raises:
-        ValueError: temperature is not positive, or a name is not known.
+        ValueError: temperature is not positive, or a name is unknown.
     """
 
     needs_weights: ClassVar[tuple[str, ...]] = ("teacher",)
@@ -98,9 +98,9 @@ class RAD(FrozenParts):
     collate = staticmethod(SensorBatch.pack)
 
     def forward(self, batch: SensorBatch) -> dict[str, Tensor]:
-        """ "loss", the same at chance level for comparison, and `collapse_monitors`; each a scalar.
+        """ "loss", its chance level, and `collapse_monitors`; each a scalar.
 
-        A batch with fewer than two drawn points gives a zero, and zero gradients.
+        With fewer than two sampled points the loss and its gradient are zero.
         """
         assert batch.cameras is not None
         assert batch.drawn is not None
@@ -108,7 +108,7 @@ class RAD(FrozenParts):
         with torch.no_grad():
             target = self.teacher(batch.points).at_points(batch.points, batch.drawn).float()
         student = self.projector.embeddings(feature)
-        rows = batch.drawn[: len(student)]  # all of them, or none where `embeddings` gives none
+        rows = batch.drawn[: len(student)]  # empty if `embeddings` returns no rows
         if self.teacher_space is TeacherSpace.FEATURE:
             target = target - target.mean(dim=0)
         teacher = normalize(self.teacher_projector(target[: len(rows)]).float(), dim=1)

@@ -1,8 +1,8 @@
-"""ScaLR: points take over the features of a strong image network, without contrast.
+"""ScaLR: points regress the features of a strong image network, without contrast.
 
 Puy et al., "Three Pillars improving Vision Foundation Model Distillation for Lidar", CVPR 2024, Sec. 3.
 
-1. View: points and images of a keyframe, augmented each in its own way; pairs of pixel and point.
+1. View: points and images of a keyframe, augmented independently; pairs of pixel and point.
 2. Forward: a frozen image network (DINOv2 in the paper) gives g(pixel), the LiDAR backbone with a linear layer
    f(point), both of unit length.
 3. Loss: 1/P sum_i || f_i - g_i ||_2 over the pairs (Eq. 1).
@@ -30,7 +30,7 @@ class ScaLR(FrozenParts):
 
     Args:
         backbone: LiDAR backbone with `out_channels`.
-        image: image network with `out_channels`; it never changes.
+        image: image network with `out_channels`; frozen.
         views: gives images and pairs.
 
     Raises:

@@ -1,15 +1,15 @@
-"""SegContrast: a segment finds itself in another view, among the segments of many scans.
+"""SegContrast: a segment is contrasted with itself in another view, among the segments of many scans.
 
 Nunes et al., "SegContrast: 3D Point Cloud Feature Representation Learning through Self-supervised Segment
 Discrimination", RA-L 2022, and its code. Published: segments by ground removal (RANSAC) and DBSCAN in space, a momentum
 encoder, a queue of segments, InfoNCE at 0.1; in the code dropout of 0.4 on the features before the maximum, and a
 projection of two linear layers without batch norm, so that a segment's embedding does not depend on the others of its
-batch. Ours: the segments of the same batch are negatives too, next to the queue.
+batch. Ours: the segments of the batch are negatives too, in addition to the queue.
 
 1. Views: two augmented views of one cloud, each with points left out, and points of segments in both.
 2. Forward: the backbone's features in the first view, a momentum teacher's in the second; pooled over each segment,
    projected, L2 normalised: q and k.
-3. Loss: InfoNCE of q against k of all segments of the batch and of the queue; then k goes into the queue.
+3. Loss: InfoNCE of q against k of all segments of the batch and of the queue; then k is appended to the queue.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pc_ssl.views.lidar import PairViews
 
 
 class SegmentPooling(StrEnum):
-    """How points become a segment. MAX: the largest of each channel. ATTENTION: a mean with learned weights."""
+    """How points are pooled. MAX: maximum of each channel. ATTENTION: mean with learned weights."""
 
     MAX = "max"
     ATTENTION = "attention"
@@ -50,7 +50,7 @@ class SegmentHead(nn.Module):
         self.projector = Projector(channels, hidden_channels, embedding_channels, batch_norm=False)
 
     def forward(self, feature: Tensor, segment: Tensor, num_segments: int) -> Tensor:
-        """[R, D] float32 of feature [N, C], segment [N] in 0..R - 1; with R below 2 no segments, [0, D]."""
+        """[R, D] float32 of feature [N, C], segment [N] in 0..R - 1; [0, D] if R is below 2."""
         feature = self.dropout(feature)
         if self.score is None:
             pooled = region_pool(feature, segment, num_segments, "max")
@@ -65,7 +65,7 @@ class SegContrast(nn.Module):
 
     Args:
         backbone: LiDAR backbone with `out_channels`, from points to BevFeatures or PointFeatures.
-        views: draws the two views, and points of segments: those outside segments play no part.
+        views: gives the two views, and points of segments; points outside segments are ignored.
         pooling: "max" or "attention".
         hidden_channels: channels of the projector's hidden layer; 128 in the code.
         embedding_channels: D; 128 in the code.
@@ -73,10 +73,11 @@ class SegContrast(nn.Module):
         temperature: 0.1 in the paper.
         momentum: of the teacher.
         queue_size: segments in the queue.
-        objective: in the place of InfoNCE (`losses/objectives.py`).
+        objective: instead of InfoNCE (`losses/objectives.py`).
 
     Raises:
-        ValueError: temperature is not positive, momentum not in 0..1, dropout not in 0..1, or pooling has another name.
+        ValueError: temperature is not positive, momentum not in 0..1, dropout not in 0..1, or pooling is not one of the
+            two.
     """
 
     needs_weights: ClassVar[tuple[str, ...]] = ()
@@ -111,10 +112,10 @@ class SegContrast(nn.Module):
     collate = staticmethod(PairBatch.pack)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
-        """ "loss", its level by chance, the number of segments, and `collapse_monitors`; each a scalar.
+        """ "loss", its chance level, the number of segments, and `collapse_monitors`; each a scalar.
 
-        While training the teacher follows first, and the queue takes the segments in at the end. With fewer than two
-        segments there is nothing to contrast: all is zero, and the gradient too.
+        In training mode the teacher is updated first, and the queue is extended at the end. With fewer than two
+        segments the loss and its gradient are zero.
         """
         inside = batch.region >= 0
         ids, segment = batch.region[inside].unique(return_inverse=True)

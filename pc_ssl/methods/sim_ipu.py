@@ -1,10 +1,10 @@
-"""Joint pretraining of both branches in BEV, the baseline that CALICO's two stages are compared with.
+"""Joint pretraining of both branches in BEV, CALICO's baseline for its two stages.
 
 After Li et al., "SimIPU: Simple 2D Image and 3D Point Cloud Unsupervised Pre-Training for Spatial-Aware Visual
 Representations", AAAI 2022: an intra-modal term contrasts the same points in two views of the cloud, an inter-modal
 term points with the image features that show them. SimIPU reads image features in the image plane; here, as in CALICO's
 comparison of joint training, both are read from BEV maps (reconstructed). Temperature 0.07 is SimIPU's; its queue is
-left out: all drawn points of the batch are negatives.
+left out: all sampled points of the batch are negatives.
 
 1. Views: two augmented views of the cloud, the first with its images; N points inside regions and M outside.
 2. Forward: the LiDAR branch on both views, the camera branch on the images; BEV maps read at the points; projectors.
@@ -34,7 +34,7 @@ from pc_ssl.views.lidar import Augmentation, move_points
 
 @dataclass(frozen=True)
 class JointSample:
-    """A view of all sensors, and the points once more in a view of their own: second [N, 3 + F]."""
+    """A view of all sensors, and a second view of the points: second [N, 3 + F]."""
 
     first: SensorSample
     second: Tensor
@@ -68,7 +68,7 @@ class JointViews:
     """One view of all sensors, and a second view of the points.
 
     Args:
-        first: the view of all sensors, and the points drawn in it.
+        first: the view of all sensors, and the points sampled in it.
         augmentation: of the second view of the points.
     """
 
@@ -80,20 +80,20 @@ class JointViews:
         return self.first.reads
 
     def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> JointSample:
-        """Drawn points that leave the box of the second view read zeros there."""
+        """Sampled points outside the grid in the second view have zero features there."""
         return JointSample(self.first(scene, rng, grids), move_points(scene.points, self.augmentation.draw(rng)))
 
 
 class SimIPU(nn.Module):
-    """Pretrains both branches of `backbone` together.
+    """Pretrains both branches of `backbone` jointly.
 
     Args:
         backbone: a LiDAR and a camera branch; its fuser is not trained.
-        views: draws the views and the points.
+        views: gives the views and the sampled points.
         hidden_channels: channels of the projectors' hidden layers.
         embedding_channels: D; 128 in SimIPU.
         temperature: 0.07 in SimIPU.
-        objective: of both terms, in the place of InfoNCE (`losses/objectives.py`).
+        objective: of both terms, instead of InfoNCE (`losses/objectives.py`).
 
     Raises:
         ValueError: a branch is missing, or temperature is not positive.
@@ -124,7 +124,7 @@ class SimIPU(nn.Module):
     collate = staticmethod(JointBatch.pack)
 
     def forward(self, batch: JointBatch) -> dict[str, Tensor]:
-        """ "loss" = "intra_modal" + "inter_modal", their level by chance, and `collapse_monitors`; each a scalar."""
+        """ "loss" = "intra_modal" + "inter_modal", their chance level, and `collapse_monitors`; each a scalar."""
         assert batch.first.cameras is not None
         assert batch.first.drawn is not None
         points, rows = batch.first.points, batch.first.drawn

@@ -1,14 +1,14 @@
-"""SLidR: superpixels teach superpoints.
+"""SLidR: superpixel-to-superpoint contrastive distillation.
 
 Sautier et al., "Image-to-Lidar Self-Supervised Distillation for Autonomous Driving Data", CVPR 2022, Sec. 3.
 
-1. View: points and images of a keyframe, augmented each in its own way; pairs of pixel and point; superpixels of each
+1. View: points and images of a keyframe, augmented independently; pairs of pixel and point; superpixels of each
    image (SLIC, 150 segments).
 2. Forward: a frozen image network with a trained 1 x 1 convolution on top, and the LiDAR backbone with a linear layer,
    give unit features g(pixel) and f(point). Over each superpixel s, q_s is the mean of g over its pixels, k_s the mean
-   of f over the points seen in it.
+   of f over the points that project into it.
 3. Loss: -1/S sum_s log[ exp(k_s . q_s / t) / sum_s' exp(k_s . q_s' / t) ] over the S superpixels of the batch that
-   show a point (Eq. 3), t = 0.07.
+   contain a point (Eq. 3), t = 0.07.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ class SLidR(nn.Module):
 
     Args:
         backbone: LiDAR backbone with `out_channels`.
-        image: image network with `out_channels`, D = 64 in the paper; what of it is trained is its own matter.
+        image: image network with `out_channels`, D = 64 in the paper; the image network decides which of its parameters
+            are trainable.
         views: gives images, pairs and superpixels.
         temperature: t; 0.07 in the paper.
-        objective: in the place of InfoNCE (`losses/objectives.py`).
+        objective: instead of InfoNCE (`losses/objectives.py`).
 
     Raises:
         ValueError: the views give no pairs or no superpixels, or temperature is not positive.
@@ -63,7 +64,7 @@ class SLidR(nn.Module):
     collate = staticmethod(SensorBatch.pack)
 
     def forward(self, batch: SensorBatch) -> dict[str, Tensor]:
-        """ "loss", its level by chance, and `collapse_monitors`; each a scalar. Without pairs the loss is zero."""
+        """ "loss", its chance level, and `collapse_monitors`; each a scalar. Without pairs the loss is zero."""
         assert batch.cameras is not None
         assert batch.pairs is not None
         assert batch.cameras.superpixel is not None

@@ -1,4 +1,4 @@
-"""Views: from a scene to a training sample; `VIEWS` names them."""
+"""Views: from a scene to a training sample; the table `VIEWS` holds them."""
 
 from pc_ssl.views.camera import ImageAugmentation
 from pc_ssl.views.drawn import DrawnViews

@@ -1,4 +1,4 @@
-"""Augmented images that keep their geometry: pixels move by a matrix, which the intrinsic matrix takes along."""
+"""Augmented images with consistent geometry: the affine transform of the pixels also updates the intrinsic matrix."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ STD = (0.229, 0.224, 0.225)
 class ImageAugmentation:
     """Random resize, crop, flip and rotation of an image to one size.
 
-    The defaults are BEVFusion's for images of 1600 x 900, which CALICO's prototype takes over: resize 0.38 to 0.55,
-    crop to 704 x 256, rotation of +-5.4 degrees, flip. Ranges of one value give the same image each time.
+    The defaults are BEVFusion's for images of 1600 x 900, which CALICO's prototype uses too: resize 0.38 to 0.55,
+    crop to 704 x 256, rotation of +-5.4 degrees, flip. A range of one value makes that step deterministic.
 
     Args:
         width: of the result, pixels.
         height: of the result, pixels.
         resize: the factor is uniform in this range.
         bottom_crop: share of the resized image's height below the crop, uniform in this range; 0 keeps the lower edge.
-        evaluation_resize: the factor of images that are not augmented; None: the middle of `resize`.
+        evaluation_resize: the factor without augmentation; None: the middle of `resize`.
         rotation: the angle is uniform in +-rotation, radians, about the centre.
         flip: probability of mirroring left and right.
 
     Raises:
-        ValueError: a value is out of range.
+        ValueError: an argument is out of range.
     """
 
     width: int = 704
@@ -62,7 +62,7 @@ class ImageAugmentation:
     def draw(self, size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float64]:
         """[3, 3] float64 `view_from_pixel` for images of `size` (width, height), pixels from edge to edge.
 
-        The crop lies anywhere between the left and the right edge; what it takes from beyond the image is black.
+        The crop is uniform between the left and the right edge; pixels outside the image are black.
         """
         factor = rng.uniform(*self.resize)
         left = rng.uniform(0, 1) * (size[0] * factor - self.width)
@@ -93,7 +93,7 @@ class ImageAugmentation:
         return (values - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
 
     def label_map(self, ids: Tensor, view_from_pixel: NDArray[np.float64], outside: int) -> Tensor:
-        """[height, width] int64: the ids [H, W] moved along with their image, `outside` beyond it."""
+        """[height, width] int64: the ids [H, W] transformed with their image, `outside` beyond its edges."""
         warped = cv2.warpAffine(
             ids.numpy().astype(np.float32),  # exact up to 2 ** 24
             _about_centres(view_from_pixel)[:2],
@@ -104,7 +104,7 @@ class ImageAugmentation:
         return torch.from_numpy(warped).long()
 
     def contains(self, pixel: Tensor) -> Tensor:
-        """[P] bool: whether u, v [P, 2] lie in the result."""
+        """[P] bool: whether u, v [P, 2] are inside the augmented image."""
         return (pixel >= 0).all(dim=1) & (pixel[:, 0] < self.width) & (pixel[:, 1] < self.height)
 
 
@@ -115,7 +115,7 @@ def move_pixels(view_from_pixel: NDArray[np.float64], pixel: Tensor) -> Tensor:
 
 
 def _shrunk(rgb: NDArray[np.uint8], view_from_pixel: NDArray[np.float64]) -> tuple[NDArray, NDArray[np.float64]]:
-    """The image averaged over areas where the view is clearly smaller, against aliasing, and its matrix."""
+    """The image averaged over areas if the view is clearly smaller, against aliasing, and its matrix."""
     scale = math.sqrt(abs(np.linalg.det(view_from_pixel[:2, :2])))
     height, width = rgb.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -126,6 +126,6 @@ def _shrunk(rgb: NDArray[np.uint8], view_from_pixel: NDArray[np.float64]) -> tup
 
 
 def _about_centres(view_from_pixel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The same matrix for coordinates that are 0 at the centre of the first pixel, which OpenCV counts in."""
+    """The same matrix for coordinates that are 0 at the centre of the first pixel, as in OpenCV."""
     half = np.array([[1.0, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     return np.linalg.inv(half) @ view_from_pixel @ half

@@ -1,4 +1,4 @@
-"""One view of all sensors, and points of it that are drawn inside and outside regions, as PRC draws them."""
+"""One view of all sensors, and points sampled inside and outside regions, as PRC samples them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class DrawnViews:
     """A view of points and images, and points inside and outside regions to compare features at.
 
     Args:
-        sensors: draws the view; it reads images.
-        inside: points to draw inside regions; where there are fewer, all of them.
-        outside: points to draw outside regions.
+        sensors: gives the view; it reads images.
+        inside: number of points sampled inside regions; all of them if there are fewer.
+        outside: number of points sampled outside regions; all of them if there are fewer.
 
     Raises:
-        ValueError: a number is out of range, or `sensors` reads no images.
+        ValueError: an argument is out of range, or `sensors` reads no images.
     """
 
     sensors: SensorViews
@@ -42,7 +42,7 @@ class DrawnViews:
         return self.sensors.reads
 
     def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> SensorSample:
-        """The view, and points of the keyframe inside all of `grids`; the drawn points inside regions come first."""
+        """The view, and points of the keyframe inside all of `grids`; the sampled points inside regions come first."""
         sample = self.sensors(scene, rng)
         drawable = scene.keyframe & inside_all(sample.points, grids)
         inside = draw_rows(drawable & (sample.region >= 0), self.inside, rng)

@@ -1,4 +1,4 @@
-"""Two augmented views of one cloud, and points of foreground segments and of the background, as FAC contrasts them."""
+"""Two augmented views of one cloud, with points of foreground segments and of the background, contrasted by FAC."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pc_ssl.ops import region_pool
 from pc_ssl.structures import ForegroundSample, Scene
 from pc_ssl.views.lidar import Augmentation, PairViews, draw_rows
 
-GROUND_SHARE = 0.5  # a segment of more ground than this is ground
+GROUND_SHARE = 0.5  # a segment with a larger share of ground points is ground
 
 
 class Anchors(StrEnum):
-    """Which points stand for the foreground.
+    """Which points are sampled as foreground.
 
     FOREGROUND: points of segments that are neither ground nor large planes.
-    RANDOM: any points, to compare with.
+    RANDOM: any points, for comparison.
     """
 
     FOREGROUND = "foreground"
@@ -32,23 +32,24 @@ class Anchors(StrEnum):
 
 @dataclass(frozen=True)
 class ForegroundViews:
-    """Draws two views and, of the points in both, foreground points and background points.
+    """Two views, and foreground and background points sampled among the points in both.
 
-    Background is what lies in no segment, in one that is mostly ground, or in a large plane: a segment that is no
-    thicker than `plane_thickness` and at least `plane_area` large. The published foreground is "not ground or large
-    plane"; the numbers are reconstructed.
+    A point is background if it is in no segment, in a segment that is mostly ground, or in a large plane: a segment
+        that
+    is not thicker than `plane_thickness` and at least `plane_area` large. The published foreground is "not ground or
+    large plane"; the numbers are reconstructed.
 
     Args:
         augmentation: drawn independently for each view.
-        foreground: foreground points to draw; where there are fewer, all of them.
-        background: background points to draw.
-        anchors: which points stand for the foreground.
+        foreground: number of sampled foreground points; all of them if there are fewer.
+        background: number of sampled background points.
+        anchors: which points are sampled as foreground.
         plane_thickness: standard deviation across the plane, metres.
         plane_area: area of a rectangle of the same standard deviations along the plane, square metres.
         keep: share of the scene's points that each view keeps, drawn independently.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: an argument is out of range.
     """
 
     augmentation: Augmentation
@@ -70,7 +71,7 @@ class ForegroundViews:
             )
 
     def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> ForegroundSample:
-        """Draw the views, and points inside all of `grids` in both; the foreground points come first.
+        """The views, and sampled points that are inside all of `grids` in both; foreground points come first.
 
         Raises:
             ValueError: the scene was read without its ground.
@@ -102,7 +103,9 @@ class ForegroundViews:
         centred = xyz - region_pool(xyz, region, count)[region.clamp(min=0)]
         outer = (centred[:, :, None] * centred[:, None, :]).flatten(1)
         variance = torch.linalg.eigvalsh(region_pool(outer, region, count).reshape(count, 3, 3)).clamp(min=0)
-        area = 12 * (variance[:, 1] * variance[:, 2]).sqrt()  # a uniform side a has the variance a^2 / 12
+        area = (
+            12 * (variance[:, 1] * variance[:, 2]).sqrt()
+        )  # a uniform distribution over a side a has variance a^2 / 12
         plane = (variance[:, 0].sqrt() <= self.plane_thickness) & (area >= self.plane_area)
         ground = region_pool(scene.ground[:, None].double(), region, count)[:, 0] > GROUND_SHARE
         return (region >= 0) & ~(plane | ground)[region.clamp(min=0)]

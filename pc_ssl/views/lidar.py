@@ -1,4 +1,4 @@
-"""Augmented views of a LiDAR scene. Points keep their order, so correspondence is a look-up."""
+"""Augmented views of a LiDAR scene. Points keep their order, so that correspondences follow from row numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pc_ssl.structures import PairSample, Scene, SegmentationSample
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random rotation about the vertical, scale, flips and shift of a whole cloud.
+    """A random rotation about the vertical axis, scaling, flips and translation of a whole cloud.
 
     The defaults are CALICO's two-view augmentation: rotation in +-90 degrees and scale in 0.9..1.1 (paper), flips and a
     normal shift of 0.5 m (prototype).
@@ -28,11 +28,11 @@ class Augmentation:
         scale: the factor is uniform in this range.
         flip: probability of mirroring x, and that of mirroring y.
         shift: standard deviation of the shift along each axis, metres.
-        max_shift: shifts are cut off at +-max_shift, metres.
+        max_shift: shifts are clipped to +-max_shift, metres.
         shift_along: the axes that are shifted, "xyz" or "xy".
 
     Raises:
-        ValueError: a value is out of range.
+        ValueError: an argument is out of range.
     """
 
     rotation: float = math.pi / 2
@@ -68,7 +68,7 @@ class SingleView:
     """One augmented view with the class of each point, for training with labels.
 
     Args:
-        augmentation: drawn anew for each sample; None leaves the points where they are.
+        augmentation: drawn for each sample; None: no augmentation.
     """
 
     augmentation: Augmentation | None
@@ -92,19 +92,19 @@ class SingleView:
 
 @dataclass(frozen=True)
 class PairViews:
-    """Two augmented views of one cloud, and points that lie in both, drawn inside and outside regions.
+    """Two augmented views of one cloud, and points in both, sampled inside and outside regions.
 
-    CALICO draws 1024 "semantic-rich" points inside regions and 1024 "semantic-less" ones outside. Where there are
-    fewer, all of them are taken; no point is drawn twice.
+    CALICO samples 1024 "semantic-rich" points inside regions and 1024 "semantic-less" ones outside. If there are
+    fewer, all of them are taken; points are sampled without replacement.
 
     Args:
         augmentation: drawn independently for each view.
-        inside: points to draw inside regions.
-        outside: points to draw outside regions.
+        inside: number of points sampled inside regions.
+        outside: number of points sampled outside regions.
         keep: share of the scene's points that each view keeps, drawn independently; 1 keeps all, as CALICO does.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: an argument is out of range.
     """
 
     augmentation: Augmentation
@@ -120,12 +120,12 @@ class PairViews:
             raise ValueError(f"PairViews: keep must be in (0, 1], got {self.keep}")
 
     def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> PairSample:
-        """Draw the views.
+        """The views and the sampled points.
 
         Args:
             scene: N points.
-            rng: all randomness.
-            grids: only points inside all of these boxes, in both views, are drawn.
+            rng: source of all randomness.
+            grids: only points inside all of these boxes, in both views, are sampled.
 
         Returns:
             Two views of at most N points each, in the scene's order, and up to inside + outside points of the keyframe
@@ -139,11 +139,11 @@ class PairViews:
     def two_views(
         self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()
     ) -> tuple[Callable[[Tensor], PairSample], Tensor]:
-        """The two views before points are drawn from them.
+        """The two views before points are sampled.
 
         Returns:
-            What makes the sample out of the drawn points (rows [S] of the scene), and [N] bool: the points that can be
-            drawn.
+            A function from sampled points (rows [S] of the scene) to the sample, and [N] bool: the points that can be
+                sampled.
         """
         views, rows = [], []
         drawable = scene.keyframe
@@ -169,7 +169,7 @@ class PairViews:
 
 
 def inside_all(points: Tensor, grids: Sequence[BevGrid]) -> Tensor:
-    """[N] bool: whether points [N, 3 + F], in the frame of the view, lie inside all of the boxes."""
+    """[N] bool: whether points [N, 3 + F], in the frame of the view, are inside all of the boxes."""
     inside = torch.ones(len(points), dtype=torch.bool)
     for grid in grids:
         inside = inside & grid.voxel_of(points[:, :3])[1]
@@ -177,7 +177,7 @@ def inside_all(points: Tensor, grids: Sequence[BevGrid]) -> Tensor:
 
 
 def draw_rows(candidates: Tensor, count: int, rng: np.random.Generator) -> Tensor:
-    """Rows [min(count, number of candidates)] int64 of the mask [N], without repetition, ascending."""
+    """Rows [min(count, number of candidates)] int64 of the mask [N], without replacement, ascending."""
     rows = candidates.nonzero()[:, 0]
     if len(rows) > count:
         rows = rows[torch.from_numpy(np.sort(rng.choice(len(rows), count, replace=False)))]
@@ -185,7 +185,7 @@ def draw_rows(candidates: Tensor, count: int, rng: np.random.Generator) -> Tenso
 
 
 def move_points(points: Tensor, view_from_lidar: NDArray[np.float64]) -> Tensor:
-    """Points [N, 3 + F] in the frame of the view; their features stay."""
+    """Points [N, 3 + F] in the frame of the view; their features do not change."""
     moved = points.clone()
     moved[:, :3] = torch.from_numpy(apply(view_from_lidar, points[:, :3].numpy()))
     return moved

@@ -1,4 +1,4 @@
-"""Two scans of one place at different times, registered by the poses of the vehicle, as BEVContrast contrasts them."""
+"""Two scans of one place at different times, registered by the poses of the vehicle, contrasted by BEVContrast."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from pc_ssl.views.lidar import Augmentation, draw_rows, inside_all, move_points
 
 @dataclass(frozen=True)
 class ScanPairViews:
-    """Turns a keyframe and a neighbouring one of the same scene into two views, and draws cells that both fill.
+    """Two views from a keyframe and a neighbouring keyframe of the same scene, and sampled cells that both occupy.
 
-    A cell is a square of the ground plane of the first keyframe; points of the second are put there by
-    `global_from_lidar` of both. Each scan is augmented on its own afterwards.
+    A cell is a square of the ground plane of the first keyframe; points of the second are transformed to it by
+    `global_from_lidar` of both. Each scan is augmented independently afterwards.
 
     Args:
         augmentation: drawn independently for each scan.
         cell_size: side of a cell, metres.
-        cells: cells to draw; where both scans fill fewer, all of them.
+        cells: number of sampled cells; all of them if both scans occupy fewer.
         keyframes_apart: the neighbour is the keyframe this many later; at the end of a scene, this many earlier. 2 in
             the code, which is 1.0 s in nuScenes.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: an argument is out of range.
     """
 
     augmentation: Augmentation
@@ -49,9 +49,9 @@ class ScanPairViews:
         return frozenset({f"neighbour/{self.keyframes_apart}"})
 
     def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> ScanPairSample:
-        """Draw the views; points outside one of `grids`, in their own view, fill no cell.
+        """The views; points outside one of `grids`, in their view, occupy no cell.
 
-        A keyframe without a neighbour is paired with itself, and no cell is drawn.
+        A keyframe without a neighbour is paired with itself, and no cell is sampled.
 
         Raises:
             ValueError: the scene or its neighbour was read without its pose.

@@ -1,4 +1,4 @@
-"""One augmented view of all sensors of a frame: points, images, and what is known about them, moved alike."""
+"""One augmented view of all sensors of a frame: points, images and annotations, transformed consistently."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class SensorViews:
     """Turns a scene into one view.
 
     Args:
-        augmentation: of the points; None leaves them where they are.
+        augmentation: of the points; None: no augmentation.
         images: size and augmentation of the images; None reads no cameras.
-        train: False draws nothing: points stay, images are cut as `ImageAugmentation.still` says.
+        train: False: no randomness; points are not augmented, and images are cropped as by `ImageAugmentation.still`.
         boxes: whether to give the boxes.
         bev_map: whether to give the map.
         label: whether to give the class of each point.
@@ -33,7 +33,7 @@ class SensorViews:
         pseudo_label: name of the generator of pseudo labels to read.
 
     Raises:
-        ValueError: something of the images is asked for without images.
+        ValueError: pairs, superpixel or pseudo_label without `images`.
     """
 
     augmentation: Augmentation | None = None
@@ -70,7 +70,7 @@ class SensorViews:
         """One view of the scene, whose points keep their order.
 
         Raises:
-            UserError: images are asked for, and the frame has none.
+            UserError: `images` is set, and the frame has no images.
         """
         view_from_lidar = np.eye(4)
         if self.train and self.augmentation is not None:
@@ -125,7 +125,7 @@ class SensorViews:
 
 
 def moved_map(mask: Tensor, reach: float, view_from_lidar: NDArray[np.float64]) -> BevMap:
-    """The map [K, H, W] over +-reach metres, read at the same cells of the view's frame, from the nearest cell."""
+    """The map [K, H, W] over +-reach metres, resampled to the same cells in the view's frame (nearest neighbour)."""
     rows, columns = mask.shape[1:]
     y, x = torch.meshgrid(_centres(rows, reach), _centres(columns, reach), indexing="ij")
     lidar_from_view = torch.from_numpy(np.linalg.inv(view_from_lidar))

@@ -50,7 +50,7 @@ def test_no_boxes_give_an_empty_map(spread_boxes, cells: MapCells) -> None:
     assert target_heat_map(targets, cells, 1, 10, 0.1, 2).eq(0).all()
 
 
-def test_the_order_of_boxes_plays_no_part(spread_boxes, cells: MapCells) -> None:
+def test_the_order_of_boxes_does_not_matter(spread_boxes, cells: MapCells) -> None:
     targets = BoxTargets.of([spread_boxes(0)], 10, cells)
     turned = targets[torch.randperm(len(targets), generator=torch.Generator().manual_seed(1))]
     assert torch.equal(*(target_heat_map(of, cells, 1, 10, 0.1, 2) for of in (targets, turned)))

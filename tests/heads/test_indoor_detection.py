@@ -200,11 +200,11 @@ def test_a_thousand_locations_of_each_level_are_decoded() -> None:
 
 
 def test_views_without_boxes_are_refused() -> None:
-    with pytest.raises(ValueError, match="needs views with boxes"):
+    with pytest.raises(ValueError, match="views"):
         IndoorDetectionTask(unet(), SensorViews(), ("low",))
-    with pytest.raises(ValueError, match="rising level_sizes"):
+    with pytest.raises(ValueError, match=r"level_sizes.*\(0\.2, 0\.1\)"):
         task((0.2, 0.1))
-    with pytest.raises(ValueError, match="multiple"):
+    with pytest.raises(ValueError, match=r"level_sizes.*\(0\.1, 0\.25\)"):
         task((0.1, 0.25))
 
 

@@ -133,7 +133,7 @@ def test_neighbouring_cells_of_a_large_map_differ_under_bfloat16() -> None:
     assert (exact - rough)[0, 1:].norm(dim=1).lt(0.05 * step).all()
 
 
-def test_the_order_of_boxes_and_of_frames_plays_no_part(spread_boxes, features) -> None:
+def test_the_order_of_boxes_and_of_frames_does_not_matter(spread_boxes, features) -> None:
     model, boxes = head().eval(), [spread_boxes(0), spread_boxes(1)]
     found = model(features(8))
     turned = boxes[0][torch.randperm(len(boxes[0]), generator=torch.Generator().manual_seed(1))]

@@ -82,8 +82,7 @@ def test_negatives_of_other_regions_alone_make_rapc_smaller(street_cache: Cache)
     assert float(other(pairs)["plrc"]) == pytest.approx(float(one(pairs)["plrc"]), rel=1e-4)
 
 
-def test_points_of_one_frame_are_told_apart_from_those_of_another(street_cache: Cache) -> None:
-    """Region ids are unique over the batch: two copies of a frame have twice the regions."""
+def test_region_ids_are_unique_over_the_batch(street_cache: Cache) -> None:
     prc = method(second())
     one, two = batch(street_cache, prc, frames=1), batch(street_cache, prc, frames=2)
     assert two.num_regions > one.num_regions

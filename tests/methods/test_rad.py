@@ -61,7 +61,7 @@ def test_without_any_point_training_goes_on(street_cache: Cache, method: nn.Modu
     assert all(bool(value.isfinite()) for value in terms.values())
 
 
-def test_a_missing_camera_is_no_obstacle(street_cache: Cache, method: nn.Module) -> None:
+def test_a_missing_camera_is_tolerated(street_cache: Cache, method: nn.Module) -> None:
     sensors = batch(street_cache, method)
     assert sensors.cameras is not None
     sensors.cameras.present[:, 0] = False
