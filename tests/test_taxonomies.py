@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from data_prep import nuscenes_names
+from data_prep.nuscenes_classes import ClassNames
+from data_prep.nuscenes_names import LABEL_CLASSES
 from pc_ssl.data.cache import Cache
 from pc_ssl.data.facts import facts_of, facts_of_data_set, taxonomy_of
 from pc_ssl.taxonomies import IGNORE, KITTI, NUSCENES, SCANNET, TAXONOMIES, Taxonomy
@@ -19,7 +20,7 @@ def test_numbers_of_classes_are_those_of_the_benchmarks() -> None:
 
 def test_every_category_is_a_class_of_points_or_boxes() -> None:
     assert set(NUSCENES.class_of_category.values()) <= {*NUSCENES.label_classes, *NUSCENES.box_classes}
-    assert nuscenes_names.LABEL_CLASSES[nuscenes_names.label_class("vehicle.bus.bendy")] == "bus"
+    assert LABEL_CLASSES[ClassNames().label_class("vehicle.bus.bendy")] == "bus"
 
 
 @pytest.mark.parametrize(

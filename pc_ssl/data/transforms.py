@@ -14,4 +14,4 @@ TRANSFORMS = {
     "point_limit": PointLimit,
 }
 
-__all__ = ["TRANSFORMS", "DrawnSweeps", "DropCuboid", "FewLabels", "ObjectPaste", "OneImage", "PointLimit"]
+__all__ = ["TRANSFORMS", *sorted(kind.__name__ for kind in TRANSFORMS.values())]
