@@ -119,7 +119,7 @@ def test_simulate_dry_run_writes_nothing(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_an_image_size_of_another_form_is_told(run: Run, tmp_path: Path) -> None:
+def test_an_image_size_of_another_form_is_reported(run: Run, tmp_path: Path) -> None:
     outcome = run("simulate", "nuscenes", "--out", tmp_path / "new", "--image-size", "400")
     assert outcome.code == 2
     assert outcome.error == "error: --image-size: '400' is not WIDTHxHEIGHT in pixels, such as 400x225\n"
@@ -139,7 +139,7 @@ def test_verify_accepts_a_whole_cache_and_names_a_damaged_file(run: Run, cache: 
     assert "checksum" in outcome.out
 
 
-def test_pretrain_rehearses(run: Run, cache: Path, tmp_path: Path) -> None:
+def test_pretrain_dry_run(run: Run, cache: Path, tmp_path: Path) -> None:
     outcome = run("pretrain", PRC, "--cache", cache, "--work-dir", tmp_path / "new", "--dry-run")
     assert outcome.code == 0
     assert "GiB" in outcome.out

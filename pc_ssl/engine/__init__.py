@@ -1,4 +1,4 @@
-"""Runs: pretraining, probing, fine-tuning, evaluation. Each is a module of its own, so that a command imports only what
+"""Runs: pretraining, probing, fine-tuning, evaluation. Each is a separate module, so that a command imports only what
 it runs: `pretrain.pretrain`, `downstream.probe`, `downstream.finetune`, `downstream.evaluate`, `train.train`.
 """
 

@@ -1,4 +1,4 @@
-"""Files that grow line by line while a run goes, each record on its way to the disk when the call returns."""
+"""Append-only files of a run; every record is passed to the operating system when the call returns."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pc_ssl.files import write_error
 
 
 class AppendedFile:
-    """A file that records are appended to; made if needed, with the folders above it.
+    """A file that records are appended to; created if needed, with its parent folders.
 
     Raises:
-        UserError: it cannot be written; so do the methods.
+        UserError: the file cannot be written; raised by the methods too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,7 +29,7 @@ class AppendedFile:
     def write(self, content: bytes) -> None:
         """Append `content`."""
         try:
-            while content:  # a disk that is almost full takes a part of it, and refuses the next
+            while content:  # an almost full disk accepts a part, and refuses the rest
                 content = content[self._file.write(content) :]
         except OSError as error:
             raise write_error(self.path, error) from error
@@ -42,22 +42,22 @@ class AppendedFile:
             raise write_error(self.path, error) from error
 
     def close(self) -> None:
-        """Nothing is left to be written: this cannot fail on a full disk."""
+        """Close the file; nothing is buffered, so this cannot fail on a full disk."""
         self._file.close()
 
 
 class EventFile:
-    """A file that TensorBoard shows.
+    """A TensorBoard event file.
 
-    torch's SummaryWriter writes in a thread of its own, which a full disk ends with a traceback of that thread.
-    TensorBoard's modules take a while to import; only a run that writes loads them.
+    torch's SummaryWriter writes in a separate thread, in which a full disk raises an error that cannot be caught.
+    TensorBoard's modules take long to import; they are imported when a run first writes.
 
     Args:
-        folder: TensorBoard's log folder, in which a new file is made.
-        first_step: TensorBoard forgets what other files of the folder say of this step and those after it.
+        folder: TensorBoard's log folder, in which a new file is created.
+        first_step: TensorBoard discards the entries of other files in the folder from this step on.
 
     Raises:
-        UserError: it cannot be written; so do the methods.
+        UserError: the file cannot be written; raised by the methods too.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:

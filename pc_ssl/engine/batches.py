@@ -1,4 +1,4 @@
-"""Frames as a task sees them when it is judged: the same path as in training, without augmentation."""
+"""Batches for evaluation: the same path as in training, without augmentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pc_ssl.protocols import SceneTransform
 
 Transforms = Sequence[SceneTransform]
 Batches = Iterable[tuple[Frame, Any]]
-TRANSFORM_SEED = 0  # of the randomness of transforms, such as which beams are dropped: the same for each evaluation
+TRANSFORM_SEED = 0  # seed of random transforms, such as dropped beams; the same for every evaluation
 
 
 def evaluation_batches(
@@ -32,12 +32,12 @@ def evaluation_batches(
     """Each frame and its batch of one, without augmentation: the frame of the view is the LiDAR's.
 
     Args:
-        task: a `Task`; its views are made still.
+        task: a `Task`; its views are used without augmentation (`still`).
         cache: prepared frames.
         rows: of the cache.
         device: of the batches.
-        transforms: change the scenes that are evaluated on; the annotations in the `Frame` stay as they are.
-        what: names the work in the display of progress.
+        transforms: applied to the evaluated scenes; the annotations in the `Frame` do not change.
+        what: label of the progress display.
 
     Raises:
         UserError: a frame cannot be read.
@@ -50,7 +50,7 @@ def evaluation_batches(
 
 @torch.no_grad()
 def predicted(task: Any, frame: Frame, batch: Any) -> Any:
-    """What the task predicts for a batch of one frame.
+    """The task's prediction for a batch of one frame.
 
     Raises:
         UserError: the network's grid holds no point of the frame.

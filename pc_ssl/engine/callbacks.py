@@ -13,13 +13,13 @@ from pc_ssl.engine.options import TrainOptions
 from pc_ssl.engine.run_folder import RunFolder
 from pc_ssl.errors import UserError
 
-ZERO_GRADIENT_STEPS = 20  # in a row end a run
-SHOWN = 5  # frames left out that are named
+ZERO_GRADIENT_STEPS = 20  # consecutive steps after which a run is stopped
+SHOWN = 5  # skipped frames that are reported by name
 PEAK_LR_KEY = "peak_lr"  # entry of a parameter group: the learning rate that the schedule's factor multiplies
 
 
 class ScheduleCallback(Callback):
-    """Sets learning rate and first beta of every parameter group for the step that follows."""
+    """Sets learning rate and first beta of every parameter group before a step."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, options: TrainOptions) -> None:
         self.optimizer, self.options = optimizer, options
@@ -32,10 +32,10 @@ class ScheduleCallback(Callback):
 
 
 class ZeroGradientGuard(Callback):
-    """Ends a run that learns nothing: the gradient was 0 in each of the last steps.
+    """Stops a run whose gradient was 0 in each of the last steps.
 
     Args:
-        steps: of the run; of a run shorter than `ZERO_GRADIENT_STEPS`, all count.
+        steps: of the run; a run shorter than `ZERO_GRADIENT_STEPS` is stopped if all its gradients are 0.
 
     Raises:
         UserError: by `after_step`.
@@ -50,14 +50,14 @@ class ZeroGradientGuard(Callback):
             loss = float(result.terms["loss"].detach())
             raise UserError(
                 f"step {result.step}: the gradient was 0 in {self.limit} steps in a row, loss {loss:g}: nothing is "
-                "learned. Look for frames without what the training needs (labels that are all ignored, no boxes, "
-                "regions, point-pixel pairs or neighbouring frames; pc-ssl report CACHE shows them) and for parameters "
-                "that are all frozen"
+                "learned. Check for frames without what the training needs (labels that are all ignored, no boxes, "
+                "regions, point-pixel pairs or neighbouring frames; pc-ssl report CACHE shows them) and for "
+                "parameters that are all frozen"
             )
 
 
 class LeftOutCallback(Callback):
-    """Reports frames that are too small to train on: the first ones when they are met, their number at the end."""
+    """Reports frames that are too small to train on: the first ones as they occur, their number at the end."""
 
     def __init__(self) -> None:
         self.lines: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""The package's configs as a table: what each trains, on which data set, what its backbone costs, what is published."""
+"""The package's configs as a table: method or task, data set, cost of the backbone, published values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pc_ssl.published import Mark, marks_of
 from pc_ssl.recipes import config_folder, recipes
 from pc_ssl.structures import PointBatch
 
-FRAME = "one made-up frame (pc_ssl/engine/reference_frame.py), one forward pass of the backbone"
+FRAME = "one synthetic frame (pc_ssl/engine/reference_frame.py), one forward pass of the backbone"
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Entry:
     """One line of the table.
 
     Args:
-        name: of the config.
         config: after inheritance.
+        data_set: that its docstring prepares; "" if it names none.
         data_set: that its docstring prepares.
-        sweeps: that its docstring merges.
-        published: how many values it calls published, by source; those that it inherits count.
+        sweeps: number of merged sweeps in its docstring.
+        published: number of values marked as published, by source, inherited ones included.
     """
 
     name: str
@@ -56,19 +56,19 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """What the cost of the backbone depends on."""
+        """Everything that the cost of the backbone depends on."""
         value = self.config.values[self.config.kind]["backbone"]
         parts = [value, self.data_set, self.sweeps, self.image_size]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def gflops(self) -> str:
-        """Of one forward pass, as counted for the package; "not counted" for a backbone that changed since."""
+        """Of one forward pass, from the stored counts; "not counted" for a backbone that changed since."""
         return f"{COSTS[self.key]:.1f}" if self.key in COSTS else "not counted"
 
     @property
     def image_size(self) -> tuple[int, int] | None:
-        """Width and height of the images that the views give."""
+        """Width and height of the images of the views."""
         flat = self.config.flat()
         found = {key.rsplit(".", 1)[-1]: value for key, value in flat.items() if ".images." in key}
         return (found["width"], found["height"]) if found else None
@@ -78,7 +78,7 @@ def entries() -> list[Entry]:
     """All configs of the package.
 
     Raises:
-        UserError: one cannot be read.
+        UserError: a config cannot be read.
     """
     root = config_folder()
     marks, _ = marks_of(root)
@@ -86,10 +86,10 @@ def entries() -> list[Entry]:
 
 
 def cost_of_entry(entry: Entry, overrides: Sequence[str] = ()) -> Cost:
-    """What the backbone costs on the made-up frame; nothing is run.
+    """Cost of the backbone on the synthetic frame, without running it.
 
     Args:
-        entry: of the table.
+        entry: a line of the table.
         overrides: `key=value`, such as another folder of a pretrained image network.
 
     Raises:
@@ -103,12 +103,12 @@ def cost_of_entry(entry: Entry, overrides: Sequence[str] = ()) -> Cost:
     cameras = reference_frame.cameras(*entry.image_size) if entry.image_size else None
     batch = PointBatch.pack([points])
 
-    def look(network: Any) -> Any:
+    def probe_network(network: Any) -> Any:
         if isinstance(network, BevEncoder):
             return network(batch, cameras)
         return network(cameras if network.uses_cameras else batch)
 
-    return cost_of(backbone, look)
+    return cost_of(backbone, probe_network)
 
 
 def table(found: Sequence[Entry]) -> str:

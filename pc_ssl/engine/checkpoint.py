@@ -1,8 +1,8 @@
-"""The state that training goes on from: one safetensors file, replaced whole.
+"""The training state: one safetensors file, replaced atomically.
 
 It holds the module's tensors under `module.` and the optimiser's under `optimizer.<name in the state>.<parameter>`; the
 number of steps done is in the metadata. Everything else is a function of the step: batches, augmentation, the forward
-pass's randomness, learning rate. A process killed at any moment leaves the checkpoint before or the checkpoint after.
+pass's randomness, learning rate. A process killed at any moment leaves the previous or the new checkpoint.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MODULE, OPTIMIZER, STEP = "module.", "optimizer.", "step"
 
 
 def save_checkpoint(path: Path, step: int, module: nn.Module, optimizer: optim.Optimizer) -> None:
-    """Write the state after `step` steps, whole or not at all.
+    """Write the state after `step` steps atomically.
 
     Raises:
         UserError: the file cannot be written.
@@ -31,7 +31,7 @@ def save_checkpoint(path: Path, step: int, module: nn.Module, optimizer: optim.O
 
 
 def load_checkpoint(path: Path, module: nn.Module, optimizer: optim.Optimizer) -> int:
-    """Put the state back, and return the number of steps done.
+    """Restore the state, and return the number of steps done.
 
     Raises:
         UserError: the file is damaged, or does not belong to this module.
@@ -40,7 +40,7 @@ def load_checkpoint(path: Path, module: nn.Module, optimizer: optim.Optimizer) -
     state = {name.removeprefix(MODULE): value for name, value in tensors.items() if name.startswith(MODULE)}
     _check(path, state, module.state_dict())
     if not metadata.get(STEP, "").isdigit():
-        raise UserError(f"{path}: no checkpoint of training, its metadata has no {STEP!r}")
+        raise UserError(f"{path}: not a training checkpoint; its metadata has no {STEP!r}")
     module.load_state_dict(state)
     parameters = _parameters(module, optimizer)
     index = {name: number for number, name in enumerate(parameters)}
@@ -63,4 +63,4 @@ def _check(path: Path, found: dict[str, Tensor], expected: dict[str, Tensor]) ->
     for name in [*expected, *found]:
         shapes = [list(side[name].shape) if name in side else None for side in (found, expected)]
         if shapes[0] != shapes[1]:
-            raise UserError(f"{path}: the checkpoint of another network: {name} is {shapes[0]}, expected {shapes[1]}")
+            raise UserError(f"{path}: checkpoint of another network: {name} is {shapes[0]}, expected {shapes[1]}")

@@ -1,9 +1,9 @@
 """A small CLIP for machines without CLIP's weights: a dual encoder trained on simulated images and class captions.
 
-It learns from patches of images whose class the LiDAR's labels tell, and from sentences that name the class ("a photo
-of a traffic cone."), by the cross-entropy of their similarities, through the very path that MaskCLIP reads dense
-features from. It is a stand-in that lets CLIP2Scene run for real; it knows the words of one data set and no others.
-The folder that it leaves is that of any CLIPModel.
+It is trained on image patches whose class is that of the projected LiDAR labels, and on sentences that name the class
+("a photo of a traffic cone."), by the cross-entropy of their similarities, through the same path by which MaskCLIP
+reads dense features. It stands in for CLIP in tests and demos of CLIP2Scene; its vocabulary is that of one data set.
+The folder that it writes has the format of any CLIPModel.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from pc_ssl.views.sensors import SensorViews
 END = "<|endoftext|>"
 UNKNOWN = "<|unknown|>"
 START = "<|startoftext|>"
-# By their ids. CLIP reads a sentence at its end; where the end's id is 2, transformers takes the highest id instead.
+# By their ids. CLIP's text feature is that of the end token; if its id is 2, transformers takes the highest id instead.
 SPECIAL = (UNKNOWN, END, START)
 
 
@@ -46,14 +46,14 @@ class TeacherOptions:
 
     Args:
         steps: of training.
-        seed: of everything.
+        seed: of all randomness.
         patch: edge of a patch, pixels.
         hidden: channels of both encoders; a multiple of 4, their number of heads.
         layers: of each encoder.
         channels: of the common space.
         width, height: images are resized to, pixels; rounded down to whole patches.
         batch_size: frames for each step.
-        learning_rate: the highest.
+        learning_rate: peak of the schedule.
     """
 
     steps: int = 300
@@ -75,7 +75,7 @@ class ClipTeacher(nn.Module):
         clip: the model, in the attribute `backbone`.
         tokens: [C, T, L] int64: each class in each of T templates, as ids.
         mask: [C, T, L] int64: 1 for tokens, 0 for padding.
-        views: images, labels and pairs.
+        views: with images, labels and pairs.
     """
 
     tokens: Tensor
@@ -90,7 +90,7 @@ class ClipTeacher(nn.Module):
     collate = staticmethod(SensorBatch.pack)
 
     def forward(self, batch: SensorBatch) -> dict[str, Tensor]:
-        """ "loss": cross-entropy of each labelled patch over the classes' sentences, one drawn for each; "accuracy"."""
+        """ "loss": cross-entropy of each labelled patch over the classes' sentences, one per patch; "accuracy"."""
         assert batch.cameras is not None
         patch, label = self.labelled_patches(batch)
         image = batch.cameras.image.flatten(0, 1)
@@ -104,14 +104,16 @@ class ClipTeacher(nn.Module):
         unused = connected_zero(*self.parameters())
         if len(label) == 0:
             return {"loss": unused, "accuracy": unused.detach()}
-        weight = torch.bincount(label, minlength=len(text)).clamp(min=1).to(logits) ** -0.5  # rare classes count too
+        weight = (
+            torch.bincount(label, minlength=len(text)).clamp(min=1).to(logits) ** -0.5
+        )  # larger weight for rare classes
         return {
             "loss": cross_entropy(logits, label, weight=weight) + unused,
             "accuracy": (logits.argmax(dim=1) == label).float().mean(),
         }
 
     def labelled_patches(self, batch: SensorBatch) -> tuple[Tensor, Tensor]:
-        """Number of each patch that shows labelled points, counted over all images, and the class 0..C - 1 of most."""
+        """Index of each patch with labelled points, over all images, and the majority class 0..C - 1 of its points."""
         assert batch.cameras is not None
         assert batch.pairs is not None
         assert batch.label is not None
@@ -132,8 +134,8 @@ def train_clip_teacher(cache: Cache, out: Path, options: TeacherOptions, *, devi
     """Train, and write a CLIPModel and its tokenizer to `out`.
 
     Args:
-        cache: frames with labels and images, of other scenes than those that the teacher is to teach.
-        out: folder for the model; `out`/train keeps the training run, with which a stopped run goes on.
+        cache: frames with labels and images; its scenes must differ from those that the teacher is used on.
+        out: folder for the model; `out`/train keeps the training run, from which a stopped run resumes.
         options: size and training.
         device: "cpu", "cuda" or "auto".
 
@@ -142,7 +144,7 @@ def train_clip_teacher(cache: Cache, out: Path, options: TeacherOptions, *, devi
     """
     names = [name.replace("_", " ") for name in cache.class_names[1:]]
     if not names:
-        raise UserError(f"{cache.path / MANIFEST}: classes.label is empty; a teacher learns the names of classes")
+        raise UserError(f"{cache.path / MANIFEST}: classes.label is empty; a teacher is trained on class names")
     tokenizer = make_tokenizer(names)
     sentences = [template.format(name) for name in names for template in TEMPLATES]
     encoded = tokenizer(sentences, padding=True, return_tensors="pt")
@@ -165,7 +167,7 @@ def train_clip_teacher(cache: Cache, out: Path, options: TeacherOptions, *, devi
 
 
 def make_tokenizer(names: Sequence[str]) -> Any:
-    """Words of the templates and of the names of classes, one id each; a sentence begins and ends with its marks."""
+    """Words of the templates and of the names of classes, one id each; a sentence has a start and an end token."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -183,7 +185,7 @@ def make_tokenizer(names: Sequence[str]) -> Any:
 
 
 def make_clip(options: TeacherOptions, words: int, length: int) -> Any:
-    """A CLIPModel of the size that the options say, initialised at random."""
+    """A CLIPModel of the options' size, randomly initialised."""
     from transformers import CLIPConfig, CLIPModel
 
     shared = {
@@ -209,7 +211,7 @@ def _images(cache: Cache, options: TeacherOptions) -> ImageAugmentation:
     frame = cache[0]
     key = next((key for key in frame.keys() if key.startswith("image/")), None)  # noqa: SIM118
     if key is None:
-        raise UserError(f"{frame.path}: the frame has no images; a teacher learns from images")
+        raise UserError(f"{frame.path}: the frame has no images; a teacher is trained on images")
     height, width = decode_image(frame[key].numpy()).shape[:2]
     factor = options.width / width
     columns, rows = options.width // options.patch, min(options.height, round(height * factor)) // options.patch
@@ -219,7 +221,7 @@ def _images(cache: Cache, options: TeacherOptions) -> ImageAugmentation:
 
 
 def _save(clip: Any, tokenizer: Any, out: Path) -> None:
-    """Write the model's files whole: first beside, then renamed."""
+    """Write the model's files atomically: first in a temporary folder next to `out`, then renamed."""
     temporary = out / "unfinished"
     shutil.rmtree(temporary, ignore_errors=True)
     try:

@@ -1,9 +1,10 @@
-"""What a network costs, from its layers alone: parameters, activations, floating-point operations.
+"""Cost of a network, from its layers alone: parameters, activations, floating-point operations.
 
-A copy of the network goes to torch's "meta" device, where tensors have shapes and no memory, and looks at real frames
-of the cache there: which voxels are occupied, and where pixels fall, is known, what they hold is not. Dense layers are
-counted by torch's own counter. A sparse convolution multiplies once for each pair of occupied voxels that an offset of
-its kernel joins: 2 * pairs * in_channels * out_channels operations (`models/sparse.py`). Counted is one forward pass of
+A copy of the network is moved to torch's "meta" device, where tensors have shapes and no memory, and is called on real
+frames of the cache: which voxels are occupied and where pixels project is known, the features are not. Dense layers are
+counted by torch's FLOP counter. A sparse convolution multiplies once for each pair of occupied voxels that an offset of
+its kernel joins: 2 * pairs * in_channels * out_channels operations (`models/sparse.py`). The count is of one forward
+    pass of
 one frame; a training step takes about three times as much for each view (forward, and gradients of inputs and of
 weights).
 """
@@ -31,8 +32,9 @@ class Cost:
     Args:
         parameters: of the network.
         operations: floating-point operations of a forward pass; a multiplication and an addition are two.
-        activation_bytes: what dense layers and normalisations give, in float32: about what a training step keeps for
-            its gradients. What a sparse convolution gives, as much as the normalisation behind it, is not counted.
+        activation_bytes: outputs of dense layers and normalisations in float32, an estimate of what a training step
+            keeps for its gradients. The output of a sparse convolution, as large as that of the normalisation after it,
+            is not counted.
     """
 
     parameters: int
@@ -46,12 +48,12 @@ class Cost:
         )
 
 
-def cost_of(network: nn.Module, look: Callable[[nn.Module], Any]) -> Cost:
-    """What `network` costs.
+def cost_of(network: nn.Module, probe_network: Callable[[nn.Module], Any]) -> Cost:
+    """The cost of `network` on one frame.
 
     Args:
-        network: on the CPU; it is left as it is.
-        look: calls it with what it takes: real frames on the CPU.
+        network: on the CPU; it is not changed.
+        probe_network: calls the network on its input: real frames on the CPU.
     """
     network, given = _without_weights(network), 0
 
@@ -64,7 +66,7 @@ def cost_of(network: nn.Module, look: Callable[[nn.Module], Any]) -> Cost:
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), counter, _WithoutMemory():
-            look(network)
+            probe_network(network)
     finally:
         for handle in handles:
             handle.remove()
@@ -73,7 +75,7 @@ def cost_of(network: nn.Module, look: Callable[[nn.Module], Any]) -> Cost:
 
 
 def _without_weights(network: nn.Module) -> nn.Module:
-    """A copy in train mode whose weights and statistics are on "meta"; what geometry needs, such as depths, is kept."""
+    """A copy in train mode whose weights and statistics are on "meta"; geometry, such as depths, stays real."""
     network = copy.deepcopy(network).train()
     for module in network.modules():
         for name, parameter in module._parameters.items():
@@ -86,7 +88,7 @@ def _without_weights(network: nn.Module) -> nn.Module:
 
 
 class _WithoutMemory(TorchDispatchMode):
-    """Where one operand of an operation is on "meta", the others are taken there too."""
+    """If one operand of an operation is on "meta", the others are moved there too."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""Which process of how many this is, and the device that it computes on."""
+"""The process group of a run, and the device of this process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pc_ssl.errors import UsageError
 
 @dataclass(frozen=True)
 class Process:
-    """One of `world_size` processes that train together, and its device."""
+    """One of `world_size` training processes, and its device."""
 
     rank: int
     world_size: int
@@ -26,12 +26,12 @@ class Process:
         return self.rank == 0
 
     def wait_for_all(self) -> None:
-        """Go on when every process has come here."""
+        """Block until every process has reached this call."""
         if self.world_size > 1:
             distributed.barrier()
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """Mean over the processes; all of them call this together."""
+        """Mean over the processes; a collective call."""
         if self.world_size > 1:
             distributed.all_reduce(values)
         return values / self.world_size
@@ -39,13 +39,13 @@ class Process:
 
 @contextlib.contextmanager
 def join(device: str) -> Iterator[Process]:
-    """Join the processes that `torchrun` started; without it this is the only one.
+    """Join the processes that `torchrun` started; without it there is one process.
 
     Args:
-        device: "cpu", "cuda" or "auto" (CUDA where there is one).
+        device: "cpu", "cuda" or "auto" (CUDA if available).
 
     Raises:
-        UsageError: another device, or CUDA where there is none.
+        UsageError: an unknown device, or CUDA is not available.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device {device!r}: expected cpu, cuda or auto")

@@ -1,8 +1,8 @@
-"""What pretraining bought downstream: linear probe, fine-tuning, and evaluation of finished weights.
+"""Downstream runs: linear probe, fine-tuning, and evaluation of trained weights.
 
-A run leaves `weights.safetensors`, `config.py` and `result.json` in its work folder, the result last and whole: a
-folder without it holds no result. A second run with the same settings reads the result back; one with other settings
-is refused.
+A run leaves `weights.safetensors`, `config.py` and `result.json` in its work folder, the result last and atomically: a
+folder without it holds no finished run. A second run with the same settings returns that result; one with other
+settings is refused.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ def probe(
     Args:
         config: a segmentation `task`; its backbone must be that of the weights.
         cache: prepared frames with labels.
-        work_dir: where result and weights go.
-        init: weights to start from; None leaves the backbone as `seed` initialises it.
+        work_dir: folder for result and weights.
+        init: weights to start from; None: initialised from `seed`.
         labels: splits and labelled fraction; None: all training scenes.
-        seed: of initialisation and of the points that are drawn.
+        seed: of initialisation and of sampled points.
         device: "cpu", "cuda" or "auto".
-        protocol: None finds the best classifier (`heads/linear_probe.py`); a name of PROTOCOLS trains one as published
-            (`engine/trained_probe.py`).
+        protocol: None fits the optimal classifier (`heads/linear_probe.py`); a name of PROTOCOLS trains one as
+            published (`engine/trained_probe.py`).
 
     Raises:
-        UserError: another task, wrong settings, weights or cache, or a work folder with another run's result.
+        UserError: task, settings, weights or cache do not match, or the work folder holds the result of another run.
     """
 
     labels = labels or Labels()
@@ -97,7 +97,7 @@ def finetune(
     """Train backbone and head together on the labelled scenes with the config's `train` options, and evaluate.
 
     Arguments and errors are those of `probe`, for any task of `engine/tasks.py`; `seed` is also that of data order and
-    augmentation. A run that was stopped goes on from its last checkpoint.
+    augmentation. A stopped run resumes from its last checkpoint.
     """
 
     labels = labels or Labels()
@@ -125,13 +125,13 @@ def evaluate(
     annotation_free: bool = False,
     device: str = "auto",
 ) -> RunResult:
-    """Evaluate finished weights, backbone and head, on a split of the cache.
+    """Evaluate trained weights, backbone and head, on a split of the cache.
 
-    With `annotation_free`, the weights are those of a pretraining with texts (CLIP2Scene), and each point gets the
-    class whose text is nearest: no label was seen.
+    With `annotation_free`, the weights are those of a pretraining with text embeddings (CLIP2Scene), and each point
+    gets the class of the nearest text embedding; labels are used for evaluation only.
 
     Raises:
-        UserError: wrong config, weights or cache, or a work folder with another run's result.
+        UserError: config, weights or cache do not match, or the work folder holds the result of another run.
     """
     settings: dict[str, Any] = {"command": "evaluate", "config": config.hash, "cache": sha256_of(cache.path / MANIFEST),
                 "weights": sha256_of(weights), "val_split": split}  # fmt: skip
@@ -161,11 +161,11 @@ def evaluate(
 
 
 def build_task(config: RunConfig, cache: Cache, seed: int) -> Any:
-    """The config's task, initialised from `seed`; the global random state is left as it was.
+    """The config's task, initialised from `seed`; the global random state does not change.
 
     Raises:
-        UserError: the config holds no task that is known, or one with other classes, point features or maps than the
-            cache.
+        UserError: the config holds no task or an unknown one, or one whose classes, point features or maps are not
+            those of the cache.
     """
     if config.kind != "task":
         raise UserError(f"{config.path}: holds a pretraining method, expected a `task`")
@@ -179,10 +179,10 @@ def build_task(config: RunConfig, cache: Cache, seed: int) -> Any:
 
 
 def load_task(config: RunConfig, cache: Cache, weights: Path) -> Any:
-    """The config's task with the backbone and the head that `weights` holds.
+    """The config's task with the backbone and the head of `weights`.
 
     Raises:
-        UserError: the weights are those of another network, or the config does not fit the cache.
+        UserError: the weights are those of another network, or the config does not match the cache.
     """
     task = build_task(config, cache, seed=0)
     load_backbone(weights, task.get_submodule("backbone"))
@@ -191,11 +191,11 @@ def load_task(config: RunConfig, cache: Cache, weights: Path) -> Any:
 
 
 def load_annotation_free(config: RunConfig, cache: Cache, weights: Path) -> SegmentationTask:
-    """The config's task with the backbone of a pretraining with texts, and the head that these make.
+    """The config's task with the backbone of a pretraining with texts, and the head made of these.
 
     Raises:
-        UserError: the task is no segmentation of points, the weights are those of another network or hold no texts, or
-            the config does not fit the cache.
+        UserError: the task is not a segmentation of points, the weights are those of another network or hold no texts,
+            or the config does not match the cache.
     """
     task = build_task(config, cache, seed=0)
     if not isinstance(task, SegmentationTask):
@@ -214,19 +214,19 @@ def evaluate_task(
     folder: Path | None = None,
     transforms: Transforms = (),
 ) -> Result:
-    """Judge what the task predicts for the frames `rows`.
+    """Evaluate the task's predictions for the frames `rows`.
 
     Args:
-        config: names the file in errors.
+        config: for error messages.
         task: trained.
-        cache: prepared frames with what the task is to predict.
+        cache: prepared frames with the task's ground truth.
         rows: of the cache.
         device: to compute on.
-        folder: where further files go, such as predictions in the data set's own format; None writes none.
-        transforms: changes of the scenes that are evaluated on, such as dropped beams.
+        folder: folder for further files, such as predictions in the data set's format; None: not written.
+        transforms: applied to the evaluated scenes, such as dropped beams.
 
     Raises:
-        UserError: a frame lacks what is needed, or nothing was to be found in any.
+        UserError: a frame lacks ground truth, or no frame has any.
     """
     task.to(device).eval()
     batches = evaluation_batches(task, cache, rows, device, transforms)
@@ -289,7 +289,7 @@ def _write(run: RunResult, config: RunConfig, work_dir: Path) -> None:
 def _reused(work_dir: Path, settings: dict[str, Any]) -> RunResult | None:
     before = finished(work_dir, settings)
     if before is not None:
-        print(f"{work_dir}: holds the result of these very settings already; nothing was run")
+        print(f"{work_dir}: already holds the result of these settings; nothing was run")
     return before
 
 

@@ -1,4 +1,4 @@
-"""Weights that a run starts from: for a whole backbone, or for parts of a network by name."""
+"""Initial weights of a run: for a whole backbone, or for submodules by name."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import sha256_of
 from pc_ssl.models.fusion import BevEncoder
 
-WHOLE = ""  # stands for the whole backbone
+WHOLE = ""  # denotes the whole backbone
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """Files to start from; none of them: from scratch.
+    """Files with initial weights; none: from scratch.
 
     Args:
         files: path of a submodule, such as "lidar", or WHOLE -> a file whose `backbone.` tensors fill it.
@@ -44,14 +44,14 @@ class InitialWeights:
         return cls(files)
 
     def load(self, network: nn.Module, backbone: nn.Module) -> tuple[LoadReport, ...]:
-        """Fill what the files are for.
+        """Load the files into their submodules.
 
         Args:
-            network: what the names are submodules of.
-            backbone: what WHOLE stands for; of a BevEncoder with one branch the file may hold that branch alone.
+            network: the module whose submodules are named.
+            backbone: loaded for WHOLE; for a BevEncoder with one branch the file may hold that branch alone.
 
         Raises:
-            UserError: there is no such submodule, or a file is damaged or holds the weights of something else.
+            UserError: a submodule does not exist, or a file is damaged or holds other weights.
         """
         return tuple(
             _load_whole(backbone, file) if name == WHOLE else load_backbone(file, _part(network, name), name)
@@ -59,7 +59,7 @@ class InitialWeights:
         )
 
     def checksums(self) -> str | dict[str, str] | None:
-        """What a run's settings hold: None from scratch, one checksum for a whole backbone, else one for each part.
+        """Entry of a run's settings: None from scratch, one checksum for a whole backbone, else one for each part.
 
         Raises:
             UserError: a file cannot be read.

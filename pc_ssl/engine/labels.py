@@ -1,4 +1,4 @@
-"""Which labels a downstream run may see, and what it is judged on."""
+"""The labels available to a downstream run, and its evaluation split."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from pc_ssl.protocols import SceneTransform
 
 @dataclass(frozen=True)
 class Labels:
-    """Which scenes are trained on with labels, and which are evaluated on.
+    """Scenes with labels for training, and scenes for evaluation.
 
     Args:
         fraction: labelled share of the training scenes, 1 / n.
-        rule: which scenes the stride takes.
-        offset: shifts the stride by this many scenes; 0 gives the published scenes.
+        rule: which scenes the fraction selects.
+        offset: shifts the selection by this many scenes; 0 gives the published scenes.
         train_split: split of the cache that the labelled scenes are taken from.
-        val_split: split that is evaluated on.
+        val_split: split for evaluation.
         scene_list: file that names the labelled scenes, instead of a fraction.
         points: labelled points of each scene: their number, or the file that names them; None: all points.
 
@@ -47,7 +47,7 @@ class Labels:
 
     def __post_init__(self) -> None:
         if self.scene_list is not None and (self.fraction != 1 or self.offset):
-            raise UsageError("label-scenes: names the scenes, so it goes with neither --labels nor --label-offset")
+            raise UsageError("label-scenes: names the scenes; it cannot be combined with --labels or --label-offset")
 
     def scenes(self, cache: Cache) -> tuple[str, ...]:
         """The labelled scenes, in the order of the split.
@@ -67,7 +67,7 @@ class Labels:
         return [row for row in cache.indices(self.train_split) if cache.frames[row].scene in scenes]
 
     def transforms(self, seed: int) -> tuple[SceneTransform, ...]:
-        """What leaves the scenes the labels that may be seen; `seed` draws them where only their number is given.
+        """Transforms that remove all other labels; if only their number is given, `seed` selects the kept ones.
 
         Raises:
             UserError: the list of points cannot be read.
@@ -79,7 +79,7 @@ class Labels:
         return (FewLabels(ListedAnnotations(self.points, read_annotations(self.points))),)
 
     def settings(self) -> dict[str, Any]:
-        """What a run's outcome depends on, as JSON values; files by their checksums."""
+        """Settings of the run, as JSON values; files by their checksums."""
         values: dict[str, Any] = {
             "labels": self.fraction,
             "label_rule": self.rule.value,

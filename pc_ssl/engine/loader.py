@@ -1,4 +1,4 @@
-"""From frames to batches, in loader processes."""
+"""Batches for training, loaded by worker processes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ LOADER_DIED = (
 )
 
 
-MAX_LEFT_OUT = 32  # frames in a row that are too small: then no other of the data set is likely to be better
+MAX_LEFT_OUT = 32  # frames in a row that are too small: then the data set is likely unusable
 
 
 class Frames(Protocol):
-    """A data set whose samples depend on the draw alone; a draw raises `TooSmall` where its frame cannot be used."""
+    """A data set whose samples depend on the draw alone; raises `TooSmall` if the frame of a draw cannot be used."""
 
     def __len__(self) -> int: ...
 
@@ -33,7 +33,7 @@ class Frames(Protocol):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A batch, and the frames that were left out of it for others.
+    """A batch, and the frames that were replaced in it.
 
     Args:
         batch: of samples.
@@ -49,10 +49,10 @@ def step_loader(
 ) -> DataLoader:
     """The batches of the steps after `first_step`, this process's share of each, as `Loaded`.
 
-    The next frame of the data set that is large enough takes the place of one that is too small, so that all batches
-    have the same size; which one depends on the draw alone.
+    A frame that is too small is replaced by the next frame of the data set that is large enough, so that all batches
+    have the same size; the replacement depends on the draw alone.
 
-    In place of a batch whose frames cannot be read comes the UserError that says why: torch's loader would wrap an
+    A batch whose frames cannot be read is replaced by the UserError: torch's loader would wrap an
     exception's message into a traceback.
 
     Raises:
@@ -71,15 +71,15 @@ def worker_death_as_error() -> Iterator[None]:
     """Report a loader process that was killed in one line.
 
     Raises:
-        UserError: in place of torch's RuntimeError, raised wherever this process happens to be, or of the broken
-            connection that a batch was being received through.
+        UserError: instead of torch's RuntimeError, which may be raised anywhere in this process, or of the broken
+            connection through which a batch was received.
     """
     try:
         try:
             yield
         except (ConnectionError, EOFError) as error:
             raise UserError(LOADER_DIED) from error
-    except RuntimeError as error:  # of a signal's handler, also while the broken connection is handled
+    except RuntimeError as error:  # from a signal handler, also while the broken connection is handled
         if "DataLoader worker" not in str(error):
             raise
         raise UserError(LOADER_DIED) from error

@@ -1,4 +1,4 @@
-"""What a run reports while it goes: JSON lines, TensorBoard, and a line on standard output."""
+"""Progress reports of a run: JSON lines, TensorBoard, and a line on standard output."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ MIB = 2**20
 
 
 class LogCallback(Callback):
-    """Writes one line for each `every`-th step, the first and the last.
+    """Writes one line every `every` steps, and for the first and the last step.
 
     A line holds the step (counted from 1), every term that the module returned (of this step, mean over the
     processes), grad_norm before clipping, lr, seconds per step and the part of them spent waiting for data (means since
-    the line before), and the peak of memory in MiB (of the device, or of the process on a CPU).
+    the previous line), and the peak of memory in MiB (of the device, or of the process on a CPU).
 
     Args:
         folder: where to write.
@@ -35,7 +35,7 @@ class LogCallback(Callback):
         last_step: steps done at the end.
 
     Raises:
-        UserError: a file cannot be written; so do the methods.
+        UserError: a file cannot be written; raised by the methods too.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class LogCallback(Callback):
         self.optimizer, self.process, self.every, self.last_step = optimizer, process, every, last_step
         if process.is_first:
             self.lines = AppendedFile(folder.log)
-            # Steps after the checkpoint were logged by a run that was killed, and are about to be logged again.
+            # Steps after the checkpoint were logged by a killed run, and will be logged again.
             self.board = EventFile(folder.tensorboard, first_step + 1)
 
     def start(self) -> None:
@@ -74,7 +74,7 @@ class LogCallback(Callback):
             self.since, self.steps, self.waited = now, 0, 0.0
 
     def sync(self) -> None:
-        """Bring what was written to the disk, so that no checkpoint is younger than the log."""
+        """Flush to the disk, so that a checkpoint is never newer than the log."""
         if self.process.is_first:
             self.lines.sync()
 
@@ -100,7 +100,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a CUDA device, or that this machine could give."""
+    """Bytes that are free on a CUDA device, or available on this machine."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""The training loop: a batch, a step, and what is called around it."""
+"""The training loop: batches, steps and callbacks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from pc_ssl.files import write_json
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step left.
+    """Result of a step.
 
     Args:
         step: its number, counted from 1.
         terms: the module's terms and "grad_norm", scalars.
-        waited: seconds that it waited for its batch.
+        waited: seconds spent waiting for the batch.
         left_out: a line for each frame that is too small to train on.
     """
 
@@ -57,11 +57,11 @@ def run_steps(
     seed: int,
     folder: Path,
 ) -> None:
-    """Take one step for each batch.
+    """One step for each batch.
 
     Args:
-        train_step: takes a step.
-        batches: one for each step that is left, or the UserError that kept it from being read.
+        train_step: performs a step.
+        batches: one per remaining step, or the UserError that occurred while reading it.
         callbacks: called in this order.
         process: this process.
         first_step: number of the first step, counted from 0.

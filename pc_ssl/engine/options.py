@@ -1,4 +1,4 @@
-"""What a training run is asked to do."""
+"""Options of a training run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ class TrainOptions:
 
     Args:
         steps: number of optimiser steps.
-        batch_size: frames per step over all processes together, so the learning rate belongs to it whatever the number
+        batch_size: frames per step over all processes together, so that the learning rate does not depend on the number
             of processes.
         learning_rate: the peak of the schedule, for every schedule.
         weight_decay: decoupled decay of AdamW.
-        schedule: "one_cycle" and "cyclic" rise and fall, and move AdamW's first beta against it; "cosine" falls from
-            the start. A `OneCycle`, `Cyclic` or `Cosine` has other constants, such as a warm-up.
-        clip_norm: gradients of a larger L2 norm are scaled down to it. 10 is what the SECOND family trains with.
+        schedule: "one_cycle" and "cyclic" rise and fall, and vary AdamW's first beta inversely; "cosine" decays from
+            the start. An instance of `OneCycle`, `Cyclic` or `Cosine` sets other constants, such as a warm-up.
+        clip_norm: gradients of a larger L2 norm are scaled down to it. 10 in the SECOND family.
         learning_rate_multipliers: prefix of parameter names, such as "head" or "backbone.camera.image" -> factor on the
-            learning rate of these parameters. The longest prefix that fits counts.
+            learning rate of these parameters. The longest matching prefix applies.
         precision: "bf16" runs the forward pass in bfloat16 where autocast deems it safe; weights stay float32.
         num_workers: loader processes for each training process; 0 loads in the training process.
         log_every: steps between two lines of the log.
-        checkpoint_every: steps between two checkpoints; the last step always leaves one.
-        seed: of initialisation, order, augmentation and whatever the forward pass draws.
+        checkpoint_every: steps between two checkpoints; one is always written after the last step.
+        seed: of initialisation, order, augmentation and random numbers of the forward pass.
 
     Raises:
         UserError: a value is out of range.
@@ -72,5 +72,5 @@ class TrainOptions:
         return SCHEDULES[self.schedule] if isinstance(self.schedule, str) else self.schedule
 
 
-# A resumed run may change these: they change how fast it goes and what it reports, but no number that it computes.
+# A resumed run may change these: they affect speed and reports, not the computed numbers.
 RESUMABLE_CHANGES = frozenset({"num_workers", "log_every", "checkpoint_every"})

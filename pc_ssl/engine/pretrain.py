@@ -1,6 +1,6 @@
 """Pretrain a backbone by a config's method on the frames of a cache, without labels.
 
-The work folder keeps what `engine/train.py` leaves there and, once all steps are done, `config.py` (after inheritance
+The work folder holds the files of `engine/train.py` and, once all steps are done, `config.py` (after inheritance
 and overrides) and `weights.safetensors`.
 """
 
@@ -40,9 +40,9 @@ from pc_ssl.progress import duration
 from pc_ssl.protocols import Method
 from pc_ssl.structures import PointBatch
 
-VIEWS = 2  # of a frame, which a step looks at; contrastive methods have two
-REHEARSED_OPERATIONS = 2e12  # of a step on the CPU: minutes of one core
-REHEARSED_STEPS = 2  # beside a first one, in which memory is allocated
+VIEWS = 2  # views of a frame in a step; contrastive methods have two
+DRY_RUN_OPERATIONS = 2e12  # at most, of a step on the CPU: minutes of one core
+DRY_RUN_STEPS = 2  # after a first one, in which memory is allocated
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def pretrain(
     init: InitialWeights | None = None,
     device: str = "auto",
 ) -> None:
-    """Pretrain, or with `dry_run` say what that would take.
+    """Pretrain, or with `dry_run` report what that would cost.
 
     Args:
         config_path: a config with a `method`.
@@ -74,9 +74,9 @@ def pretrain(
         work_dir: see above.
         split: which scenes to train on; None: the cache's training split.
         overrides: `key=value` on top of the config.
-        resume: go on with the run in `work_dir`.
-        dry_run: count what the networks cost without running them, and, where that fits this machine, time a few steps
-            and forget them; nothing is written.
+        resume: resume the run in `work_dir`.
+        dry_run: count what the networks cost without running them, and time a few
+            steps if they fit this machine; nothing is written.
         init: weights of parts of the method, such as its teacher; its `needs_weights` names those that must be given.
         device: "cpu", "cuda" or "auto".
 
@@ -94,7 +94,7 @@ def pretrain(
                 for name, cost in costs.items():
                     print(f"{name:16} {cost}")
             reason = too_much(costs.values(), parts.options, process)
-            lines = rehearse(parts, process) if reason is None else f"time             not measured: {reason}"
+            lines = dry_run_report(parts, process) if reason is None else f"time             not measured: {reason}"
             if process.is_first:
                 print(lines)
                 print(f"split            {split} of {cache.path}")
@@ -118,7 +118,7 @@ def pretrain(
 
 
 def build(config: RunConfig, cache: Cache, split: str) -> Pretraining:
-    """The config's method, initialised from `train.seed`, and the frames that it sees.
+    """The config's method, initialised from `train.seed`, and its training frames.
 
     Raises:
         UserError: the config holds no method, or the cache lacks the split, the regions or a feature of the points.
@@ -138,21 +138,21 @@ def build(config: RunConfig, cache: Cache, split: str) -> Pretraining:
 
 
 def _check_needed(config: RunConfig, method: Method, init: InitialWeights) -> None:
-    """Whether weights are given for the parts of the method that must be pretrained.
+    """Check that weights are given for the parts of the method that must be pretrained.
 
     Raises:
-        UserError: one is not.
+        UserError: weights are missing.
     """
     missing = [name for name in method.needs_weights if name not in init.files]
     if missing:
         raise UserError(
-            f"{config.path}: {type(method).__name__} learns from a pretrained {missing[0]}: give its weights with "
-            f"--init {missing[0]}=FILE, the weights.safetensors that its pretraining left"
+            f"{config.path}: {type(method).__name__} needs a pretrained {missing[0]}: give its weights with "
+            f"--init {missing[0]}=FILE, the weights.safetensors of its pretraining"
         )
 
 
 def network_costs(parts: Pretraining) -> dict[str, Cost]:
-    """What the method's networks cost on the first frame, by name; none of them is run.
+    """Cost of the method's networks on the first frame, by name, without running them.
 
     Raises:
         UserError: the frame cannot be read, or the network's grid holds none of its points.
@@ -164,31 +164,31 @@ def network_costs(parts: Pretraining) -> dict[str, Cost]:
     if any(network.uses_cameras for network in networks.values()):
         cameras = parts.method.collate([parts.scenes[Draw(0, 0, 0)]]).cameras
 
-    def look(network: Any) -> Any:
+    def probe_network(network: Any) -> Any:
         if isinstance(network, BevEncoder):
             return network(points, cameras)
         return network(cameras if network.uses_cameras else points)
 
     try:
-        return {name: cost_of(network, look) for name, network in networks.items()}
+        return {name: cost_of(network, probe_network) for name, network in networks.items()}
     except OutsideGrid as error:
         raise UserError(f"frames {scene.token}: {error}; are these the grid's units?") from error
 
 
 def too_much(costs: Iterable[Cost], options: TrainOptions, process: Process) -> str | None:
-    """Why a few steps cannot be tried here; None: they can."""
+    """Why a few steps cannot be timed on this machine; None: they can."""
     needed = sum(16 * cost.parameters + VIEWS * options.batch_size * cost.activation_bytes for cost in costs)
     free = free_memory(process.device)
     if needed > free:
         return f"a step needs about {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free on {process.device}"
     operations = 3 * VIEWS * options.batch_size * sum(cost.operations for cost in costs)
-    if process.device.type == "cpu" and operations > REHEARSED_OPERATIONS:
+    if process.device.type == "cpu" and operations > DRY_RUN_OPERATIONS:
         return f"a step takes about {operations / 1e12:.1f} TFLOPs, too many for {process.device}"
     return None
 
 
-def rehearse(parts: Pretraining, process: Process) -> str:
-    """Lines that tell what a run would do, and what it costs, from a few steps on the first batches.
+def dry_run_report(parts: Pretraining, process: Process) -> str:
+    """Summary of a run and its cost, in lines, from a few steps on the first batches.
 
     Raises:
         UserError: a frame cannot be read, or the loss is not finite.
@@ -198,7 +198,7 @@ def rehearse(parts: Pretraining, process: Process) -> str:
     in_this_process = replace(options, num_workers=0)
     batches = iter(step_loader(parts.scenes, method.collate, in_this_process, process, 0))
     loading, computing = [], []
-    for _ in range(1 + min(REHEARSED_STEPS, options.steps - 1)):
+    for _ in range(1 + min(DRY_RUN_STEPS, options.steps - 1)):
         start = time.perf_counter()
         found = next(batches)
         if isinstance(found, UserError):

@@ -1,8 +1,8 @@
-"""A made-up frame to count networks on where no cache is at hand: always the same one.
+"""A fixed synthetic frame, on which networks are counted without a cache.
 
 A street: 32 beams of 1084 directions at 1.84 m above flat ground, between two walls 24 m apart, with 40 boxes of the
 size of cars; what is farther than 70 m gives no return. A room: 100,000 points on walls and furniture of 6 x 5 x
-2.7 m. Images are empty: what a network costs does not depend on what they show.
+2.7 m. Images are empty: the cost of a network does not depend on their content.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pc_ssl.errors import UserError
 from pc_ssl.files import PARTIAL_SUFFIX, read_json, write_bytes, write_json
 from pc_ssl.version import __version__
 
-SHOWN = 5  # differing settings that an error names
+SHOWN = 5  # number of differing settings in an error
 
 
 @dataclass(frozen=True)
@@ -38,25 +38,25 @@ class RunFolder:
         return self.path / "checkpoint.safetensors"
 
     def check(self, settings: Mapping[str, Any], resume: bool) -> None:
-        """Whether a run with these settings may start or go on here.
+        """Check that a run with these settings may start or resume here.
 
         Args:
             settings: everything that the run's numbers depend on; JSON values.
-            resume: whether a run that is here already may go on.
+            resume: whether an existing run may be resumed.
 
         Raises:
-            UserError: a run is here and `resume` is not set, or it has other settings.
+            UserError: the folder holds a run and `resume` is not set, or it has other settings.
         """
         if not (self.settings.exists() or self.checkpoint.exists()):
             return
         if not resume:
             raise UserError(
-                f"{self.path}: holds a run already; add --resume to go on with it, or choose another --work-dir"
+                f"{self.path}: holds a run already; add --resume to continue it, or choose another --work-dir"
             )
         content = read_json(self.settings)
         before = content.get("settings") if isinstance(content, dict) else None
         if not isinstance(before, dict):
-            raise UserError(f"{self.settings}: field 'settings' is missing; no run of pc_ssl is here")
+            raise UserError(f"{self.settings}: field 'settings' is missing; not a run of pc_ssl")
         now = json.loads(json.dumps(settings))
         differing = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if differing:
@@ -68,7 +68,7 @@ class RunFolder:
             )
 
     def open(self, settings: Mapping[str, Any], last_step: int) -> None:
-        """Make the folder ready for training to go on after `last_step`: later lines of the log are dropped.
+        """Prepare the folder for training after `last_step`: later lines of the log are dropped.
 
         Raises:
             UserError: the folder cannot be written.

@@ -1,4 +1,4 @@
-"""Learning rate and momentum of a step: pure functions of the step, so that a resumed run needs no scheduler's state.
+"""Learning rate and momentum of a step: pure functions of the step, so that a resumed run needs no scheduler state.
 
 A schedule gives factors on the peak learning rate, which `TrainOptions.learning_rate` states for every schedule.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 
 from pc_ssl.errors import UserError
 
-BETA = 0.9  # AdamW's default, for schedules that leave it alone
+BETA = 0.9  # AdamW's default, for schedules with a constant beta
 
 
 class ScheduleFactors(NamedTuple):
@@ -22,7 +22,7 @@ class ScheduleFactors(NamedTuple):
 
 
 class Schedule(Protocol):
-    """What a run asks before each step."""
+    """Evaluated before each step."""
 
     def factors(self, step: int, steps: int) -> ScheduleFactors:
         """The factors of step `step` in 0..`steps` - 1."""
@@ -31,9 +31,9 @@ class Schedule(Protocol):
 
 @dataclass(frozen=True)
 class OneCycle:
-    """The one-cycle policy (Smith and Topin 2019) as torch's OneCycleLR computes it.
+    """The one-cycle policy (Smith and Topin 2019) as in torch's OneCycleLR.
 
-    The defaults are the constants that OpenPCDet's and CenterPoint's configs train with.
+    The defaults are the constants of OpenPCDet's and CenterPoint's configs.
 
     Args:
         rise: share of the run in which the learning rate rises.
@@ -74,12 +74,12 @@ class Cyclic:
         step <  s: start + (peak - start) (1 - cos(pi step / s)) / 2
         step >= s: end + (peak - end) (1 + cos(pi (step - s) / (steps - s))) / 2
 
-    The first beta moves against it.
+    The first beta varies inversely.
 
     Args:
         peak_ratio: peak relative to the first step; mmcv's default.
         rise: share of the run in which the learning rate rises; mmcv's default.
-        end_ratio: what the last step approaches, relative to the first step; mmcv's default.
+        end_ratio: learning rate at the end, relative to the first step; mmcv's default.
         beta, beta_at_peak: AdamW's first beta at the ends of the run and at the peak; mmcv's ratio is 0.85 / 0.95.
 
     Raises:
@@ -112,7 +112,7 @@ class Cyclic:
 
 @dataclass(frozen=True)
 class Cosine:
-    """A fall along half a cosine, after a linear warm-up from 0; the first beta stays.
+    """Cosine decay after a linear warm-up from 0; the first beta is constant.
 
         step <  w: step / w
         step >= w: floor + (1 - floor) (1 + cos(pi (step - w) / (steps - w))) / 2
@@ -120,10 +120,10 @@ class Cosine:
     Args:
         warmup_steps: w.
         warmup_share: w as a share of the run, instead of `warmup_steps`; rounded down.
-        floor: what the last step approaches, relative to the peak.
+        floor: learning rate at the end, relative to the peak.
 
     Raises:
-        UserError: a value is out of range, or the warm-up is stated twice.
+        UserError: a value is out of range, or the warm-up is given twice.
     """
 
     warmup_steps: int = 0
@@ -155,5 +155,5 @@ def _check_share(name: str, value: float) -> None:
         raise UserError(f"train.schedule: {name} is {value:g}, expected a share of the run between 0 and 1")
 
 
-# What the names in configs and in `--set train.schedule=cosine` stand for.
+# What the names in configs and in `--set train.schedule=cosine` refer to.
 SCHEDULES: dict[str, Schedule] = {"one_cycle": OneCycle(), "cosine": Cosine(), "cyclic": Cyclic()}

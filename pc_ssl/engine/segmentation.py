@@ -1,4 +1,4 @@
-"""Point segmentation among the downstream tasks: its linear probe, its evaluation, and heads made of texts."""
+"""Point segmentation among the downstream tasks: linear probe, evaluation, and heads from text embeddings."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PROBE_POINTS_PER_FRAME = 2000
 PROBE_POINTS = 1_000_000
 BATCH_NORM_FRAMES = 64
 
-TEXT = "text"  # embeddings of the classes' names, in the weights of a pretraining with texts
+TEXT = "text"  # text embeddings of the classes, in the weights of a pretraining with CLIP
 
 
 def check_classes(config: RunConfig, task: SegmentationTask, cache: Cache) -> None:
-    """Whether the task has as many classes as the cache's points.
+    """Check that the task has as many classes as the cache's point labels.
 
     Raises:
-        UserError: it has not.
+        UserError: the numbers differ.
     """
     if task.head.out_features + 1 != len(cache.class_names):
         raise UserError(
@@ -60,7 +60,8 @@ def fit_probe(
     device: torch.device,
     transforms: Transforms = (),
 ) -> dict[str, Any]:
-    """Fit the task's head to the features of its frozen backbone, on scenes changed by `transforms`; how that ended.
+    """Fit the task's head to the features of its frozen backbone, on scenes changed by `transforms`; returns statistics
+    of the fit.
 
     Raises:
         UserError: a frame has no labels or no point in the backbone's grid, or no point has a label.
@@ -96,16 +97,16 @@ def fit_probe(
 
 
 def head_from_texts(task: SegmentationTask, cache: Cache, weights: Path) -> None:
-    """Give the task the head that the texts of a pretraining make.
+    """Set the task's head from the text embeddings of a pretraining.
 
     Raises:
-        UserError: the weights hold no texts, or those of another number of classes.
+        UserError: the weights hold no text embeddings, or of another number of classes.
     """
     tensors, _ = read_tensors(weights)
     needed = (TEXT, "semantic_layer.weight", "semantic_layer.bias")
     if any(name not in tensors for name in needed):
         raise UserError(
-            f"{weights}: holds no {', '.join(needed)}; only CLIP2Scene's pretraining knows texts of classes"
+            f"{weights}: holds no {', '.join(needed)}; only CLIP2Scene's pretraining stores text embeddings of classes"
         )
     text, weight, bias = (tensors[name] for name in needed)
     if len(text) != task.head.out_features:

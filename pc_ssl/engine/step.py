@@ -14,7 +14,7 @@ from pc_ssl.models.voxelize import OutsideGrid
 
 
 class NonFinite(Exception):
-    """The loss or the gradient of a step is infinite or not a number; no weight was changed."""
+    """The loss or the gradient of a step is infinite or NaN; the weights were not updated."""
 
 
 class TrainStep(nn.Module):
@@ -38,7 +38,7 @@ class TrainStep(nn.Module):
             self.network = nn.parallel.DistributedDataParallel(module)
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
-        """Take the step: the module's terms, and "grad_norm", the L2 norm of all gradients before clipping.
+        """One step; returns the module's terms, and "grad_norm", the L2 norm of all gradients before clipping.
 
         Raises:
             NonFinite: the loss or the gradient is not finite.
@@ -51,7 +51,7 @@ class TrainStep(nn.Module):
             raise UserError(f"frames {', '.join(batch.tokens)}: {error}; are these the grid's units?") from error
         if not bool(terms["loss"].isfinite()):
             raise NonFinite(", ".join(f"{name} {value.item():g}" for name, value in terms.items()))
-        if terms["loss"].requires_grad:  # not where nothing of the batch could be learned from
+        if terms["loss"].requires_grad:  # False if the batch has nothing to learn from
             terms["loss"].backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         if not bool(norm.isfinite()):

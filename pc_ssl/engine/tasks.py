@@ -1,4 +1,4 @@
-"""The downstream tasks, and how each is checked against a cache, trained and judged: a table by the task's class."""
+"""The downstream tasks, and how each is checked against a cache, trained and evaluated: a table by class."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ NUSCENES_RESULTS = "nuscenes_results.json"  # predicted boxes in the format of n
 
 @dataclass(frozen=True)
 class TaskKind:
-    """What the engine does with one class of tasks.
+    """How the engine handles one class of tasks.
 
     Args:
-        check: (config, task, cache): UserError if the task does not fit the cache.
+        check: (config, task, cache): raises UserError if the task does not match the cache.
         evaluate: (task in eval mode, cache, frames and their batches, folder for further files or None).
-        rows: (task, cache, rows, seed): the rows to train on, drawn anew where the task asks for it.
+        rows: (task, cache, rows, seed): the rows to train on, resampled if the task is class-balanced.
     """
 
     check: Callable[[RunConfig, Any, Cache], None]
@@ -43,10 +43,10 @@ class TaskKind:
 
 
 def task_kind(config: RunConfig, task: Any) -> TaskKind:
-    """The task's line of the table.
+    """The task's entry of the table.
 
     Raises:
-        UserError: it has none.
+        UserError: the task's class is not in the table.
     """
     for known, kind in TASK_KINDS.items():
         if isinstance(task, known):

@@ -1,7 +1,7 @@
-"""Train a module on a data set, in a folder, so that it can be killed and resumed at any moment.
+"""Train a module on a data set, with its state in a folder, so that a run can be killed and resumed at any moment.
 
 A training object (a pretraining method or a downstream task) is an nn.Module with
-    views(scene, rng) -> sample       drawn in loader processes
+    views(scene, rng) -> sample       in loader processes
     collate(samples) -> batch         with `tokens` and `to(device)`
     forward(batch) -> terms           {"loss": ..., further named terms}, each a scalar
 """
@@ -56,17 +56,18 @@ def train(
 
     Args:
         module: a training object, initialised.
-        dataset: `dataset[draw]` gives the sample of a `pc_ssl.data.sampler.Draw`, or raises `TooSmall`: another frame
-            takes its place then.
-        options: what to do.
-        work_dir: folder for the log, TensorBoard's files and the checkpoint; made if needed.
-        resume: go on with the run in `work_dir`; without one, start.
+        dataset: `dataset[draw]` is the sample of a `pc_ssl.data.sampler.Draw`, or raises `TooSmall`: another frame
+            then replaces it.
+        options: of the run.
+        work_dir: folder for the log, TensorBoard's files and the checkpoint; created if needed.
+        resume: resume the run in `work_dir`; start if there is none.
         device: "cpu", "cuda" or "auto".
-        settings: whatever else the numbers depend on (JSON values by name); a run is only resumed with equal settings.
+        settings: everything else that the numbers depend on (JSON values by name); a run is only resumed with equal
+            settings.
 
     Raises:
         UserError: `work_dir` holds a run and `resume` is not set, or one with other settings; a frame cannot be read;
-            the loss is not finite; the gradient is 0 in step after step; a loader process was
+            the loss is not finite; the gradient is 0 in consecutive steps; a loader process was
             killed; a file cannot be written.
     """
     folder = RunFolder(work_dir)
@@ -132,7 +133,7 @@ def make_optimizer(module: nn.Module, options: TrainOptions) -> torch.optim.Adam
 
 
 def describe(module: nn.Module, dataset: Frames, options: TrainOptions, process: Process) -> str:
-    """What a run is about to do, in a few lines."""
+    """Summary of a run before it starts, in a few lines."""
     frames, parameters = len(dataset), sum(p.numel() for p in module.parameters())
     backbone = sum(p.numel() for p in module.get_submodule("backbone").parameters())
     per_epoch = steps_per_epoch(frames, options.batch_size)

@@ -1,7 +1,7 @@
 """Linear probes as published: a linear classifier trained by gradient descent on the features of a frozen backbone.
 
 The backbone is in eval mode and is not trained. Augmentation and the number of steps are those of the config (`views`
-and `train.steps`); the loss is cross-entropy + Lovasz-Softmax over labelled points. What each protocol has beyond that:
+and `train.steps`); the loss is cross-entropy + Lovasz-Softmax over labelled points. The protocols:
 
 slidr    SLidR (valeoai/SLidR, config/semseg_nuscenes.yaml and README): SGD at 0.05, momentum 0.9, dampening 0.1, weight
          decay 1e-4, a cosine, batches of 16, one labelled point for each voxel of 0.1 m. Our voxels are cartesian.
@@ -10,7 +10,8 @@ scalr    ScaLR (valeoai/ScaLR, configs/downstream/nuscenes/WI_768_linprob.yaml a
          frame, batch normalisation before a classifier that starts at zero.
 sonata   Sonata (Pointcept/Pointcept, configs/sonata/semseg-sonata-v1m1-0a-scannet-lin.py): AdamW at 2e-3, weight decay
          0.02, one cycle that rises over a twentieth of the run, batches of 24, gradients of at most 3, one labelled
-         point for each voxel of 0.02 m. Its changes of colour, its jitter and its elastic distortion are not ours.
+         point for each voxel of 0.02 m. Its colour augmentation, jitter and elastic distortion are not implemented
+         here.
 """
 
 from __future__ import annotations
@@ -46,13 +47,13 @@ class ProbeProtocol:
         learning_rate: peak.
         weight_decay: of all weights of the classifier.
         schedule: of the learning rate.
-        batch_size: frames of a step; all labelled frames where there are fewer.
+        batch_size: frames of a step; all labelled frames if there are fewer.
         momentum: of SGD.
         dampening: of SGD.
-        clip_norm: largest norm of the gradient; None: any.
-        voxel_size: edge of voxels of which one point each is trained on, metres; None: all points.
-        max_points: of a frame, drawn at random; None: all.
-        normalised: whether batch normalisation comes before the classifier, which then starts at zero.
+        clip_norm: largest norm of the gradient; None: no clipping.
+        voxel_size: edge of the voxels, metres; one point per voxel is used; None: all points.
+        max_points: of a frame, sampled at random; None: all.
+        normalised: whether batch normalisation precedes the classifier, which is then initialised to zero.
     """
 
     optimizer: Literal["sgd", "adamw"]
@@ -87,17 +88,17 @@ def train_probe(
     protocol: ProbeProtocol,
     transforms: Transforms = (),
 ) -> dict[str, Any]:
-    """Train the task's head on the features of its frozen backbone; how that ended.
+    """Train the task's head on the features of its frozen backbone; returns statistics of the training.
 
     Args:
-        config: names the steps.
-        task: its backbone stays as it is.
+        config: with the number of steps.
+        task: its backbone does not change.
         cache: with labels.
         rows: of the labelled frames.
-        seed: of order, augmentation and drawn points.
+        seed: of order, augmentation and sampled points.
         device: to compute on.
         protocol: one of PROTOCOLS.
-        transforms: changes of the scenes before the views.
+        transforms: applied to the scenes before the views.
 
     Raises:
         UserError: a frame has no labels or no point in the backbone's grid.
@@ -133,7 +134,7 @@ def train_probe(
 
 
 def trained_points(batch: SegmentationBatch, protocol: ProbeProtocol, generator: torch.Generator) -> Tensor:
-    """[S] int64 rows of the labelled points that are trained on: the first of each voxel, or points drawn at random."""
+    """[S] int64 rows of the labelled points that are trained on: the first of each voxel, or a random sample."""
     rows = torch.arange(len(batch.label), device=batch.label.device)
     if protocol.voxel_size is not None:
         place = (batch.points.xyz / protocol.voxel_size).floor().long()
@@ -151,7 +152,7 @@ def trained_points(batch: SegmentationBatch, protocol: ProbeProtocol, generator:
 
 
 def folded(head: nn.Module) -> nn.Linear:
-    """The classifier as one linear layer: batch normalisation with its running statistics is part of the weights."""
+    """The classifier as one linear layer: batch normalisation (running statistics) is folded in."""
     if isinstance(head, nn.Linear):
         return head
     assert isinstance(head, nn.Sequential)

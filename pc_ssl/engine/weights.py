@@ -1,4 +1,4 @@
-"""Weights files: safetensors, a network's tensors under their own names, the backbone's under `backbone.`."""
+"""Weights files: safetensors files with a network's tensors by name, the backbone's under `backbone.`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LoadReport:
 
     Args:
         path: the file.
-        part: what they are filled into: "backbone", or a part of a network such as "lidar".
+        part: what they are loaded into: "backbone", or a part of a network such as "lidar".
         matched: names in both, of equal shape.
         missing: names that the file lacks.
         unexpected: names that the network lacks.
@@ -66,7 +66,7 @@ class LoadReport:
 
 
 def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str]) -> None:
-    """Write every tensor of `module.state_dict()`, whole or not at all.
+    """Write every tensor of `module.state_dict()`, atomically.
 
     Args:
         path: a safetensors file.
@@ -80,13 +80,13 @@ def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str]) -> 
 
 
 def load_backbone(path: Path, backbone: nn.Module, part: str = "backbone") -> LoadReport:
-    """Fill `backbone` with the tensors that `path` holds under `backbone.`; all of them or none.
+    """Load the tensors that `path` holds under `backbone.` into `backbone`; all of them or none.
 
     Args:
         path: a safetensors file.
-        backbone: what to fill.
-        part: what it is called in a larger network, such as "lidar"; where the file holds the larger network's
-            backbone, tensors under `backbone.lidar.`, these are taken.
+        backbone: loaded into.
+        part: its name in a larger network, such as "lidar"; if the file holds the larger network's backbone, its
+            tensors under `backbone.lidar.` are loaded.
 
     Raises:
         UserError: the file is missing, damaged, or belongs to another backbone: a tensor is missing, unexpected or of
@@ -109,7 +109,7 @@ def load_backbone(path: Path, backbone: nn.Module, part: str = "backbone") -> Lo
 
 
 def load_head(path: Path, head: nn.Module) -> None:
-    """Fill `head` with the tensors that `path` holds under `head.`.
+    """Load the tensors that `path` holds under `head.` into `head`.
 
     Raises:
         UserError: the file is missing, damaged, or holds no head or another one.
@@ -146,7 +146,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file, whole or not at all; the same content gives the same bytes.
+    """Write a safetensors file, atomically; the same content gives the same bytes.
 
     Raises:
         UserError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""A work folder belongs to one run of one kind at a time."""
+"""Exclusive use of a work folder by one run of one command."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from pc_ssl.errors import UserError
 from pc_ssl.evaluation.run_result import RESULT, WEIGHTS
 from pc_ssl.files import read_json, write_error
 
-LOCK = "run.lock"  # who runs here; locked by the kernel while that process lives
+LOCK = "run.lock"  # names the running process, and is locked while it lives
 UNKNOWN = "another program"
-MARKS = {  # files that a run leaves early -> its command
+MARKS = {  # files that a run writes early -> its command
     "run.json": "pretrain",
     "train/run.json": "finetune",
     "compare.json": "compare",
@@ -30,15 +30,15 @@ MARKS = {  # files that a run leaves early -> its command
 
 @contextlib.contextmanager
 def work_folder(path: Path, command: str, process: Process | None = None) -> Iterator[None]:
-    """Make `path` if needed, and keep other processes out of it. The kernel releases the lock when this process ends.
+    """Create `path` if needed, and lock it. The kernel releases the lock when this process ends.
 
     Args:
         path: the folder.
         command: what runs in it: "pretrain", "probe", "finetune", "evaluate" or "compare".
-        process: of those that train together the first one holds the lock; None: there is only this one.
+        process: the first of several training processes holds the lock; None: a single process.
 
     Raises:
-        UserError: it is a file, cannot be written, holds a run of another command, or another process runs in it.
+        UserError: `path` is a file, cannot be written, holds a run of another command, or another process runs in it.
     """
     if process is not None and not process.is_first:
         yield
@@ -55,12 +55,12 @@ def work_folder(path: Path, command: str, process: Process | None = None) -> Ite
         (path / LOCK).unlink(missing_ok=True)
         lock.close()
         if is_new:
-            with contextlib.suppress(OSError):  # it holds something
+            with contextlib.suppress(OSError):  # not empty
                 path.rmdir()
 
 
 def command_of(path: Path) -> str | None:
-    """The command whose run a folder holds, from its files; None: it holds none."""
+    """The command whose run a folder holds, from its files; None: no run."""
     if (path / RESULT).exists():
         content = read_json(path / RESULT)
         settings = content.get("settings") if isinstance(content, dict) else None
@@ -68,22 +68,22 @@ def command_of(path: Path) -> str | None:
     for name, command in MARKS.items():
         if (path / name).exists():
             return command
-    if (path / WEIGHTS).exists():  # of a run that ended between its weights and its result, or copied here
+    if (path / WEIGHTS).exists():  # of a run that was killed between weights and result, or copied here
         metadata = read_metadata(path / WEIGHTS)
         return "pretrain" if "method" in metadata else metadata.get("command", UNKNOWN)
     return None
 
 
 def _check_command(path: Path, command: str) -> None:
-    """Whether the folder is empty or holds a run of `command`.
+    """Check that the folder is empty or holds a run of `command`.
 
     Raises:
-        UserError: it holds another one.
+        UserError: it holds another run.
     """
     held = command_of(path)
     if held not in (None, command):
         raise UserError(
-            f"{path}: holds what {held if held == UNKNOWN else f'pc-ssl {held}'} left; {command} would mix its files "
+            f"{path}: holds files of {held if held == UNKNOWN else f'pc-ssl {held}'}; {command} would mix its files "
             "with these: choose another --work-dir"
         )
 
@@ -104,14 +104,14 @@ def _acquire(path: Path, command: str) -> BinaryIO:
             raise UserError(
                 f"{path.parent}: {owner} runs here; wait for it, end it, or choose another --work-dir"
             ) from None
-        except OSError as error:  # a network file system without locks
+        except OSError as error:  # a network file system without lock support
             print(
                 f"{path.parent}: cannot be locked ({error.strerror}): make sure that no other run writes to it",
                 file=sys.stderr,
             )
         if _is_at(path, file):
             break
-        file.close()  # the run before removed the file between our opening and locking it
+        file.close()  # the previous run removed the file between our opening and locking it
     file.truncate(0)
     file.write(json.dumps({"command": command, "pid": os.getpid(), "host": socket.gethostname()}).encode())
     file.flush()
@@ -123,7 +123,7 @@ def _owner(file: BinaryIO) -> str:
         file.seek(0)
         content = json.loads(file.read())
         return f"pc-ssl {content['command']}, process {content['pid']} on {content['host']},"
-    except (ValueError, KeyError, TypeError):  # it has only just taken the lock
+    except (ValueError, KeyError, TypeError):  # it has just taken the lock
         return "another process"
 
 

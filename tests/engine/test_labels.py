@@ -20,7 +20,7 @@ def test_a_list_names_the_labelled_scenes(street_cache: Cache, tmp_path: Path) -
     labels = Labels(scene_list=path)
     assert labels.scenes(street_cache) == ("street-02",)
     assert [street_cache.frames[row].scene for row in labels.rows(street_cache)] == ["street-02"] * 2
-    with pytest.raises(UsageError, match="goes with neither --labels nor --label-offset"):
+    with pytest.raises(UsageError, match="--labels or --label-offset"):
         Labels(0.5, scene_list=path)
 
 

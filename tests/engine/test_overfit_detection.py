@@ -85,7 +85,7 @@ def test_the_frame_keeps_the_boxes_that_can_be_seen(overfit: ModuleType, streets
     assert seen[0]["points"].equal(frame["points"])
 
 
-def test_an_untrained_network_is_told_from_a_trained_one(
+def test_an_untrained_network_scores_lower_than_a_trained_one(
     overfit: ModuleType, streets: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(overfit.STEPS, "center_point", 2)

@@ -112,7 +112,7 @@ def test_a_method_that_needs_weights_of_a_part_gets_them_or_is_refused(
     pretrain(SMOKE, street_cache.path, tmp_path / "first", overrides=["train.seed=5"], device="cpu")
     weights = tmp_path / "first" / "weights.safetensors"
     monkeypatch.setattr(PRC, "needs_weights", ("backbone",), raising=False)
-    with pytest.raises(UserError, match=r"PRC learns from a pretrained backbone: .* --init backbone=F"):
+    with pytest.raises(UserError, match=r"PRC needs a pretrained backbone: .* --init backbone=F"):
         pretrain(SMOKE, street_cache.path, tmp_path / "second", device="cpu")
     assert not (tmp_path / "second").exists()
     init = InitialWeights({"backbone": weights})

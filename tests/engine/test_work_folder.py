@@ -124,7 +124,7 @@ def test_weights_alone_say_what_left_them(tmp_path: Path, metadata: dict[str, st
 def test_a_run_of_another_command_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     write_tensors(tmp_path / "weights.safetensors", {"a": torch.zeros(1)}, {"method": "PRC"})
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(UserError, match="holds what pc-ssl pretrain left; finetune would"):
+    with pytest.raises(UserError, match="pc-ssl pretrain; finetune"):
         enter(tmp_path, "finetune")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
     enter(tmp_path, "pretrain")
@@ -136,7 +136,7 @@ def test_no_downstream_run_replaces_pretrained_weights(
 ) -> None:
     write_tensors(tmp_path / "weights.safetensors", {"a": torch.zeros(1)}, {"method": "PRC"})
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(UserError, match="holds what pc-ssl pretrain left"):
+    with pytest.raises(UserError, match="pc-ssl pretrain"):
         run(load_config(SEGMENTATION), street_cache, tmp_path, device="cpu")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
