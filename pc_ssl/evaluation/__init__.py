@@ -1,4 +1,4 @@
-"""Metrics, and results as they are written."""
+"""Metrics, and results in the form in which they are written."""
 
 from pc_ssl.evaluation.bev_map import BevMapMetric, BevMapResult
 from pc_ssl.evaluation.detection_result import DetectionResult

@@ -1,8 +1,8 @@
-"""Segmentation of the map seen from above: IoU of each class at its best threshold.
+"""BEV map segmentation: IoU of each class at its best threshold.
 
 As BEVFusion evaluates (mit-han-lab/bevfusion, mmdet3d/datasets/nuscenes_dataset.py): cells of all frames are counted
 together at thresholds 0.35, 0.40, ..., 0.65; a class's IoU is that at the threshold where it is highest, chosen on the
-evaluated split itself, and the mean is over classes. Cells that the recorded map does not know are not counted.
+evaluated split itself, and the mean is over classes. Cells that the ground-truth map does not cover are not counted.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65)
 
 @dataclass(frozen=True)
 class BevMapResult:
-    """What was counted over a split, in cells.
+    """Counts over a split, in cells.
 
     Args:
         class_names: names of the K classes.
         hit: [T][K] cells of the class that are predicted at each of THRESHOLDS.
         predicted: [T][K] cells predicted.
         labelled: [K] cells of the class.
-        known: cells that were counted, for each class.
+        known: number of counted cells, per class.
         num_frames: keyframes.
-        scenes: scene -> its counts of cells, predicted at the thresholds that are best on the whole split.
+        scenes: scene -> its counts of cells, predicted at the best thresholds of the whole split.
     """
 
     class_names: tuple[str, ...]
@@ -124,7 +124,7 @@ class BevMapResult:
 
 
 class BevMapMetric:
-    """Counts predictions against recorded maps, one frame at a time.
+    """Counts predictions against ground-truth maps, one frame at a time.
 
     Args:
         class_names: names of the K classes.
@@ -142,13 +142,13 @@ class BevMapMetric:
         """Count one frame.
 
         Args:
-            probability: [K, H, W] in [0, 1]; predicted where it reaches a threshold.
+            probability: [K, H, W] in [0, 1]; predicted if at least a threshold.
             mask: [K, H, W] bool.
             known: [H, W] bool: cells to count.
-            scene: that the frame belongs to; None: it is counted for the whole split only.
+            scene: of the frame; None: the frame is counted for the whole split only.
 
         Raises:
-            ValueError: shapes disagree.
+            ValueError: shapes do not match.
         """
         expected = (len(self.class_names), *known.shape)
         if probability.shape != expected or mask.shape != expected:
@@ -167,10 +167,10 @@ class BevMapMetric:
         self._num_frames += 1
 
     def result(self) -> BevMapResult:
-        """What was counted so far.
+        """The result over the frames counted so far.
 
         Raises:
-            UserError: no cell of any class was seen.
+            UserError: no known cell belongs to any class.
         """
         if int(self._labelled.sum()) == 0:
             raise UserError(f"map segmentation: no class covers a known cell in any of {self._num_frames} frames")

@@ -1,4 +1,4 @@
-"""What an intersection over union is computed from, kept for each scene so that scores can be resampled over scenes."""
+"""Counts behind an intersection over union, kept per scene so that scores can be resampled over scenes."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Detection as nuScenes judges it: mean average precision and NDS, by the devkit's own functions.
+"""nuScenes detection metrics: mean average precision and NDS, by the devkit's own functions.
 
 Caesar et al., "nuScenes: A multimodal dataset for autonomous driving", CVPR 2020, Sec. 3.1, in the configuration
 `detection_cvpr_2019`. The devkit filters boxes (by distance from the vehicle, boxes without returns, cycles in racks),
-matches and averages; what it looks up in a data set's tables comes from the cache here, so that any split of any cache
-of nuScenes' format can be judged.
+matches and averages; its look-ups in the data set's tables are answered from the cache here, so that any split of any
+cache of nuScenes' format can be evaluated.
 
-The devkit averages over all ten classes: one that the split does not show counts as never found, and an error that
-cannot be known (a velocity without a second keyframe) counts as 1. `DetectionResult.annotated` is the same score over
-what the split does annotate.
+The devkit averages over all ten classes: a class without boxes in the split has average precision 0, and an undefined
+error (a velocity without a second keyframe) is set to 1. `DetectionResult.annotated` is the same score over
+the classes and errors that the split annotates.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 CONFIGURATION = "detection_cvpr_2019"
 BICYCLE_RACK = "bicycle_rack"
-DISTANCES_M = ((0.0, 20.0), (20.0, 35.0), (35.0, 50.0))  # from the vehicle, in which results are told apart
+DISTANCES_M = ((0.0, 20.0), (20.0, 35.0), (35.0, 50.0))  # from the vehicle, for which results are reported separately
 TENSORS = ("box", "box_class", "box_attribute", "box_points")
 
 
 def check_nuscenes(cache: Cache, class_names: Sequence[str]) -> None:
-    """Whether boxes of these classes can be judged on the cache as nuScenes does.
+    """Check that boxes of these classes can be evaluated on the cache with nuScenes' metrics.
 
     Raises:
-        UserError: the cache's boxes or attributes are not nuScenes', or a predicted class is none of its ten.
+        UserError: the cache's boxes or attributes are not nuScenes', or a predicted class is not one of its ten.
     """
     path, classes = cache.path / MANIFEST, cache.manifest.classes
     missing = [name for name in (*NUSCENES_CLASSES, BICYCLE_RACK) if name not in classes["box"]]
@@ -64,7 +64,7 @@ class DetectionMetric:
     """Collects predictions and boxes, one frame at a time.
 
     Args:
-        cache: the frames are of this.
+        cache: holds the frames.
         class_names: labels of predictions are indices into it.
 
     Raises:
@@ -125,7 +125,7 @@ class DetectionMetric:
         return boxes, racks
 
     def write_results(self, path: Path, *, use_lidar: bool, use_camera: bool) -> None:
-        """Write what was predicted so far as nuScenes' results file.
+        """Write the predictions so far as a nuScenes results file.
 
         Raises:
             UserError: the file cannot be written.
@@ -133,10 +133,10 @@ class DetectionMetric:
         write_results(path, self._results, use_lidar=use_lidar, use_camera=use_camera)
 
     def result(self) -> DetectionResult:
-        """What was counted so far.
+        """The result over the frames counted so far.
 
         Raises:
-            UserError: no box was seen that counts.
+            UserError: no ground-truth box is counted.
         """
         from nuscenes.eval.common.config import config_factory
 
@@ -158,7 +158,7 @@ class DetectionMetric:
         )
 
     def _counted(self, boxes: EvalBoxes, ranges: dict[str, float]) -> EvalBoxes:
-        """A copy with those that the devkit asks for, distances from the vehicle filled in."""
+        """A copy filtered as by the devkit, with distances from the vehicle."""
         from nuscenes.eval.common.data_classes import EvalBoxes
         from nuscenes.eval.common.loaders import add_center_dist, filter_eval_boxes
 
@@ -170,7 +170,7 @@ class DetectionMetric:
 
 
 class _Tables:
-    """What the devkit's functions look up of nuScenes' tables; a sample's token stands for all its records."""
+    """The records of nuScenes' tables that the devkit's functions read; a sample's token identifies all of them."""
 
     def __init__(self) -> None:
         self._ego: dict[str, list[float]] = {}
@@ -182,7 +182,7 @@ class _Tables:
         self._racks[token] = {f"{token}/{number}": {**rack, **category} for number, rack in enumerate(racks)}
 
     def get(self, table: str, token: str) -> dict[str, Any]:
-        """The record of a table, with the fields that are looked at."""
+        """The record of a table, with the fields that are read."""
         if table == "sample":
             return {"data": {"LIDAR_TOP": token}, "anns": list(self._racks[token])}
         if table == "sample_data":
@@ -193,10 +193,10 @@ class _Tables:
 
 
 def _judged(config: Any, truth: EvalBoxes, found: EvalBoxes) -> tuple[DetectionMetrics, DetectionMetricDataList]:
-    """The devkit's evaluation of boxes that are filtered already."""
+    """The devkit's evaluation of filtered boxes."""
     from nuscenes.eval.detection.evaluate import DetectionEval
 
-    judge = DetectionEval.__new__(DetectionEval)  # its constructor reads tables and a file
+    judge = DetectionEval.__new__(DetectionEval)  # the constructor reads tables and a file
     judge.cfg, judge.gt_boxes, judge.pred_boxes, judge.verbose = config, truth, found, False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # means over errors that no class has
@@ -222,7 +222,7 @@ def _of_class(
 
 
 def _of_distance(config: Any, truth: EvalBoxes, found: EvalBoxes, nearest: float, farthest: float) -> DistanceDetection:
-    """Boxes and predictions between two distances from the vehicle, each judged by its own distance."""
+    """Boxes and predictions between two distances from the vehicle, each filtered by its own distance."""
     from nuscenes.eval.common.data_classes import EvalBoxes
 
     near, guessed = EvalBoxes(), EvalBoxes()

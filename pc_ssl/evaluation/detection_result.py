@@ -1,4 +1,4 @@
-"""What nuScenes' detection score came to, with what was counted for it."""
+"""nuScenes' detection score, with the counts that it is computed from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-MAP_WEIGHT = 5  # of the mean average precision in NDS, beside 1 for each of the errors
+MAP_WEIGHT = 5  # of the mean average precision in NDS, relative to 1 for each of the errors
 ERRORS = ("trans", "scale", "orient", "vel", "attr")  # metres, 1 - IoU, radians, m/s, 1 - accuracy
 
 
@@ -17,12 +17,12 @@ class ClassDetection:
 
     Args:
         name: of nuScenes' ten.
-        boxes: of the data set that count: within the class's range of the vehicle and with returns of LiDAR or radar.
+        boxes: counted ground-truth boxes: within the class's range of the vehicle and with returns of LiDAR or radar.
         with_velocity: those of them whose velocity is known.
         with_attribute: those of them that have an attribute.
         predictions: within the class's range.
         average_precision: [T] in [0, 1] at each distance threshold.
-        errors: of ERRORS over the matched boxes, 1 where none was matched; None: not defined for the class.
+        errors: of ERRORS over the matched boxes, 1 if no box was matched; None: not defined for the class.
         precision: [T][101] at recalls 0, 0.01, ..., 1; empty for a class without boxes.
     """
 
@@ -41,20 +41,20 @@ class ClassDetection:
         return statistics.fmean(self.average_precision)
 
     def annotated_error(self, name: str) -> float | None:
-        """One of ERRORS; None where the class is not defined to have it, or no box that counts tells it."""
-        told = {"vel": self.with_velocity, "attr": self.with_attribute}.get(name, self.boxes)
-        return self.errors[name] if told else None
+        """One of ERRORS; None if it is not defined for the class, or no counted box is annotated with it."""
+        annotated = {"vel": self.with_velocity, "attr": self.with_attribute}.get(name, self.boxes)
+        return self.errors[name] if annotated else None
 
 
 @dataclass(frozen=True)
 class DistanceDetection:
-    """What lies between two distances from the vehicle.
+    """Results between two distances from the vehicle.
 
     Args:
         nearest_m: metres.
         farthest_m: metres.
-        boxes: of each class, those that count.
-        predictions: of each class.
+        boxes: number per class of counted ground-truth boxes.
+        predictions: number per class.
         average_precision: of each class, mean over the distance thresholds; None where there are no boxes.
     """
 
@@ -66,7 +66,7 @@ class DistanceDetection:
 
     @property
     def mean_average_precision(self) -> float | None:
-        """Over the classes that have boxes here; None: no class has."""
+        """Over the classes with boxes in this range; None if there are none."""
         return _mean(self.average_precision.values())
 
 
@@ -82,7 +82,7 @@ class AnnotatedScore:
 
 @dataclass(frozen=True)
 class DetectionResult:
-    """What was counted over a split.
+    """Result over a split.
 
     Args:
         nds: nuScenes' detection score as the devkit computes it.
@@ -90,7 +90,7 @@ class DetectionResult:
         classes: each of nuScenes' ten.
         distances: parts of the range.
         thresholds_m: T distances between centres within which a prediction is right.
-        num_frames: keyframes that were counted.
+        num_frames: number of evaluated keyframes.
     """
 
     nds: float
@@ -102,7 +102,7 @@ class DetectionResult:
 
     @property
     def annotated(self) -> AnnotatedScore:
-        """The score over the classes that have boxes; an error that no class tells is left out of NDS."""
+        """The score over the classes that have boxes; an error without annotation is left out of NDS."""
         shown = [of for of in self.classes if of.boxes]
         precision = statistics.fmean(of.mean_average_precision for of in shown)
         errors = {name: _mean(of.annotated_error(name) for of in shown) for name in ERRORS}

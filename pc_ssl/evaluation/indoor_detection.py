@@ -1,9 +1,9 @@
-"""Boxes in rooms: average precision at overlaps of 0.25 and 0.5, as ScanNet's detection is reported since VoteNet.
+"""Indoor detection: average precision at IoU 0.25 and 0.5, as reported for ScanNet since VoteNet.
 
 Qi et al., "Deep Hough Voting for 3D Object Detection in Point Clouds", ICCV 2019. Predictions of all rooms are sorted
-by score; one is right if it overlaps a box of its class by the threshold or more, and no better one took that box. The
-average precision is the area under precision over recall, with precision made to fall (PASCAL VOC 2010). Boxes are
-compared as boxes along the axes.
+by score; one is correct if its IoU with a box of its class reaches the threshold, and no prediction of higher score
+matched the box. The average precision is the area under precision over recall, with precision made monotonically
+decreasing (PASCAL VOC 2010). Boxes are compared as boxes along the axes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ THRESHOLDS = (0.25, 0.5)
 
 @dataclass(frozen=True)
 class IndoorDetectionResult:
-    """What was counted over a split.
+    """Result over a split.
 
     Args:
         class_names: names of the K classes.
         average_precision: [T][K] in [0, 1] at each of the T thresholds; None for a class without boxes.
         boxes: [K] boxes of the data set.
         predictions: [K] predicted boxes.
-        num_frames: rooms that were counted.
+        num_frames: number of evaluated rooms.
     """
 
     class_names: tuple[str, ...]
@@ -95,7 +95,7 @@ class IndoorDetectionMetric:
         self.class_names = tuple(class_names)
         self._num_frames = 0
         self._boxes = [0] * len(class_names)
-        # of each class: scores, and for each threshold whether the prediction is right
+        # of each class: scores, and for each threshold whether the prediction is correct
         self._scores: list[list[float]] = [[] for _ in class_names]
         self._right: list[list[list[bool]]] = [[[] for _ in THRESHOLDS] for _ in class_names]
 
@@ -123,10 +123,10 @@ class IndoorDetectionMetric:
                 self._right[k][number] += _matched(overlap, threshold)
 
     def result(self) -> IndoorDetectionResult:
-        """What was counted so far.
+        """The result over the rooms counted so far.
 
         Raises:
-            UserError: no box was seen.
+            UserError: no room has a box.
         """
         if not any(self._boxes):
             raise UserError(f"detection: none of the {self._num_frames} frames has a box")
@@ -142,7 +142,7 @@ class IndoorDetectionMetric:
 
 
 def _matched(overlap: Tensor, threshold: float) -> list[bool]:
-    """Whether each prediction, by descending score, overlaps enough the box that it overlaps most, and is the first."""
+    """Whether each prediction, by descending score, is the first to match its best-overlapping box by the threshold."""
     taken: set[int] = set()
     right = []
     for row in overlap:

@@ -1,7 +1,7 @@
-"""Boxes as nuScenes' detection benchmark takes them: in the global frame, by the name of their sample.
+"""Boxes in the format of nuScenes' detection benchmark: in the global frame, by the token of their sample.
 
 Frames: the benchmark's `translation`, `rotation` (quaternion w, x, y, z) and `velocity` are those of the global frame,
-`size` is width, length, height; a box without attribute has the attribute "". At most 500 boxes a sample count.
+`size` is width, length, height; a box without attribute has the attribute "". At most 500 boxes per sample are allowed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pc_ssl.files import write_json
 from pc_ssl.heads.attributes import ATTRIBUTES
 from pc_ssl.structures import Boxes3D
 
-MAX_BOXES = 500  # of a sample; the devkit refuses files with more
+MAX_BOXES = 500  # per sample; the devkit rejects files with more
 
 
 def result_boxes(
@@ -30,7 +30,7 @@ def result_boxes(
     Args:
         token: of the sample.
         boxes: predictions in the LiDAR frame; those beyond the 500 of highest score are left out, and an unknown
-            velocity counts as 0, as the benchmark has no word for it.
+            velocity counts as 0, as the format has no value for it.
         class_names: nuScenes' detection classes; labels are indices into it.
         global_from_lidar: [4, 4].
 
@@ -80,7 +80,7 @@ def global_poses(boxes: Boxes3D, global_from_lidar: NDArray[np.float64]) -> list
 
 
 def recorded_poses(box: NDArray[np.float64]) -> list[dict[str, list[float]]]:
-    """As `global_poses`, of recorded boxes [M, 12] of a cache ("box_global"), to the last digit."""
+    """As `global_poses`, of recorded boxes [M, 12] of a cache ("box_global"), without loss of precision."""
     parts = {"translation": (0, 3), "size": (3, 6), "rotation": (6, 10), "velocity": (10, 12)}
     return [{name: row[first:end] for name, (first, end) in parts.items()} for row in box.tolist()]
 
@@ -93,8 +93,8 @@ def write_results(
     Args:
         path: of the file.
         results: entries of `result_boxes` by token; every sample of the evaluated split.
-        use_lidar: whether the points were looked at.
-        use_camera: whether the images were.
+        use_lidar: whether points were used.
+        use_camera: whether images were used.
 
     Raises:
         UserError: the file cannot be written.

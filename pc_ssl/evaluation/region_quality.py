@@ -1,4 +1,4 @@
-"""How good the regions and superpixels of a cache are: numbers, sizes, coverage, and how they fit boxes and labels."""
+"""Quality of the regions and superpixels of a cache: numbers, sizes, coverage, agreement with boxes and labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAG_COLUMN = 4  # of points: seconds since an earlier sweep; 0 in the key sweep;
 
 @dataclass
 class ClassFit:
-    """How well a classifier could do that gives each region one class, the one that most of its points have.
+    """Counts of the best classifier that is constant on each region, which predicts its majority class.
 
     Args:
         hit: [K] labelled points whose region has their class, by class.
@@ -52,17 +52,17 @@ class ClassFit:
 
 @dataclass
 class RegionQuality:
-    """Of one generator, over all frames of a cache.
+    """Quality of one generator, over all frames of a cache.
 
     Args:
         name: "region/dbscan", "superpixel/slic".
         sizes: points or pixels of each region, one array per frame.
         covered: points or pixels in regions.
-        coverable: points that are not ground or that a region holds all the same, as a data set's own segments hold
+        coverable: points that are not ground or that a region holds nevertheless, as a data set's segments hold
             floors; or pixels.
-        objects: how many boxes have a region of their own; regions of points alone.
-        purity: whether regions hold one object alone; regions of points alone.
-        classes: the best that one class per region can do; None without point labels.
+        objects: recall of boxes by regions; regions of points only.
+        purity: share of points of the majority object; regions of points only.
+        classes: the best classifier with one class per region; None without point labels.
     """
 
     name: str
@@ -93,9 +93,9 @@ HEADINGS = ("generator", "per frame", "size 10 50 90 %", "coverage", "objects fo
 
 
 def region_quality(cache: Cache) -> list[RegionQuality]:
-    """Measure every generator of a cache; points of the key sweep alone count.
+    """Measure every generator of a cache; only points of the key sweep are counted.
 
-    Objects are boxes with at least 10 points, found if a region has an intersection over union of 0.5 with one's
+    Objects are boxes with at least 10 points, found if a region has an intersection over union of 0.5 with its
     points. For the best mIoU the ground counts as one more region.
     """
     keys = {key for index in range(len(cache)) for key in cache[index].keys()}  # noqa: SIM118 (no mapping)
@@ -139,9 +139,9 @@ def _generator_of(key: str) -> str | None:
 
 @dataclass(frozen=True)
 class _KeySweep:
-    """What all generators of a frame are measured against: `rows` [N] bool says which of its points count.
+    """Reference of one frame for all generators: `rows` [N] bool marks the counted points.
 
-    Of those n points: ground [n] bool, inside [M, n] bool which box holds them, label [n] uint8; None without such.
+    Of those n points: ground [n] bool, inside [M, n] bool the boxes that hold them, label [n] uint8; None without such.
     """
 
     rows: NDArray[np.bool_]
@@ -164,7 +164,7 @@ class _KeySweep:
 def _add_points(frame: Frame, quality: RegionQuality, key: _KeySweep) -> None:
     region = frame[quality.name].numpy()[key.rows]
     count = np.bincount(region[region >= 0])
-    quality.sizes.append(count[count > 0])  # a region of earlier sweeps alone has no points here
+    quality.sizes.append(count[count > 0])  # a region of only earlier sweeps has no points here
     quality.covered += int(count.sum())
     quality.coverable += int((~key.ground | (region >= 0)).sum())
     if key.inside is not None:
@@ -176,7 +176,7 @@ def _add_points(frame: Frame, quality: RegionQuality, key: _KeySweep) -> None:
 
 
 def _add_images(frame: Frame, name: str, quality: RegionQuality) -> None:
-    """All cameras of one frame; labels of points are read at the pixels that they fall on."""
+    """All cameras of one frame; labels of points are read at the pixels that they project to."""
     sizes, seen, labels, start = [np.empty(0, np.int64)], [], [], 0
     cameras = [key.removeprefix(f"{name}/") for key in frame.keys() if key.startswith(f"{name}/")]  # noqa: SIM118
     for camera in cameras:

@@ -1,4 +1,4 @@
-"""How well regions fit annotated objects."""
+"""Agreement of regions with annotated objects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ObjectRecall:
-    """Of `objects` boxes with enough points, `found` have a region of their own. Results of several frames add up."""
+    """Of `objects` boxes with enough points, `found` have a matching region. Results of several frames add up."""
 
     found: int
     objects: int
@@ -49,14 +49,14 @@ def object_recall(
 
 @dataclass(frozen=True)
 class Purity:
-    """Of `points` in regions, `pure` belong to what most points of their region belong to. Results add up."""
+    """Of `points` in regions, `pure` belong to the majority object of their region. Results add up."""
 
     pure: int
     points: int
 
     @property
     def purity(self) -> float:
-        """Share of the points that are where they belong; NaN without regions."""
+        """Share of pure points; NaN without regions."""
         return self.pure / self.points if self.points else float("nan")
 
     def __add__(self, other: Purity) -> Purity:
@@ -64,11 +64,11 @@ class Purity:
 
 
 def region_purity(inside: NDArray[np.bool_], region: NDArray[np.int32]) -> Purity:
-    """Whether regions hold points of one object alone, or none of any.
+    """Purity of regions with respect to annotated objects and background.
 
     Args:
         inside: [M, N] bool, see `geometry.points_in_boxes`; a point belongs to the first box that it is in, or to the
-            background, which counts as one more object.
+            background, which is one more object.
         region: [N] int32, 0..R - 1, -1 for none.
     """
     objects, points = inside.shape

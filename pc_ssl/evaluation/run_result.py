@@ -17,12 +17,12 @@ from pc_ssl.progress import duration
 from pc_ssl.version import __version__
 
 RESULT = "result.json"
-WEIGHTS = "weights.safetensors"  # of the trained network, beside the result
+WEIGHTS = "weights.safetensors"  # of the trained network, in the same folder
 CONFIG = "config.py"  # the config after inheritance and overrides
 
 
 Result = SegmentationResult | DetectionResult | BevMapResult | IndoorDetectionResult
-MEASURED: dict[str, type[Result]] = {  # what "measured" in result.json stands for; files without it are of segmentation
+MEASURED: dict[str, type[Result]] = {  # by "measured" in result.json; files without it are of segmentation
     "segmentation": SegmentationResult,
     "detection": DetectionResult,
     "bev_map": BevMapResult,
@@ -32,15 +32,15 @@ MEASURED: dict[str, type[Result]] = {  # what "measured" in result.json stands f
 
 @dataclass(frozen=True)
 class RunResult:
-    """What was run, on what, and what came out.
+    """Settings, inputs and outcome of one run.
 
     Args:
-        settings: everything that decides the outcome, as plain JSON values; two runs with equal settings are the same
-            run. "command" is "probe", "finetune" or "evaluate".
+        settings: everything that determines the outcome, as plain JSON values; two runs with equal settings are the
+            same run. "command" is "probe", "finetune" or "evaluate".
         paths: where config, cache and weights were read from.
         scenes: scenes whose labels were trained on.
         num_train_frames: keyframes in them.
-        fit: how training ended: loss, iterations, tensors loaded.
+        fit: statistics of training: loss, iterations, loaded tensors.
         result: what was measured on the evaluated split.
         seconds: wall-clock time by stage.
     """
@@ -55,7 +55,7 @@ class RunResult:
 
     @property
     def origin(self) -> str:
-        """Where the backbone started: "scratch", or the pretrained weights' path."""
+        """Initialisation of the backbone: "scratch", or the path of the pretrained weights."""
         return self.paths.get("init") or "scratch"
 
     @property
@@ -63,10 +63,12 @@ class RunResult:
         """The result of a segmentation of points.
 
         Raises:
-            UserError: another task was run.
+            UserError: the run is of another task.
         """
         if not isinstance(self.result, SegmentationResult):
-            raise UserError(f"{self.paths['config']}: {self.result.headline} is no result of a segmentation of points")
+            raise UserError(
+                f"{self.paths['config']}: found {self.result.headline}, expected the result of a point segmentation"
+            )
         return self.result
 
     def summary(self) -> str:
@@ -76,7 +78,7 @@ class RunResult:
         return f"{what} ({spent})\n{self.result.table()}"
 
     def write(self, folder: Path) -> None:
-        """Write `folder`/result.json, whole or not at all."""
+        """Write `folder`/result.json, atomically."""
         content = {
             "pc_ssl": __version__,
             "settings": dict(self.settings),
@@ -127,7 +129,7 @@ _FIELDS: dict[str, type] = {
 
 
 def finished(folder: Path, settings: Mapping[str, Any]) -> RunResult | None:
-    """The result that `folder` already holds for these settings; None if it holds none yet.
+    """The result that `folder` already holds for these settings; None if there is none.
 
     Raises:
         UserError: the folder holds the result of other settings.

@@ -1,7 +1,7 @@
-"""Point segmentation: mean intersection over union as the nuScenes-lidarseg evaluation defines it.
+"""Point segmentation: mean intersection over union as defined by nuScenes-lidarseg.
 
 Counts are collected over all points of all frames before any ratio is taken. Points labelled `ignore` (class 0) are not
-counted, whatever is predicted there. A class that is neither labelled nor predicted anywhere has no IoU and is left
+counted, whatever the prediction. A class that is neither labelled nor predicted anywhere has no IoU and is left
 out of the mean, as in the devkit (SLidR's code counts it as 1); a class that is predicted but labelled nowhere counts
 as 0.
 """
@@ -22,12 +22,12 @@ from pc_ssl.structures import IGNORE
 
 @dataclass(frozen=True)
 class SegmentationResult:
-    """What was counted over a split.
+    """Counts over a split.
 
     Args:
         class_names: names of the K classes, `ignore` left out.
         confusion: [K][K] points; rows are labels, columns predictions.
-        num_frames: frames that were counted.
+        num_frames: number of evaluated frames.
         scenes: scene -> its counts of points.
     """
 
@@ -57,7 +57,7 @@ class SegmentationResult:
 
     @property
     def miou(self) -> float:
-        """Mean of the IoUs that exist, in [0, 1]."""
+        """Mean of the defined IoUs, in [0, 1]."""
         return _mean(self.iou)
 
     @property
@@ -127,10 +127,10 @@ class SegmentationMetric:
         Args:
             prediction: [N] integer in 1..K.
             label: [N] integer in 0..K, 0 means ignore.
-            scene: that the frame belongs to; None: it is counted for the whole split only.
+            scene: of the frame; None: the frame is counted for the whole split only.
 
         Raises:
-            ValueError: lengths disagree, or a class is out of range.
+            ValueError: lengths differ, or a class is out of range.
         """
         size = len(self.class_names)
         prediction, label = prediction.cpu().long(), label.cpu().long()
@@ -146,10 +146,10 @@ class SegmentationMetric:
         self._num_frames += 1
 
     def result(self) -> SegmentationResult:
-        """What was counted so far.
+        """The result over the frames counted so far.
 
         Raises:
-            UserError: no labelled point was seen.
+            UserError: no frame has a labelled point.
         """
         kept = [k for k in range(len(self.class_names)) if k != IGNORE]
         confusion = self._confusion[kept][:, kept]

@@ -1,3 +1,3 @@
-"""Pictures and self-contained HTML pages of what was prepared, trained and measured; headless. Each is a module."""
+"""Figures and self-contained HTML pages of caches, runs and results, without a display; one module each."""
 
 __all__ = ["activation", "bev_map", "boxes", "comparison", "curves", "downstream", "page", "pictures", "recording"]

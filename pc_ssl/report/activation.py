@@ -1,4 +1,4 @@
-"""Point activation maps: how similar the feature of every point is to that of one, before and after pretraining.
+"""Point activation maps: similarity of every point's feature to that of an anchor, before and after pretraining.
 
 As Liu et al. draw them in "FAC: 3D Representation Learning via Foreground Aware Feature Contrast", CVPR 2023.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURE = "activation.png"
-FARTHEST_M = 1.0  # from the place asked for to the point that stands for it
+FARTHEST_M = 1.0  # between the given anchor and the nearest point
 VIEWS = ("first view", "second view")
 
 
@@ -43,14 +43,14 @@ def draw_activation(run: Path, cache: Cache, token: str, anchor: tuple[float, fl
         run: work folder of a finished pretraining.
         cache: holds the frame.
         token: the frame's name.
-        anchor: x, y, z in metres, LiDAR or room frame; the nearest point stands for it.
+        anchor: x, y, z in metres, LiDAR or room frame; the nearest point is used.
         out: the picture; None: activation.png in `run`.
 
     Returns:
-        The file that was written.
+        The written file.
 
     Raises:
-        UserError: the run or the frame is missing or damaged, they do not fit together, or no point is near.
+        UserError: the run or the frame is missing or damaged, they do not match, or no point is near the anchor.
     """
     path = out or run / PICTURE
     config = load_config(run / CONFIG)
@@ -84,7 +84,7 @@ def nearest_point(points: Tensor, anchor: tuple[float, float, float]) -> int:
     """Row of the point of points [N, 3 + F] nearest to the anchor, metres in their frame.
 
     Raises:
-        UserError: it is farther than 1 m.
+        UserError: the nearest point is farther than 1 m.
     """
     distance = torch.linalg.vector_norm(points[:, :3].double() - torch.tensor(anchor, dtype=torch.float64), dim=1)
     if len(points) == 0 or not bool(distance.min() <= FARTHEST_M):
@@ -107,13 +107,14 @@ def similarity_to_anchor(backbone: nn.Module, views: tuple[Tensor, Tensor], row:
     """Cosine of the anchor's feature in the first view with the features of all points of both.
 
     Args:
-        backbone: LiDAR backbone; is set to evaluation.
+        backbone: LiDAR backbone; is set to eval mode.
         views: [N, 3 + F] each, of the same points.
         row: the anchor.
 
     Returns:
-        [N] float32 in -1..1, in the first and in the second view; a point without a feature, outside the box that the
-        backbone sees, has 0.
+        [N] float32 in -1..1, in the first and in the second view; 0 for a point without a feature, outside the
+        backbone's
+            grid.
     """
     backbone.eval()
     batches = [PointBatch.pack([view]) for view in views]
@@ -138,7 +139,7 @@ def activations_from_above(xyz: list[NDArray], panels: Mapping[str, tuple[NDArra
         for axes, place, similarity, view in zip(axes_of, xyz, similarities, VIEWS, strict=True):
             window = Window.of(place)
             shown = np.flatnonzero(window.shows(place))
-            order = shown[np.argsort(similarity[shown], kind="stable")]  # what is similar lies on top
+            order = shown[np.argsort(similarity[shown], kind="stable")]  # similar points are drawn last
             dots = axes.scatter(
                 *place[order, :2].T, c=similarity[order], s=2.0, linewidths=0, cmap="viridis", vmin=-1, vmax=1
             )

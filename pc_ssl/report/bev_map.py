@@ -1,4 +1,4 @@
-"""A picture of map segmentation: what was predicted beside what is recorded."""
+"""A figure of map segmentation: prediction and ground truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def maps_from_above(
     probability: NDArray, mask: NDArray, known: NDArray, class_names: Sequence[str], reach: float
 ) -> Figure:
-    """The probability of each class above, its recorded cells below; unknown cells are grey.
+    """The probability of each class above, its ground-truth cells below; unknown cells are grey.
 
     Args:
         probability: [K, H, W] in [0, 1]; rows run along y.

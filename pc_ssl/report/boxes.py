@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BOXES_REACH_M = 52.0  # half the side of the square that is drawn: as far as nuScenes asks for boxes
+BOXES_REACH_M = 52.0  # half the side of the square that is drawn: the range of nuScenes' detection task
 POINT_COLOR = "0.72"
-NEAREST_M = 0.3  # a box that comes nearer to the camera's plane is cut there
+NEAREST_M = 0.3  # boxes are clipped at this depth in front of the camera
 EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
 
 
@@ -31,7 +31,7 @@ class DrawnBoxes:
     Args:
         box: [M, 9] x y z l w h yaw vx vy in metres and radians, LiDAR frame.
         label: [M] index of the class.
-        score: [M] in [0, 1], drawn as opacity; None: all are certain.
+        score: [M] in [0, 1], drawn as opacity; None: opaque.
     """
 
     box: NDArray[np.float32]
@@ -40,7 +40,7 @@ class DrawnBoxes:
 
     @property
     def opacity(self) -> NDArray[np.float64]:
-        """[M]: the best a score can be is drawn as it is, the least faint."""
+        """[M]: a score of 1 is opaque, a score of 0 faint."""
         return np.ones(len(self.box)) if self.score is None else 0.2 + 0.8 * self.score.astype(float)
 
 
@@ -162,7 +162,7 @@ def box_corners(box: NDArray) -> NDArray[np.float64]:
 def _draw_edges(
     axes: Axes, corner: NDArray, pixel_from_camera: NDArray, size: tuple[int, int], color: NDArray, alpha: float
 ) -> bool:
-    """Draw a box by its corners [8, 3] in the camera's frame; whether any of it is seen."""
+    """Draw a box by its corners [8, 3] in the camera's frame; returns whether any of it is visible."""
     front = ((0, 5), (1, 4))
     lines = []
     for first, last in (*EDGES, *front):
@@ -170,7 +170,7 @@ def _draw_edges(
         depth = ends[:, 2]
         if (depth < NEAREST_M).all():
             continue
-        if (depth < NEAREST_M).any():  # cut where it reaches the plane
+        if (depth < NEAREST_M).any():  # clip at the plane
             share = (NEAREST_M - depth[0]) / (depth[1] - depth[0])
             ends = ends.copy()
             ends[int(depth[1] < NEAREST_M)] = ends[0] + share * (ends[1] - ends[0])

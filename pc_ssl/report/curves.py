@@ -12,9 +12,9 @@ from pc_ssl.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# What the log says of every run beside the module's own terms (`engine/log.py`).
+# Entries of the log besides the module's terms (`engine/log.py`).
 BOOKKEEPING = ("step", "lr", "seconds", "data_seconds", "memory_mib")
-BY_CHANCE = "_by_chance"  # ending of a term that says what another one amounts to by chance: drawn dashed, in one panel
+BY_CHANCE = "_by_chance"  # suffix of a term with the chance level of another one: drawn dashed in its panel
 PANEL_WIDTH, PANEL_HEIGHT = 3.9, 2.6  # inches
 COLUMNS = 3
 
@@ -22,10 +22,10 @@ Log = Sequence[Mapping[str, float | None]]
 
 
 def read_log(path: Path) -> Log:
-    """The lines of a log.jsonl in order; a last line that is not whole yet is left out.
+    """The lines of a log.jsonl in order; an incomplete last line is skipped.
 
     Raises:
-        UserError: the file is missing or empty, or a line is no JSON object with a step.
+        UserError: the file is missing or empty, or a line is not a JSON object with a step.
     """
     try:
         text = path.read_text()

@@ -1,4 +1,4 @@
-"""Sections about a downstream run: its scores, and what its network makes of one frame; by the class of task."""
+"""Sections about a downstream run: its scores, and its predictions for one frame, by class of task."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from pc_ssl.report.boxes import DrawnBoxes, boxes_from_above, boxes_on_image, pr
 from pc_ssl.report.pictures import png
 from pc_ssl.structures import Boxes3D, SensorBatch
 
-DRAWN_SCORE = 0.2  # predictions with less are left out of pictures: heads give many, and they hide the rest
+DRAWN_SCORE = 0.2  # predictions with a lower score are not drawn: there are many, and they hide the rest
 
 
 def scores(run: RunResult) -> list[str]:
-    """What was measured, class by class."""
+    """The result, class by class."""
     result = run.result
     if isinstance(result, SegmentationResult):
         return sections.classes({"IoU %": [run]})
@@ -41,7 +41,7 @@ def scores(run: RunResult) -> list[str]:
 
 
 def pictures(task: Any, cache: Cache, row: int) -> list[str]:
-    """What the task predicts for one frame of the cache, beside what is annotated.
+    """The task's predictions for one frame of the cache, with the annotations.
 
     Raises:
         UserError: the frame is damaged, or outside the network's grid.

@@ -1,6 +1,6 @@
-"""`pc-ssl report`: one HTML page of a cache or of a run, told apart by what lies in the folder.
+"""`pc-ssl report`: one HTML page of a cache or a run; the type is detected from the folder's contents.
 
-Beside the page of a cache lies a recording for the Rerun viewer, where its package is installed.
+For a cache, a recording for the Rerun viewer is written too, if its package is installed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TRAIN = "train"  # folder of a fine-tuning's training run, below that of its res
 
 
 def report(folder: Path, out: Path | None = None) -> Path:
-    """Write a self-contained page about `folder`, and beside that of a cache a recording with the same name, .rrd.
+    """Write a self-contained page about `folder`, and for a cache a recording next to it with the same name, .rrd.
 
     Args:
         folder: a cache, or the work folder of a pretraining, probe, fine-tuning or evaluation.
@@ -64,8 +64,8 @@ def of_cache(cache: Cache, recording: Path) -> list[str]:
         print(MISSING, file=sys.stderr)
         return [*parts, html.paragraph(f"{MISSING}."), *sections.regions(cache, 0)]
     save_recording(cache, recording, sdk)
-    told = f"{recording.name} holds the frames of {cache.frames[0].scene} for the Rerun viewer."
-    return [*parts, html.paragraph(told), *sections.regions(cache, 0)]
+    note = f"{recording.name} holds the frames of {cache.frames[0].scene} for the Rerun viewer."
+    return [*parts, html.paragraph(note), *sections.regions(cache, 0)]
 
 
 def of_training(folder: Path) -> list[str]:
@@ -78,14 +78,15 @@ def of_training(folder: Path) -> list[str]:
     content = read_json(path)
     settings = content.get("settings") if isinstance(content, dict) else None
     if not isinstance(settings, dict):
-        raise UserError(f"{path}: field 'settings' is missing; no run of pc_ssl is here")
+        raise UserError(f"{path}: field 'settings' is missing; not a run of pc_ssl")
     rows = [[name, str(value)] for name, value in settings.items()]
     table = html.table(["setting", "value"], rows, "Everything that the run's numbers depend on.")
     return [*sections.training({folder.name: folder}), html.heading("Settings"), table]
 
 
 def of_result(folder: Path) -> list[str]:
-    """The result of a downstream run; with its cache at hand, what the network makes of one evaluated frame.
+    """The result of a downstream run; if its cache is available, also the network's predictions for one evaluated
+    frame.
 
     Raises:
         UserError: the result is damaged.

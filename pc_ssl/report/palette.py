@@ -1,4 +1,4 @@
-"""Colours: of classes as nuScenes draws them, of regions, of features. RGB in [0, 1]."""
+"""Colours of classes (nuScenes'), of regions and of features. RGB in [0, 1]."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GROUND = (0.86, 0.86, 0.86)
 
 # The colours of the nuScenes-lidarseg challenge, 0-255.
 NUSCENES_CLASS_COLOR: dict[str, tuple[int, int, int]] = {
-    "ignore": (200, 200, 200),  # the devkit's black would draw most attention to what does not count
+    "ignore": (200, 200, 200),  # the devkit's black would emphasise ignored points
     "barrier": (112, 128, 144),
     "bicycle": (220, 20, 60),
     "bus": (255, 127, 80),
@@ -34,7 +34,7 @@ NUSCENES_CLASS_COLOR: dict[str, tuple[int, int, int]] = {
 
 
 def class_colors(names: Sequence[str]) -> NDArray[np.float64]:
-    """[K, 3]: nuScenes' colour of each class name, a hue of its own for any other name."""
+    """[K, 3]: nuScenes' colour of each class name, a distinct hue for any other name."""
     others = distinct_colors(len(names))
     return np.array([np.array(NUSCENES_CLASS_COLOR[n]) / 255 if n in NUSCENES_CLASS_COLOR else others[k]
                      for k, n in enumerate(names)]).reshape(-1, 3)  # fmt: skip
@@ -61,14 +61,16 @@ def region_colors(region: NDArray) -> NDArray[np.float64]:
 def feature_colors(feature: NDArray) -> NDArray[np.float64]:
     """[N, 3]: the first three principal components of [N, C] as R, G, B, each stretched over its 2nd-98th percentile.
 
-    Equal colours mean similar features within one picture; the axes of two networks have nothing in common.
+    Equal colours mean similar features within one picture; colours of different networks are not comparable.
     """
     if len(feature) == 0:
         return np.empty((0, 3))
     centered = feature.astype(np.float64) - feature.mean(axis=0)
     _, axes = np.linalg.eigh(centered.T @ centered)
     axes = axes[:, ::-1][:, :3]
-    axes = axes * np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1, 1)  # a sign of its own
+    axes = axes * np.where(
+        axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1, 1
+    )  # a deterministic sign
     component = np.zeros((len(feature), 3))
     component[:, : axes.shape[1]] = centered @ axes
     low, high = np.percentile(component, [2, 98], axis=0)

@@ -25,7 +25,7 @@ PANEL_INCHES = 6.0
 DOTS_PER_INCH = 110
 REACH_M = 40.0  # half the side of the square that is drawn, around the sensor
 ROOM_M = 12.0  # half the side of a square that a cloud fits into which is drawn whole, cut open as a room
-ROOM_CUT = 0.7  # share of a room's height that is drawn: what stands in it, without the ceiling
+ROOM_CUT = 0.7  # share of a room's height that is drawn: furniture without the ceiling
 POINT_SIZE = 1.6
 
 
@@ -63,7 +63,7 @@ class Window:
 
 
 def regions_from_above(xyz: NDArray, region: NDArray, ground: NDArray, box: NDArray | None = None) -> Figure:
-    """Regions in colours of their own, over ground and points of no region in grey.
+    """Regions in distinct colours; ground and points outside regions in grey.
 
     Args:
         xyz: [N, 3] metres, LiDAR or room frame.
@@ -96,7 +96,7 @@ def regions_from_above(xyz: NDArray, region: NDArray, ground: NDArray, box: NDAr
 
 
 def classes_from_above(xyz: NDArray, panels: Mapping[str, NDArray], class_names: Sequence[str]) -> Figure:
-    """The class of each point, one panel per title: labels beside predictions.
+    """The class of each point, one panel per title: such as labels and predictions.
 
     Args:
         xyz: [N, 3] metres, LiDAR or room frame.
@@ -107,7 +107,7 @@ def classes_from_above(xyz: NDArray, panels: Mapping[str, NDArray], class_names:
     colors = class_colors(class_names)
     window = Window.of(xyz)
     shown = np.flatnonzero(window.shows(xyz))
-    order = shown[np.argsort(xyz[shown, 2], kind="stable")]  # what is higher hides what is below
+    order = shown[np.argsort(xyz[shown, 2], kind="stable")]  # higher points are drawn last
     seen: set[int] = set()
     for axes, (title, value) in zip(all_axes, panels.items(), strict=True):
         _scatter(axes, xyz[order], colors[value[order]])
@@ -136,7 +136,7 @@ def features_from_above(xyz: NDArray, panels: Mapping[str, NDArray]) -> Figure:
 
 
 def points_on_image(image: bytes, pixel: NDArray, depth: NDArray, region: NDArray, title: str) -> Figure:
-    """The points that a camera sees, on its image: above coloured by depth, below by region.
+    """The points in a camera's view, on its image: above coloured by depth, below by region.
 
     Args:
         image: the encoded image.

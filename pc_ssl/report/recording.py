@@ -2,7 +2,7 @@
 
     rerun report.rrd
 
-Needs the rerun-sdk package, an optional extra; nothing else of pc_ssl does.
+Needs the rerun-sdk package, an optional extra.
 """
 
 from __future__ import annotations
@@ -45,12 +45,13 @@ def viewer_sdk() -> ModuleType | None:
 def save_recording(cache: Cache, path: Path, sdk: ModuleType) -> None:
     """Record the frames of the scene that the cache begins with, one step of the timeline "frame" each.
 
-    All stands in the LiDAR frame: "lidar/height" and "lidar/region/GENERATOR" are the points coloured in two ways (grey
+    Everything is in the LiDAR frame: "lidar/height" and "lidar/region/GENERATOR" are the points coloured in two ways
+        (grey
     where a point is ground or in no region), "lidar/boxes" the boxes, "lidar/CAMERA" the cameras with their images.
 
     Args:
         cache: holds a frame.
-        path: the .rrd file, written whole or not at all.
+        path: the .rrd file, written atomically.
         sdk: the rerun package.
 
     Raises:
@@ -72,7 +73,7 @@ def save_recording(cache: Cache, path: Path, sdk: ModuleType) -> None:
 
 
 def _entities(frame: Frame, box_names: Any, sdk: ModuleType) -> dict[str, tuple[Any, ...]]:
-    """What is recorded of a frame: the viewer's archetypes by the path of the entity."""
+    """The recorded data of a frame: the viewer's archetypes by entity path."""
     xyz, ground = frame["points"].numpy()[:, :3], frame["ground"].numpy()
     found: dict[str, tuple[Any, ...]] = {"lidar/height": (sdk.Points3D(xyz, colors=_height_colors(xyz[:, 2])),)}
     cameras = []
@@ -105,7 +106,7 @@ def _boxes(frame: Frame, names: Any, sdk: ModuleType) -> Any:
 
 
 def _camera(frame: Frame, name: str, sdk: ModuleType) -> dict[str, tuple[Any, ...]]:
-    """Where a camera stands and how it sees, and its image below that."""
+    """A camera's pose and intrinsic matrix, with its image as a child entity."""
     from PIL import Image
 
     lidar_from_camera = np.linalg.inv(frame[f"camera_from_lidar/{name}"].numpy().astype(np.float64))

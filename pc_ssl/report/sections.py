@@ -1,4 +1,4 @@
-"""Sections of a report page: each takes what was prepared, trained or measured, and gives pieces of HTML."""
+"""Sections of a report page: each turns a cache, runs or results into pieces of HTML."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def training(runs: Mapping[str, Path]) -> list[str]:
 
 
 def features(cache: Cache, index: int, networks: Mapping[str, SegmentationTask]) -> list[str]:
-    """What the backbones make of one frame: principal components of their features as colours.
+    """The backbones' features of one frame: principal components as colours.
 
     Args:
         cache: where the frame is.
@@ -106,7 +106,7 @@ def features(cache: Cache, index: int, networks: Mapping[str, SegmentationTask])
 
 
 def predictions(cache: Cache, index: int, networks: Mapping[str, SegmentationTask]) -> list[str]:
-    """Predicted classes of one frame beside its labels.
+    """Predicted classes and labels of one frame.
 
     Args:
         cache: where the frame is; it has labels.
@@ -121,7 +121,7 @@ def predictions(cache: Cache, index: int, networks: Mapping[str, SegmentationTas
     picture = png(classes_from_above(_xyz(frame), panels, cache.class_names))
     return [
         html.heading("Predictions"),
-        html.picture(picture, f"Predictions beside labels, keyframe {frame.token} of {frame.scene} from above."),
+        html.picture(picture, f"Labels and predictions, keyframe {frame.token} of {frame.scene} from above."),
     ]
 
 

@@ -26,7 +26,7 @@ def block(center: tuple[float, float]) -> NDArray:
     return np.column_stack([x.ravel() + center[0], y.ravel() + center[1], np.zeros(x.size)])
 
 
-def test_each_class_is_drawn_in_its_color_where_it_lies() -> None:
+def test_each_class_is_drawn_in_its_color_at_its_position() -> None:
     xyz = np.concatenate([block((-20, 20)), block((20, -20))])
     label = np.repeat([1, 2], len(xyz) // 2)
     names = ["ignore", "car", "vegetation"]

@@ -49,7 +49,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     return module
 
 
-def test_the_first_scene_is_recorded_beside_the_page(street_cache: Cache, tmp_path: Path, stand_in: StandIn) -> None:
+def test_the_first_scene_is_recorded_next_to_the_page(street_cache: Cache, tmp_path: Path, stand_in: StandIn) -> None:
     page = report(street_cache.path, tmp_path / "page.html")
     assert (tmp_path / "page.rrd").read_bytes() == b"recording"
     assert "page.rrd holds the frames of street-00" in page.read_text()
@@ -100,7 +100,7 @@ def test_without_the_package_a_line_says_so(
     assert not (tmp_path / "page.rrd").exists()
 
 
-def test_a_package_that_is_broken_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rerun.py").write_text("import pc_ssl.no_such_module")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "rerun", raising=False)
