@@ -1,4 +1,4 @@
-// What every device asks of boxes; the messages name the argument, what was found and what was expected.
+// Checks of boxes on every device; the messages name the argument, what was found and what was expected.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -24,7 +24,7 @@ inline void check_box_pair(const at::Tensor& a, const at::Tensor& b) {
   TORCH_CHECK_VALUE(a.device() == b.device(), "a is on ", a.device(), " but b on ", b.device());
 }
 
-inline void check_beside(const char* name, const at::Tensor& values, at::ScalarType type, const at::Tensor& rows) {
+inline void check_per_row(const char* name, const at::Tensor& values, at::ScalarType type, const at::Tensor& rows) {
   TORCH_CHECK_VALUE(values.scalar_type() == type && values.dim() == 1 && values.size(0) == rows.size(0) &&
                         values.device() == rows.device(),
                     name, " must be ", type, " [", rows.size(0), "] on ", rows.device(), ", got ", values.scalar_type(), " ",
@@ -32,7 +32,7 @@ inline void check_beside(const char* name, const at::Tensor& values, at::ScalarT
 }
 
 inline void check_group(const std::optional<at::Tensor>& group, const at::Tensor& rows) {
-  if (group) check_beside("group", *group, at::kLong, rows);
+  if (group) check_per_row("group", *group, at::kLong, rows);
 }
 
 }  // namespace pc_ssl

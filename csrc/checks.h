@@ -62,7 +62,7 @@ inline void check_table(const char* name, const at::Tensor& table, const at::Ten
 inline void check_counts(const at::Tensor& counts, const at::Tensor& table) {
   TORCH_CHECK_VALUE(counts.scalar_type() == at::kLong && counts.dim() == 1 && counts.is_contiguous() &&
                         counts.size(0) == table.size(0) && counts.device() == table.device(),
-                    "counts must be int64 [", table.size(0), "] beside region_feature, got ", counts.scalar_type(), " ",
+                    "counts must be int64 [", table.size(0), "] to match region_feature, got ", counts.scalar_type(), " ",
                     counts.sizes(), " on ", counts.device());
 }
 

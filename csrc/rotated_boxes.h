@@ -1,7 +1,7 @@
-// Overlap of boxes turned about z, and which of them are kept. This header is the contract; the CPU and CUDA kernels both
+// Overlap of boxes rotated about z, and non-maximum suppression. This header is the contract; the CPU and CUDA kernels both
 // keep it.
 //
-// N and M boxes, K >= 7 columns: x y z l w h yaw, the rest is not looked at. Metres and radians; x y z is the centre, l lies
+// N and M boxes, K >= 7 columns: x y z l w h yaw, further columns are ignored. Metres and radians; x y z is the centre, l is
 // along the heading, yaw turns counter-clockwise from x. float32 or float64, both tensors alike; any strides.
 //
 // rotated_iou  out[i, j] = what a[i] and b[j] share, over what they cover together: areas seen from above or, in_3d, volumes.

@@ -42,7 +42,7 @@ PC_SSL_ANYWHERE Number clamped(const Number& value, const Number& limit) {
   return larger<Number>(smaller<Number>(value, limit), -limit);
 }
 
-// The box of a row; cos and sin of its yaw are the caller's to find, and the root of the squared radius, which stands in radius.
+// The box of a row; cos and sin of its yaw are the caller's to find, and the root of the squared radius, which is in radius.
 template <typename T>
 PC_SSL_ANYWHERE Box<T> box_of_row(const T* row, bool in_3d) {
   const T l = row[3], w = row[4], yaw = row[6], not_a_number = static_cast<T>(__builtin_nanf(""));
@@ -55,7 +55,7 @@ PC_SSL_ANYWHERE Box<T> box_of_row(const T* row, bool in_3d) {
           z - half_h, z + half_h};
 }
 
-// The integral of y dx along the edge from p to q, both clamped; slope is dy / dx of the edge, or 0 where it stands upright.
+// The integral of y dx along the edge from p to q, both clamped; slope is dy / dx of the edge, or 0 where it is vertical.
 template <typename Number>
 PC_SSL_ANYWHERE Number edge_integral(const Number& px, const Number& py, const Number& qx, const Number& qy,
                                      const Number& slope, const Number& half_l, const Number& half_w) {
@@ -63,7 +63,7 @@ PC_SSL_ANYWHERE Number edge_integral(const Number& px, const Number& py, const N
   const Number ay = py + (ax - px) * slope, by = qy + (bx - qx) * slope;
   const Number a = clamped<Number>(ay, half_w), b = clamped<Number>(by, half_w);
   const Number rise = by - ay;
-  // the share of the edge that lies between -half_w and half_w: there the mean height is that of its ends, else the limit
+  // the share of the edge that is between -half_w and half_w: there the mean height is that of its ends, else the limit
   const Number share = rise != 0.0f ? (b - a) / rise : Number{};
   return (bx - ax) * 0.5f * ((1.0f - share) * (a + b) + share * (ay + by));
 }

@@ -16,7 +16,7 @@
     transforms = [dict(type=ObjectPaste)]                            # changes of the training scenes, in order
     evaluation_transforms = []    # of a task: changes of the scenes that are evaluated on, such as a corruption
 
-A dictionary with `type` stands for an object: the class and its arguments, nested as deep as needed. The constructors'
+A dictionary with `type` describes an object: the class and its arguments, nested to any depth. The constructors'
 signatures are the schema: an argument that a class does not have, lacks, or has of another type is an error that names
 the file, the key and what was expected. No class receives a dictionary of settings.
 
@@ -49,7 +49,7 @@ from pc_ssl.recipes import find_config
 KINDS = ("method", "task")  # what is trained: a pretraining method or a downstream task
 TRANSFORMS = ("transforms", "evaluation_transforms")
 TOP_LEVEL = (*KINDS, "train", "region", "label_rule", *TRANSFORMS)
-_Known = Mapping[str, tuple[Any, str]]  # fact -> its value, and where that is from
+_Known = Mapping[str, tuple[Any, str]]  # fact -> its value and its source
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class RunConfig:
 
     @property
     def region(self) -> str | None:
-        """Name of the region generator whose regions are trained on."""
+        """Name of the region generator whose regions are used for training."""
         return self.values.get("region")
 
     @property
     def label_rule(self) -> FractionRule:
-        """Which scenes a labelled fraction takes; SLidR's rule where the config names none."""
+        """The scenes that a labelled fraction selects; SLidR's rule by default."""
         return FractionRule(self.values.get("label_rule", FractionRule.SLIDR.value))
 
     @property
@@ -91,7 +91,7 @@ class RunConfig:
 
     @property
     def evaluation_transforms(self) -> tuple[Any, ...]:
-        """The changes of the scenes that are evaluated on, instantiated; errors as of `transforms`."""
+        """The changes of the evaluated scenes, instantiated; errors as for `transforms`."""
         return self._transforms("evaluation_transforms")
 
     def _transforms(self, name: str) -> tuple[Any, ...]:
@@ -107,7 +107,7 @@ class RunConfig:
 
         Args:
             name: such as "method", or a part: "method.backbone".
-            facts: of the data that it is built for; arguments that follow from them are filled in (`derived.py`).
+            facts: of the data; arguments that follow from them are filled in (`derived.py`).
 
         Raises:
             UserError: a class cannot be imported, or does not accept its arguments, or a value contradicts a fact.
@@ -123,7 +123,7 @@ class RunConfig:
         return dict(_flatten(self.values, ""))
 
     def to_python(self) -> str:
-        """The text of a config file that says the same without inheritance."""
+        """The text of an equivalent config file without inheritance."""
         entries = (
             f"{name} = {pprint.pformat(value, width=100, sort_dicts=False)}\n" for name, value in self.values.items()
         )
@@ -150,7 +150,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     if unknown:
         raise UserError(
             f"{path}: unknown name {unknown[0]!r}{_nearest(unknown[0], TOP_LEVEL)}; known: {', '.join(TOP_LEVEL)}; "
-            "ingredients that are no part of the run start with an underscore"
+            "ingredients that are not part of the run start with an underscore"
         )
     kinds = [name for name in KINDS if name in values]
     if len(kinds) != 1 or "train" not in values:
@@ -182,7 +182,7 @@ def _execute(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: no such file") from None
     except SyntaxError as error:
         raise UserError(f"{path}: line {error.lineno}: {error.msg}") from error
-    except Exception as error:  # the file is the user's program: whatever it raises is theirs to read
+    except Exception as error:  # the file is the user's program and may raise anything
         message = " ".join(str(error).split())
         raise UserError(f"{path}: cannot be executed ({type(error).__name__}: {message})") from error
 
@@ -341,7 +341,7 @@ def _annotations(constructor: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _fits(value: Any, annotation: Any) -> bool:
-    """Whether a value has the annotated type, as far as this can be told without knowing the class."""
+    """Whether a value has the annotated type, as far as it can be checked without knowing the class."""
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
         return _fits(value, inner[0])

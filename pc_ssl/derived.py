@@ -1,4 +1,4 @@
-"""Arguments of constructors that follow from the data or from another part, so that no config needs to type them.
+"""Arguments of constructors that follow from the data or from another part, so that configs can omit them.
 
 A constructor marks them in its signature:
 
@@ -17,12 +17,12 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 
 @dataclass(frozen=True)
 class Derived:
-    """Where an argument comes from.
+    """Source of a derived argument.
 
     Args:
         fact: name in `Facts.values`; or `part.out_channels`, the channels of the argument `part` of an enclosing
             constructor.
-        choice: whether a config may choose otherwise: fewer of the classes, or another number.
+        choice: whether a config may set another value: fewer of the classes, or another number.
     """
 
     fact: str
@@ -31,10 +31,10 @@ class Derived:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known about the data that a config is built for.
+    """Facts about the data that a config is built for.
 
     Args:
-        source: whose facts these are, for error messages.
+        source: origin of the facts, for error messages.
         values: by name; a fact that the data does not have is absent.
     """
 
@@ -42,7 +42,7 @@ class Facts:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-FeaturesPerPoint = Annotated[int, Derived("point_features")]  # features of a point beside x, y, z
+FeaturesPerPoint = Annotated[int, Derived("point_features")]  # point features besides x, y, z
 NumClasses = Annotated[int, Derived("num_classes")]  # of points, with `ignore` as class 0
 LabelNames = Annotated[tuple[str, ...], Derived("label_names", choice=True)]  # of points, without `ignore`
 BoxNames = Annotated[tuple[str, ...], Derived("box_names", choice=True)]  # those that the detection task asks for
@@ -58,6 +58,6 @@ FusedChannels = Annotated[int, Derived("lidar.out_channels", choice=True)]
 
 @runtime_checkable
 class GivesChannels(Protocol):
-    """A part of a network whose number of channels others take."""
+    """A part of a network that determines the number of channels of others."""
 
     out_channels: int

@@ -1,8 +1,8 @@
-"""The one exception that stands for a mistake in the user's input rather than in the program."""
+"""Exceptions for mistakes in the user's input, as opposed to defects of the program."""
 
 
 class UserError(ValueError):
-    """Bad input: a file, a field, an option. The message is one line that says what was found and what was expected.
+    """Bad input: a file, a field, an option. The message is one line with what was found and what was expected.
 
     The command line prints the message without a traceback and exits with `exit_code`.
     """

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from pc_ssl.errors import UserError
 
-EXTRAS: dict[str, tuple[str, ...]] = {  # by extra, the modules whose absence it mends
+EXTRAS: dict[str, tuple[str, ...]] = {  # by extra, the modules that it installs
     "nuscenes": ("nuscenes", "pyquaternion", "shapely", "descartes"),
     "simulate": ("open3d", "shapely", "threadpoolctl"),
     "patchwork": ("pypatchworkpp",),
@@ -15,15 +15,15 @@ EXTRAS: dict[str, tuple[str, ...]] = {  # by extra, the modules whose absence it
 
 @contextmanager
 def extra(name: str, purpose: str) -> Iterator[None]:
-    """Around the import of what an extra brings: `with extra("simulate", "simulating a street"): import open3d`.
+    """Wraps the import of a module of an extra: `with extra("simulate", "simulating a street"): import open3d`.
 
     Args:
         name: a key of `EXTRAS`.
-        purpose: what the user asked for, as the subject of "needs".
+        purpose: the requested work, as the subject of "needs".
 
     Raises:
         UserError: a module of the extra is not installed; the message names the module and the extra to install. Any
-            other failure of the import is passed on as it is.
+            other import error is passed on unchanged.
     """
     modules = EXTRAS[name]
     try:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes, and reads with errors for users."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARTIAL_SUFFIX = ".partial"  # the ending of every unfinished file; readers neve
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is synced to disk and renamed to `path`.
+    """Yield a temporary path next to `path`; on success it is synced to disk and renamed to `path`.
 
     A process killed at any moment leaves either the old file, the new file, or a `.partial` file that no reader opens.
 
@@ -46,7 +46,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
+    """Write `content` to `path`, atomically."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
 
@@ -84,7 +84,7 @@ def sha256_of(path: Path) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as JSON to `path`, whole or not at all; the same content gives the same bytes."""
+    """Write `content` as JSON to `path`, atomically; the same content gives the same bytes."""
     write_bytes(path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
 
 

@@ -13,7 +13,7 @@ LINE_EVERY_S = 10.0  # plain lines: at most one in this many seconds
 
 
 def track(items: Iterable[T], *, total: int, what: str, unit: str = "frame") -> Iterator[T]:
-    """Yield `items`, and show how many of `total` are done, at which rate, and how long the rest will take."""
+    """Yield `items`, and show the number done of `total`, the rate, and the remaining time."""
     if sys.stderr.isatty():
         yield from _bar(items, total, what, unit)
     else:

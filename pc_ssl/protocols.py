@@ -29,9 +29,9 @@ class Network(Protocol):
 
     Attributes:
         out_channels: C of the features.
-        point_features: F, features of a point besides x, y, z; None: the network does not look at points.
-        uses_cameras: whether it looks at images.
-        grid: the box beyond which it sees nothing, in metres in the frame of the view; None: there is no such box.
+        point_features: F, features of a point besides x, y, z; None: the network has no point input.
+        uses_cameras: whether it has image input.
+        grid: the box outside which points are ignored, metres in the frame of the view; None: unlimited range.
     """
 
     @property
@@ -90,8 +90,8 @@ class Views(Protocol):
 
         Args:
             scene: a keyframe, after all transforms.
-            rng: all randomness.
-            grids: the boxes that the networks see; views that draw points draw them inside all of these.
+            rng: source of all randomness.
+            grids: the grids of the networks; points are sampled inside all of them.
         """
         ...
 
@@ -149,7 +149,7 @@ class Method(Protocol):
         networks: submodules that are a `Network`, "backbone" first: the engine checks their point features against the
             cache, counts their cost, and hands their grids to the views.
         backbone: the network that is pretrained, and kept.
-        views: draws the samples.
+        views: gives the samples.
     """
 
     needs_weights: ClassVar[tuple[str, ...]] = ()
@@ -179,8 +179,8 @@ class Task(Protocol):
     Attributes:
         networks: as those of `Method`.
         backbone: a `Network`.
-        head: trained with a learning rate of its own.
-        views: draws the training samples, and those for evaluation.
+        head: trained with a separate learning rate.
+        views: gives the samples for training and evaluation.
     """
 
     networks: ClassVar[tuple[str, ...]] = ("backbone",)
@@ -211,9 +211,9 @@ class Task(Protocol):
 
 
 class RegionGenerator(Protocol):
-    """Cuts one cloud into regions; a frozen dataclass, whose fields stand in the cache's manifest.
+    """Cuts one cloud into regions; a frozen dataclass, whose fields are stored in the cache's manifest.
 
-    `over_sweeps`: it gets all merged sweeps, not the key sweep alone.
+    `over_sweeps`: whether it is called on all merged sweeps instead of the key sweep alone.
     """
 
     over_sweeps: ClassVar[bool]
@@ -227,7 +227,7 @@ class RegionGenerator(Protocol):
         Args:
             xyz: [N, 3] metres, LiDAR frame, z up, finite.
             ground: [N].
-            height: [N] metres above the ground around each point, so that it does not matter how high the sensor is.
+            height: [N] metres above the ground around each point, independent of the height of the sensor.
 
         Returns:
             [N] int32: region 0..R - 1 of each point, -1 for none.

@@ -1,4 +1,4 @@
-"""Values that config files call published: each names its source, and none contradicts what is known of that source.
+"""Values that config files mark as published, with their sources, and checks against known values of the sources.
 
 A comment marks the value on its line, or, on lines of its own, the value that follows:
 
@@ -40,7 +40,7 @@ _MENTION = re.compile(r"published(?:: (?P<source>[A-Za-z0-9]+), (?P<where>[^;]*[
 
 @dataclass(frozen=True)
 class Mark:
-    """A value that a config file calls published.
+    """A value that a config file marks as published.
 
     Args:
         file: below the folder of configs.
@@ -64,13 +64,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class Fact:
-    """What a source says of a value, against what earlier configs had.
+    """The value in a source, for values that earlier configs had wrong.
 
     Args:
         configs: pattern of config names.
         key: in the config after inheritance.
         expected: its value; NOT_PUBLISHED: no config may call this value published.
-        source: where that is written.
+        source: place in the source.
     """
 
     configs: str

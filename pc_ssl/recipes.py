@@ -1,4 +1,4 @@
-"""The configs that come with the package, by name, so that a command finds them from any folder.
+"""The configs of the package, by name, so that a command finds them from any folder.
 
 A config of `pretrain` or `downstream` is called after its file: `prc_nuscenes_second`. Those of the other folders have
 the folder in front: `demo/prc`, `smoke/prc_unet`. The folders are `pc_ssl/configs` in an installed package and
@@ -48,7 +48,7 @@ def recipes() -> dict[str, Path]:
 
 
 def find_config(name: Path | str) -> Path:
-    """The config file that a user means: a path that ends in .py, or the name of one of the package's configs.
+    """The config file of an argument: a path that ends in .py, or the name of one of the package's configs.
 
     Raises:
         UserError: no config has this name. The message lists similar names.

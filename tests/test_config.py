@@ -103,7 +103,7 @@ def test_objects_are_built_inside_out(config: Path) -> None:
     assert (loaded.kind, loaded.region) == ("method", "dbscan")
 
 
-def test_private_names_are_no_part_of_the_run(config: Path) -> None:
+def test_private_names_are_not_part_of_the_run(config: Path) -> None:
     assert list(load_config(config).values) == ["method", "train", "region"]
 
 

@@ -1,4 +1,4 @@
-"""What the parts of CLIP2Scene, FAC and PRC are worth: each method of the demo beside itself with one value changed.
+"""Ablation of CLIP2Scene, FAC and PRC: each method of the demo, and the same with one value changed.
 
 pc-ssl prepare nuscenes --root streets --version v1.0-mini --out cache --regions dbscan,random_boxes,slic
 pc-ssl compare --plan parts --cache cache --work-dir work_dirs/parts

@@ -22,12 +22,12 @@ struct BFloat16 {
   uint16_t bits;
 };
 
-// What a type is added and compared in.
+// The type in which elements are added and compared.
 template <typename T>
 using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
 // A region is added up in pieces of this many points, first point to last, and the pieces' sums in turn. So the result does
-// not depend on who computes which piece, a huge region can be shared between threads, and its rounding error stays small.
+// not depend on the thread that computes a piece, a huge region can be shared between threads, and its rounding error is small.
 constexpr int64_t kPiece = 4096;
 
 struct Piece {

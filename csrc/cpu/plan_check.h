@@ -1,4 +1,4 @@
-// Whether a plan that came from the caller leads outside the tensors, or is of other ids. No torch types.
+// Check that a plan from the caller stays inside the tensors and matches the ids. No torch types.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ std::string id_of_plan(const PlanToCheck<Id>& plan, int64_t k, int64_t expected)
          std::to_string(plan.id(k)) + "; make the plan of this region with RegionPlan.build";
 }
 
-// What is wrong, or nothing. See region_pool.h for what is looked at.
+// An error message, or nothing. region_pool.h lists the checks.
 template <typename Id>
 std::string fault_of_plan(const PlanToCheck<Id>& plan) {
   const int64_t n = plan.num_points, r = plan.num_regions;

@@ -7,7 +7,7 @@ template <typename T>
 constexpr int kChunk = 16 * kLanes<T>;
 
 // Rows in 16 KB, a third of a first-level cache: fetched so far ahead of the additions, the memory's latency hides behind its
-// bandwidth, and a run of so many rows can be passed over again for other channels.
+// bandwidth, and such a run of rows can be passed over again for other channels.
 template <typename T>
 PC_SSL_INLINE int64_t rows_at_hand(int64_t channels) {
   const int64_t rows = 16384 / (channels * static_cast<int64_t>(sizeof(T)) + 1);

@@ -1,4 +1,4 @@
-// Who computes what: sharing a pooling or a gather out between threads. No torch types.
+// Work distribution: sharing a pooling or a gather out between threads. No torch types.
 #pragma once
 
 #include <algorithm>

@@ -34,7 +34,7 @@ Box<T> whole_box_of_row(const T* row, bool in_3d) {
   return box;
 }
 
-// Numbers of so many fields per item, one field after the other, as the loops want them; the first field's padding is NaN.
+// Numbers of several fields per item, one field after the other, as the loops want them; the first field's padding is NaN.
 template <typename T, int Fields>
 class Columns {
  public:
@@ -137,7 +137,7 @@ Tensor rotated_nms(const Tensor& boxes, const optional<Tensor>& group, double th
 Tensor circle_nms(const Tensor& center, const Tensor& squared_distance, const optional<Tensor>& group,
                   optional<int64_t> max_kept) {
   check_box_rows("center", center, 2);
-  check_beside("squared_distance", squared_distance, center.scalar_type(), center);
+  check_per_row("squared_distance", squared_distance, center.scalar_type(), center);
   check_group(group, center);
   const Tensor rows = center.contiguous(), reaches = squared_distance.contiguous();
   Tensor kept;

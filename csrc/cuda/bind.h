@@ -23,8 +23,8 @@ inline RowsView rows_view(const at::Tensor& rows) {
 }
 
 // From torch's stream-ordered allocator: it may be freed as soon as the launch is enqueued.
-inline at::Tensor workspace(std::size_t bytes, const at::Tensor& beside) {
-  return at::empty({static_cast<int64_t>(bytes)}, beside.options().dtype(at::kByte));
+inline at::Tensor workspace(std::size_t bytes, const at::Tensor& like) {
+  return at::empty({static_cast<int64_t>(bytes)}, like.options().dtype(at::kByte));
 }
 
 // Rows may lie apart, but the channels of a row must be adjacent.

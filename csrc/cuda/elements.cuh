@@ -17,7 +17,7 @@ constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr int kVectorBytes = 16;  // the widest load of a thread
 
-// What a type is added and compared in.
+// The type in which elements are added and compared.
 template <typename T>
 using Wide = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
@@ -106,7 +106,7 @@ __device__ inline void store(T* to, const Pack<T, V>& pack) {
   for (int i = 0; i < W::kCount; ++i) reinterpret_cast<typename W::Word*>(to)[i] = word[i];
 }
 
-// Region ids as they come, int32 or int64. Both in one kernel: the test costs nothing beside the load.
+// Region ids as they come, int32 or int64. Both in one kernel: the cost of the test is hidden by the load.
 struct Ids {
   const void* data;
   bool wide;

@@ -1,4 +1,4 @@
-// What the host calls: region_pool.h's contract on device memory, with raw pointers and a stream, and no torch.
+// Host interface: region_pool.h's contract on device memory, with raw pointers and a stream, and no torch.
 //
 // Every call only enqueues: none waits for the device and none allocates, so the caller brings the workspace, of the stated
 // bytes and aligned to 256. How much is launched depends on sizes alone. Tensors are contiguous unless a stride is given.

@@ -19,11 +19,11 @@ constexpr int kItems = 8;  // of a thread
 constexpr int kTile = kPlanThreads * kItems;
 constexpr int kNoDigit = kMaxBins;  // of the places behind the last point
 
-// One pass. The first pass makes the keys of `ids` (the number of regions stands for none), later ones read keys_in.
+// One pass. The first pass makes the keys of `ids` (the number of regions encodes none), later ones read keys_in.
 struct SortPass {
   Ids ids;
   const int32_t* keys_in;   // null in the first pass
-  const int32_t* order_in;  // null in the first pass, where point i stands at i
+  const int32_t* order_in;  // null in the first pass, where point i is at i
   int32_t* keys_out;
   int32_t* order_out;
   int64_t size;

@@ -14,7 +14,7 @@ namespace pc_ssl::cuda {
 
 constexpr int kThreads = 256;
 constexpr int kCombineWarps = 16;
-constexpr int kRowsInFlight = 4;  // of a thread: it asks for so many rows before it uses the first
+constexpr int kRowsInFlight = 4;  // rows that a thread loads before it uses the first
 
 template <typename T>
 struct PoolArgs {
@@ -80,7 +80,7 @@ struct Sum {
   }
 };
 
-// A point of -1 stands for none yet. A NaN wins over every number; ties, and a second NaN, go to the lower point.
+// A point of -1 means none yet. A NaN wins over every number; ties, and a second NaN, go to the lower point.
 template <typename T, int V>
 struct Extremum {
   Wide<T> value[V];

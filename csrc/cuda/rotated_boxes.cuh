@@ -3,8 +3,8 @@
 // The choice goes through the boxes in panels of kPanel. For each, mask_kernel finds which boxes each box of the panel would
 // drop from those behind it in the panel, a bit each; choose_kernel, one block, walks through the panel 64 boxes at a time and
 // keeps those that no kept one drops; drop_kernel strikes out what these drop behind the panel. So overlaps are computed
-// within a panel, and beyond it for kept boxes alone; the host learns nothing and need not wait; and the bits take 2 MB
-// however many boxes there are. Every bit has one writer and there are no atomics.
+// within a panel, and beyond it for kept boxes alone; the host receives nothing and does not wait; and the bits take 2 MB
+// for any number of boxes. Every bit has one writer; no atomics are used.
 #pragma once
 
 #include <cmath>
@@ -17,7 +17,7 @@ namespace pc_ssl::cuda {
 
 constexpr int kBoxThreads = 256;
 constexpr int kBoxWarps = kBoxThreads / kWarp;
-constexpr int kBoxRows = 8;        // of a warp's tile: it holds its columns and goes through so many rows
+constexpr int kBoxRows = 8;        // of a warp's tile: it holds its columns and goes through kBoxRows rows
 constexpr int kWordBits = 64;
 constexpr int kPanelWords = 64;
 constexpr int kPanel = kPanelWords * kWordBits;
@@ -125,7 +125,7 @@ struct Distance {
   }
 };
 
-// One panel, and what is known before it. Bit b of a word stands for box 64 * word + b.
+// One panel, and what is known before it. Bit b of a word represents box 64 * word + b.
 struct Choice {
   int64_t size;          // of all boxes
   int64_t begin;         // of the panel, a multiple of kPanel
@@ -156,7 +156,7 @@ struct Candidates {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int64_t i = index(half);
-      if (i >= choice.size) continue;  // whatever its bits become, nobody asks
+      if (i >= choice.size) continue;  // its bits are not read
       item[half] = rule.at(i);
       group[half] = choice.group_of(i);
     }

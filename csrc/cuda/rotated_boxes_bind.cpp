@@ -58,7 +58,7 @@ Tensor rotated_nms_cuda(const Tensor& boxes, const optional<Tensor>& group, doub
 Tensor circle_nms_cuda(const Tensor& center, const Tensor& squared_distance, const optional<Tensor>& group,
                        optional<int64_t> max_kept) {
   check_box_rows("center", center, 2);
-  check_beside("squared_distance", squared_distance, center.scalar_type(), center);
+  check_per_row("squared_distance", squared_distance, center.scalar_type(), center);
   check_group(group, center);
   const c10::cuda::CUDAGuard guard(center.device());
   const Tensor rows = with_adjacent_channels(center), reaches = squared_distance.contiguous();

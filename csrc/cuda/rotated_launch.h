@@ -1,4 +1,4 @@
-// What the host calls: rotated_boxes.h's contract on device memory. As in launch.h every call only enqueues, and the caller
+// Host interface: rotated_boxes.h's contract on device memory. As in launch.h every call only enqueues, and the caller
 // brings the workspace, aligned to 256. Rows are float32 or float64.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Who reads which points: regions of a plan are shared out between warps, known from N, R and the plan alone.
+// Assignment of points to threads: regions of a plan are shared out between warps, known from N, R and the plan alone.
 //
 // A short region (at most kShort points) is read by one group of lanes, in the order of its points. A long one is cut from
 // its own beginning into chunks, one warp each, and a second kernel adds the chunks in their order. So a region's result

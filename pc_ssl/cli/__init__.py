@@ -11,7 +11,7 @@ from pc_ssl.errors import UserError
 
 __all__ = ["app", "main"]
 
-INTERRUPTED = 130  # the exit code that typer gives Ctrl-C
+INTERRUPTED = 130  # exit code of typer for Ctrl-C
 
 
 def main() -> None:

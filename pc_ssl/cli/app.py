@@ -11,7 +11,7 @@ from pc_ssl.version import __version__
 
 app = typer.Typer(
     name="pc-ssl",
-    help="Pretrain LiDAR networks without labels, and measure what it bought: recordings, cache, weights, results.",
+    help="Pretrain LiDAR networks without labels, and evaluate them downstream: recordings, cache, weights, results.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

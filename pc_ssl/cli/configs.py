@@ -64,7 +64,7 @@ def _check_published(name: str | None) -> None:
     """Print each published value with its source.
 
     Raises:
-        UserError: one has no source, or a config contradicts what a source says.
+        UserError: a value has no source, or contradicts its source.
     """
     from pc_ssl.config import load_config
     from pc_ssl.published import SOURCES, contradictions, marks_of

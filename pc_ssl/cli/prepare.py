@@ -118,7 +118,7 @@ def prepare(
     date: new frames are made, splits are renewed. Exit code 3: some frames failed, failed.json says which and why.
 
     Data sets: `nuscenes` (ROOT holds VERSION and samples), `kitti` (3D object benchmark; ROOT holds training),
-    `scannet` (v2; ROOT holds scans), `folder` (SCENE/points/*.bin, .npy, .npz, .ply, .pcd or .las; beside points:
+    `scannet` (v2; ROOT holds scans), `folder` (SCENE/points/*.bin, .npy, .npz, .ply, .pcd or .las; next to points:
     poses.txt with 12 numbers a line, calibration.json and images/CAMERA/NAME.jpg).
 
     Example: `pc-ssl prepare nuscenes --root nuscenes --version v1.0-mini --out cache --sweeps 10 --workers 8`

@@ -193,7 +193,7 @@ def _labels(
     config: RunConfig, cache: Cache, fraction: float, offset: int, rule: FractionRule | None,
     train_split: str | None, val_split: str | None,
 ) -> engine_labels.Labels:  # fmt: skip
-    """Which scenes are trained on with labels and evaluated on; without a split, the cache's usual one."""
+    """Which scenes are trained on with labels and evaluated on; without a split, the cache's default split."""
     from pc_ssl.engine.labels import Labels
 
     return Labels(

@@ -79,10 +79,10 @@ def _rows(path: Path, scene: Any, rows: Any) -> Tensor:
 
 @dataclass(frozen=True)
 class DrawnAnnotations:
-    """Keeps `count` labelled points per room, drawn among those that have a class.
+    """Keeps `count` labelled points per room, sampled among those that have a class.
 
     Args:
-        count: points of each room; where there are fewer, all of them. The benchmark has 20, 50, 100 and 200.
+        count: number of points per room; all of them if there are fewer. The benchmark has 20, 50, 100 and 200.
         seed: the same seed and room give the same points.
     """
 
@@ -102,7 +102,7 @@ class DrawnAnnotations:
 
 @dataclass(frozen=True)
 class ListedAnnotations:
-    """The labelled points that a list names.
+    """The labelled points named in a list.
 
     Args:
         path: where the list came from, for errors.
@@ -119,7 +119,7 @@ class ListedAnnotations:
             UserError: the list has no such room, or a row beyond its points.
         """
         if token not in self.rows:
-            raise UserError(f"{self.path}: names no points of {token}")
+            raise UserError(f"{self.path}: has no points of {token}")
         rows = self.rows[token]
         if len(rows) and int(rows.max()) >= len(label):
             raise UserError(f"{self.path}: {token}: names point {int(rows.max())}, but the room has {len(label)}")
@@ -128,7 +128,7 @@ class ListedAnnotations:
 
 @dataclass(frozen=True)
 class FewLabels(SceneTransform):
-    """Takes the label of all points but a few.
+    """Removes the labels of all points except the annotated ones.
 
     Args:
         annotations: which points keep their class; all others become `ignore`.
@@ -138,7 +138,7 @@ class FewLabels(SceneTransform):
     annotations: DrawnAnnotations | ListedAnnotations
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Scene:
-        """The scene with few labels: the same ones each time.
+        """The scene with few labels: the same ones in every epoch.
 
         Raises:
             UserError: the list has no such room, or the scene has no labels.

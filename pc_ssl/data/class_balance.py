@@ -1,8 +1,8 @@
 """Class-balanced sampling of frames (CBGS).
 
 Zhu et al., "Class-balanced Grouping and Sampling for Point Cloud 3D Object Detection", 2019 (arXiv 1908.09492), Sec.
-3.1: frames are repeated so that each class is drawn equally often. A frame is drawn for one class and brings all its
-others along, so that the classes end up nearer to each other, not equal.
+3.1: frames are repeated so that each class is drawn equally often. A frame is sampled for one class, with all its
+other classes, so that the classes become more balanced, not equally frequent.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def class_balanced_rows(classes: Sequence[Iterable[int]], num_classes: int, seed
 
     Args:
         classes: of the boxes of each row, in any order and number.
-        num_classes: C; boxes of class C and beyond count for nothing.
-        seed: of chance.
+        num_classes: C; boxes of class C and beyond are ignored.
+        seed: of the random choice.
 
     Returns:
         Rows, ascending.

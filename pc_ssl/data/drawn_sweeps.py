@@ -1,4 +1,4 @@
-"""A few of the sweeps that a scene holds."""
+"""Random subsets of the sweeps of a scene."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pc_ssl.structures import Scene
 
 @dataclass(frozen=True)
 class DrawnSweeps(SceneTransform):
-    """Keeps the keyframe and `count` of the earlier sweeps, drawn anew each time.
+    """Keeps the keyframe and `count` of the earlier sweeps, sampled for each draw.
 
-    CLIP2Scene's code draws two of ten (runnanchen/CLIP2Scene, `np.random.choice` in its data set).
+    CLIP2Scene's code samples two of ten (runnanchen/CLIP2Scene, `np.random.choice` in its data set).
 
     Args:
-        count: earlier sweeps to keep; where the scene holds fewer, all of them.
+        count: number of earlier sweeps to keep; all of them if there are fewer.
 
     Raises:
         ValueError: count is negative.

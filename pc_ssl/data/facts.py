@@ -1,4 +1,4 @@
-"""What a config need not type, because the cache says it: classes, features of points, the grid of the maps."""
+"""Facts of a cache from which config values are derived: classes, point features, the grid of the maps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def facts_of(cache: Cache) -> Facts:
 
 
 def facts_of_data_set(name: str, point_features: int) -> Facts:
-    """The facts of a data set that is not at hand: one of TAXONOMIES, in its usual form."""
+    """The facts of a data set without a cache: one of TAXONOMIES, in its default form."""
     values = {**_of_classes(TAXONOMIES[name]), "point_features": point_features}
     if "map_names" in values:
         values |= {"map_reach": 50.0, "map_cell_size": 0.5}  # metres; as `pc-ssl prepare` rasterises maps
@@ -34,7 +34,7 @@ def facts_of_data_set(name: str, point_features: int) -> Facts:
 
 
 def taxonomy_of(cache: Cache) -> Taxonomy:
-    """The classes of a cache: those of its manifest, and what is known of its data set beside them."""
+    """The classes of a cache: those of its manifest, with the taxonomy of its data set."""
     classes = {kind: tuple(names) for kind, names in cache.manifest.classes.items()}
     boxes = classes["box"]
     known = TAXONOMIES.get(cache.manifest.dataset, Taxonomy())

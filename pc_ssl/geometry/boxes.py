@@ -1,4 +1,4 @@
-"""Which points lie in boxes."""
+"""Points inside boxes."""
 
 from __future__ import annotations
 

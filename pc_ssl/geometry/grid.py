@@ -1,4 +1,4 @@
-"""The one owner of voxel size and range: every derived size is computed here, never in a config."""
+"""Grids: voxel size and range, and every size derived from them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class BevGrid:
         return index, inside
 
     def normalized_xy(self, xyz: Tensor) -> Tensor:
-        """[N, 2]: x and y of the points [N, 3] scaled so that the box spans [-1, 1], as `grid_sample` wants them."""
+        """[N, 2]: x and y of the points [N, 3] scaled so that the box spans [-1, 1], as for `grid_sample`."""
         lower = xyz.new_tensor(self.lower[:2])
         upper = xyz.new_tensor(self.upper[:2])
         return 2 * (xyz[:, :2] - lower) / (upper - lower) - 1

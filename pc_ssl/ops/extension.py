@@ -1,4 +1,4 @@
-"""The compiled ops, or where pc_ssl._C is missing the same in plain torch. Whoever uses one imports it from here."""
+"""The compiled ops, or their plain-torch versions if pc_ssl._C is missing. Import ops from here."""
 
 import warnings
 

@@ -1,8 +1,8 @@
-"""The compiled ops in plain torch, registered in their place where pc_ssl._C is missing. Slower, and the same results.
+"""The compiled ops in plain torch, registered instead if pc_ssl._C is missing. Slower, with the same results.
 
 Schemas are those of csrc/ops.cpp; fake kernels, autograd and autocast come from the same modules as for the compiled
 ones. Results agree within rounding, not to the bit: torch adds in its own order. `reference.py` is for reading and for
-tests, one region at a time; this takes all regions at once.
+tests, one region at a time; this module computes all regions at once.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ SCHEMAS = (
     "circle_nms(Tensor center, Tensor squared_distance, Tensor? group, SymInt? max_kept) -> Tensor kept",
 )
 PAIRS_AT_ONCE = 20_000  # of boxes: about 100 MB
-_libraries: list[torch.library.Library] = []  # torch unregisters what is collected
+_libraries: list[torch.library.Library] = []  # torch unregisters a library when it is garbage-collected
 
 
 def register() -> None:
-    """Define the ops of torch.ops.pc_ssl in this process; only where the compiled ones did not."""
+    """Define the ops of torch.ops.pc_ssl in this process; only if the compiled ones are missing."""
     library = torch.library.Library("pc_ssl", "DEF")
     for schema in SCHEMAS:
         library.define(schema)

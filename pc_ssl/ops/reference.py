@@ -1,4 +1,4 @@
-"""The ops in plain torch: what they mean, for reading and for tests; speed is not the aim."""
+"""The ops in plain torch: reference implementations for reading and for tests, not for speed."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _area_of_hull(vertex: Tensor, counts: Tensor) -> Tensor:
     angle = torch.atan2(around[..., 1], around[..., 0]).masked_fill(~counts, torch.inf)
     order = angle.argsort(dim=2)
     around = around.gather(2, order.unsqueeze(-1).expand_as(around))
-    # beyond the last vertex stand points at the centre, which close the polygon only if the first follows the last
+    # after the last vertex follow points at the centre, which close the polygon only if the first follows the last
     last = (counts.sum(2) - 1).clamp(min=0)
     rank = torch.arange(counts.shape[2], device=counts.device)
     following = torch.where(rank == last.unsqueeze(-1), 0, rank + 1).clamp(max=counts.shape[2] - 1)

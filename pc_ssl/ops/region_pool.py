@@ -1,7 +1,7 @@
-"""Points to regions and back: the one op behind every pooling of the project.
+"""Points to regions and back: the op behind every pooling of the project.
 
-The kernels stand in csrc/ (region_pool.h is their contract), `reference.py` says the same in plain torch. Here are the
-public functions, and what torch must know of the compiled ops: fake kernels, derivatives, autocast.
+The kernels are in csrc/ (region_pool.h is their contract), `reference.py` is the same in plain torch. Here are the
+public functions, and the registrations of the compiled ops with torch: fake kernels, derivatives, autocast.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def region_pool(
         num_regions: R.
         reduce: "mean", "sum", "max" or "min". Ties of max and min go to the lowest point, and the gradient with them;
             a NaN wins.
-        plan: of this very `region`; without it a GPU call builds one, which waits for the device.
+        plan: of the same `region`; without it a GPU call builds one, which waits for the device.
 
     Returns:
         [R, C] of the dtype of `feature`. An empty region gives 0: only `RegionPlan.counts` distinguishes it.
@@ -111,7 +111,7 @@ def region_gather(region_feature: Tensor, region: Tensor, plan: RegionPlan | Non
     Args:
         region_feature: [R, C] float32, float64, bfloat16 or float16, any strides.
         region: [N] int32 or int64 on the same device, any stride.
-        plan: of this very `region`; speeds up the derivative, and a GPU call without it builds one.
+        plan: of the same `region`; speeds up the derivative, and a GPU call without it builds one.
 
     Returns:
         [N, C] of the dtype of `region_feature`; 0 where the id is -1.
@@ -130,7 +130,7 @@ def region_softmax(score: Tensor, region: Tensor, num_regions: int, plan: Region
         score: [N, C] float32, float64, bfloat16 or float16; half types compute in float32.
         region: [N] int32 or int64 on the same device; points with the id -1 get 0.
         num_regions: R.
-        plan: of this very `region`.
+        plan: of the same `region`.
 
     Returns:
         [N, C] of the dtype of `score`; the rows of each region add up to 1.
@@ -187,7 +187,7 @@ def _check_plan_values(order: Tensor, offsets: Tensor) -> None:
 
 
 def _check_fake(feature: Tensor, region: Tensor, num_regions: int | None = None) -> None:
-    """What is known of a call without its values: the checks of csrc/checks.h that a user's mistake meets first."""
+    """Checks of a call without its values: those of csrc/checks.h that come first."""
     if feature.ndim != 2 or region.ndim != 1:
         raise ValueError(
             f"expected rows of two dimensions and region of one, got {list(feature.shape)} and {list(region.shape)}"

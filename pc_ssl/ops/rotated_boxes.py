@@ -1,6 +1,6 @@
-"""Overlap of boxes turned about z, and which of them detection keeps.
+"""Overlap of boxes rotated about z, and non-maximum suppression.
 
-The kernels stand in csrc/ (rotated_boxes.h is their contract), `reference.py` says the same in plain torch. Boxes are
+The kernels are in csrc/ (rotated_boxes.h is their contract), `reference.py` is the same in plain torch. Boxes are
 rows x y z l w h yaw, with or without vx vy: x y z the centre, metres, yaw in radians counter-clockwise from x, l along
 the heading. Nothing here is differentiable. There are kernels for the CPU and for CUDA; the latter are compiled and
 their source is run on the host by the tests, but they have not run on a GPU yet (docs/rotated_boxes.md). Overlaps of
@@ -19,7 +19,7 @@ def rotated_iou_bev(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of every box of `a` with every box of `b`, seen from above.
 
     Args:
-        a: [N, 7 or more] float32 or float64, any strides; z, h and what follows yaw are not looked at.
+        a: [N, 7 or more] float32 or float64, any strides; z, h and columns after yaw are ignored.
         b: [M, 7 or more] of the same dtype and device.
 
     Returns:
@@ -54,17 +54,19 @@ def rotated_iou_3d(a: Tensor, b: Tensor) -> Tensor:
 def rotated_nms(
     boxes: Tensor, scores: Tensor, threshold: float, classes: Tensor | None = None, max_kept: int | None = None
 ) -> Tensor:
-    """Greedy non-maximum suppression: a box goes if a kept one of a higher score overlaps it too much seen from above.
+    """Greedy non-maximum suppression: a box is dropped if a kept one of higher score overlaps it too much, seen from
+    above.
 
     Args:
         boxes: [N, 7 or more] float32 or float64.
         scores: [N] on the same device. Among equal scores the box of the lower index comes first; NaN comes last.
         threshold: a box is dropped if its IoU with a kept one is greater.
         classes: [N] integers; only boxes of the same class drop each other.
-        max_kept: the best so many, of all classes together.
+        max_kept: maximum number of kept boxes, over all classes.
 
     Returns:
-        [K] int64 indices of the kept boxes by falling score, on the device of the boxes. K alone is asked of a GPU.
+        [K] int64 indices of the kept boxes by descending score, on the device of the boxes. On a GPU only K is
+        synchronised.
 
     Raises:
         ValueError: shapes, dtypes or devices do not fit, or threshold or max_kept is out of range.
@@ -90,18 +92,19 @@ def circle_nms(
     metres, and the square roots of what `distance` takes.
 
     Args:
-        centers: [N, 2 or more] float32 or float64: x, y in metres; what follows is not looked at.
+        centers: [N, 2 or more] float32 or float64: x, y in metres; further columns are ignored.
         scores: [N] on the same device. Among equal scores the lower index comes first; NaN comes last.
-        distance: metres; a box is dropped if a kept one is this near or nearer. [C] for one of each class, where a
-            negative one lets all boxes of its class stay.
+        distance: metres; a box is dropped if a kept one is within this distance. [C] for one of each class, where a
+            negative value keeps all boxes of its class.
         classes: [N] integers, 0..C - 1 if there are several distances; only boxes of the same class drop each other.
-        max_kept: the best so many, of all classes together.
+        max_kept: maximum number of kept boxes, over all classes.
 
     Returns:
-        [K] int64 indices of the kept boxes by falling score, on the device of the centers. K alone is asked of a GPU.
+        [K] int64 indices of the kept boxes by descending score, on the device of the centers. On a GPU only K is
+        synchronised.
 
     Raises:
-        ValueError: shapes, dtypes or devices do not fit, or several distances come without classes.
+        ValueError: shapes, dtypes or devices do not fit, or several distances are given without classes.
         IndexError: a class has no distance.
     """
     _check_max_kept(max_kept)
@@ -111,7 +114,7 @@ def circle_nms(
     if reach.ndim == 0:
         reach = reach.expand(len(centers))
     elif group is None:
-        raise ValueError(f"distance is {list(reach.shape)}, one of each class, but there are no classes")
+        raise ValueError(f"distance is {list(reach.shape)}, one per class, but classes is missing")
     else:
         reach = reach[group]
     squared = torch.where(reach < 0, -1, reach.square())

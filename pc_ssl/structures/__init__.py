@@ -1,4 +1,4 @@
-"""Small frozen containers that say shape, unit and frame."""
+"""Small frozen containers with checked shapes; each states units and frame."""
 
 from pc_ssl.structures.boxes import Boxes3D
 from pc_ssl.structures.cameras import Camera, CameraBatch, CameraViews

@@ -12,15 +12,15 @@ NUM_COLUMNS = 9  # x y z l w h yaw vx vy
 
 @dataclass(frozen=True)
 class Boxes3D:
-    """M boxes, of a data set or predicted.
+    """M boxes, annotated or predicted.
 
     Args:
         box: [M, 9] float32: x, y, z of the centre, l along the heading, w, h in metres, yaw in radians
             (counter-clockwise from x seen from above), vx, vy in m/s; in the frame of the points. Velocity may be NaN:
             unknown.
         label: [M] int64 class of each box, 0..C - 1.
-        attribute: [M] int64 index of the attribute, 0 means none; None: not known.
-        score: [M] float32 confidence of predictions; None for a data set's boxes.
+        attribute: [M] int64 index of the attribute, 0 means none; None: unknown.
+        score: [M] float32 confidence of predictions; None for annotated boxes.
 
     Raises:
         ValueError: the shapes disagree.
@@ -43,7 +43,7 @@ class Boxes3D:
         return len(self.box)
 
     def __getitem__(self, rows: Tensor) -> Boxes3D:
-        """The boxes that a mask [M] or indices choose."""
+        """The boxes selected by a mask [M] or by indices."""
         return Boxes3D(
             self.box[rows],
             self.label[rows],

@@ -1,4 +1,4 @@
-"""Images of one moment, and where each pixel looks."""
+"""Images of one frame with their calibration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera of one keyframe, as it is read from the cache.
+    """One camera of one keyframe, as read from the cache.
 
     Pixel coordinates run from 0 at the left (upper) edge of an image to its width (height) at the right (lower) edge:
     pixel (u, v) belongs to column floor(u) and row floor(v).
@@ -21,10 +21,10 @@ class Camera:
         image: [3, H, W] uint8, red, green, blue.
         pixel_from_camera: [3, 3] float32 intrinsic matrix; camera frame: x right, y down, z forward.
         camera_from_lidar: [4, 4] float32.
-        pixel: [P, 2] float32 u, v at which a point is seen.
-        point: [P] int64 row of the scene's `points` seen there.
-        superpixel: [H, W] int32, 0..S - 1, -1 none; None: not asked for.
-        pseudo_label: [H, W] uint8 class of each pixel, 0 ignore; None: not asked for.
+        pixel: [P, 2] float32 u, v at which a point projects.
+        point: [P] int64 row of the scene's `points` that projects there.
+        superpixel: [H, W] int32, 0..S - 1, -1 none; None: not requested.
+        pseudo_label: [H, W] uint8 class of each pixel, 0 ignore; None: not requested.
 
     Raises:
         ValueError: the shapes disagree.
@@ -52,16 +52,16 @@ class Camera:
 
 @dataclass(frozen=True)
 class CameraViews:
-    """The K images of one view of one frame, all of one size.
+    """The K images of one view of one frame, all of the same size.
 
     Args:
-        image: [K, 3, H, W] float32, normalised as the image backbone wants it; zeros where a camera is missing.
+        image: [K, 3, H, W] float32, normalised for the image backbone; zeros for a missing camera.
         pixel_from_camera: [K, 3, 3] float32: intrinsic matrix of the augmented image.
         camera_from_view: [K, 4, 4] float32: from the frame of the view's points, augmentation included (it may scale
             and mirror), to the camera.
         present: [K] bool: False for a camera that is missing.
-        superpixel: [K, H, W] int64, unique over the cameras, -1 none; None: not asked for.
-        pseudo_label: [K, H, W] int64 class, 0 ignore; None: not asked for.
+        superpixel: [K, H, W] int64, unique over the cameras, -1 none; None: not requested.
+        pseudo_label: [K, H, W] int64 class, 0 ignore; None: not requested.
 
     Raises:
         ValueError: the shapes disagree.
@@ -114,7 +114,7 @@ class CameraBatch:
 
     @classmethod
     def pack(cls, views: Sequence[CameraViews]) -> CameraBatch:
-        """Stack the cameras of several frames; frames with fewer cameras are filled up with missing ones.
+        """Stack the cameras of several frames; frames with fewer cameras are padded with missing ones.
 
         Raises:
             ValueError: the images differ in size, or only some frames have superpixels or pseudo labels.

@@ -1,4 +1,4 @@
-"""Two views of each point cloud, with points that both hold, of foreground and background."""
+"""Two views of each point cloud, with foreground and background points in both."""
 
 from __future__ import annotations
 

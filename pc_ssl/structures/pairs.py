@@ -1,4 +1,4 @@
-"""Two views of each point cloud, with the points that both hold."""
+"""Two views of each point cloud, with points in both."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class PairBatch:
 
     @classmethod
     def pack(cls, samples: Sequence[PairSample]) -> PairBatch:
-        """Pack samples into one batch: rows and region ids are shifted so that each frame keeps its own."""
+        """Pack samples into one batch: rows and region ids are offset so that they are unique over the batch."""
         first = PointBatch.pack([sample.first for sample in samples])
         second = PointBatch.pack([sample.second for sample in samples])
         region_offset = torch.tensor([0] + [sample.num_regions for sample in samples]).cumsum(0)

@@ -1,4 +1,4 @@
-"""Two scans of each place, and the cells of the ground plane that both fill."""
+"""Two scans of each place, and the cells of the ground plane that both occupy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pc_ssl.structures.points import PointBatch
 
 @dataclass(frozen=True)
 class ScanPairSample:
-    """Two scans of one place, each in a view of its own, and C cells that both fill.
+    """Two scans of one place, each in a separate view, and C cells that both occupy.
 
     Args:
         token: the first scan's name in its data set.
@@ -45,7 +45,7 @@ class ScanPairBatch:
 
     @classmethod
     def pack(cls, samples: Sequence[ScanPairSample]) -> ScanPairBatch:
-        """Pack samples into one batch: cells are shifted so that each place keeps its own."""
+        """Pack samples into one batch: cells are offset so that they are unique over the batch."""
         start = [sum(sample.num_cells for sample in samples[:number]) for number in range(len(samples) + 1)]
 
         def shifted(cells: Sequence[Tensor]) -> Tensor:

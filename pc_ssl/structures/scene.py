@@ -1,4 +1,4 @@
-"""One keyframe as it is read from the cache."""
+"""One keyframe as read from the cache."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Scene:
         region: [N] int32: region of each point in 0..num_regions - 1; -1 means none.
         num_regions: number of regions R.
         keyframe: [N] bool, whether each point belongs to the keyframe rather than to an earlier sweep that was merged
-            into it; None stands for all of them.
-        columns: names of the 3 + F columns of `points`, "x", "y", "z" first; empty: not known.
-        label: [N] uint8 class of each point, 0 means ignore; None: not there, or not asked for.
-        boxes: in the LiDAR frame; None: not there, or not asked for.
-        cameras: those of the frame; empty where there are none, or none were asked for.
+            into it; None: all of them do.
+        columns: names of the 3 + F columns of `points`, "x", "y", "z" first; empty: unknown.
+        label: [N] uint8 class of each point, 0 means ignore; None: not available or not requested.
+        boxes: in the LiDAR frame; None: not available or not requested.
+        cameras: those of the frame; empty if there are none or they are not requested.
         bev_map: [K, H, W] bool, map classes seen from above in the LiDAR frame; row 0 has the lowest y, column 0 the
-            lowest x; None: not there, or not asked for.
+            lowest x; None: not available or not requested.
         bev_map_reach: `bev_map` covers -reach..reach along x and y, metres.
-        ground: [N] bool, whether each point lies on the ground; None: not asked for.
-        global_from_lidar: [4, 4] float64 pose of the LiDAR; None: not asked for.
-        neighbour: another keyframe of the same drive; None: there is none, or none was asked for.
+        ground: [N] bool, whether each point is on the ground; None: not requested.
+        global_from_lidar: [4, 4] float64 pose of the LiDAR; None: not requested.
+        neighbour: another keyframe of the same drive; None: not available or not requested.
 
     Raises:
         ValueError: lengths disagree.
@@ -79,9 +79,9 @@ class Scene:
         return torch.unique(lag, return_inverse=True)[1] + int(not self.keyframe.any())
 
     def keep(self, kept: Tensor) -> Scene:
-        """The scene with the points of the mask [N] alone, in their order, and with the pixels of these points.
+        """The scene with only the points of the mask [N], in order, and only their pixels.
 
-        Boxes, maps, the numbers of regions and the neighbour stay as they are.
+        Boxes, maps, the numbers of regions and the neighbour do not change.
         """
         row = kept.long().cumsum(0) - 1
 

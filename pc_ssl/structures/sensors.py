@@ -1,4 +1,4 @@
-"""One view of all sensors of a frame, with whatever is known about it."""
+"""One view of all sensors of a frame, with its annotations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pc_ssl.structures.points import PointBatch
 
 @dataclass(frozen=True)
 class PixelPairs:
-    """Which pixel shows which point.
+    """Correspondence of pixels and points.
 
     Args:
         point: [P] int64 row of the points.
@@ -53,7 +53,7 @@ class BevMap:
 
 @dataclass(frozen=True)
 class SensorSample:
-    """One view of one keyframe; what a method or task does not ask for is None.
+    """One view of one keyframe; parts that are not requested are None.
 
     Args:
         token: the frame's name in its data set.
@@ -63,10 +63,10 @@ class SensorSample:
         num_regions: R.
         label: [N] int64 class of each point, 0 ignore.
         cameras: the images of the same view.
-        pairs: which pixel of `cameras` shows which of `points`.
+        pairs: pixels of `cameras` at which `points` project.
         boxes: in the frame of the view.
         bev_map: in the frame of the view.
-        drawn: [S] int64 rows of the points that were drawn to be contrasted.
+        drawn: [S] int64 rows of the points sampled for contrast.
         sweep: [N] int64 sweep of each point, 0 for the keyframe's.
     """
 
@@ -118,7 +118,7 @@ class SensorBatch:
 
     @classmethod
     def pack(cls, samples: Sequence[SensorSample]) -> SensorBatch:
-        """Pack samples; all of them have the same parts."""
+        """Pack samples; all samples must have the same parts."""
         points = PointBatch.pack([sample.points for sample in samples])
         starts = torch.tensor([0] + [sample.num_regions for sample in samples]).cumsum(0)
         region = [
@@ -152,10 +152,10 @@ class SensorBatch:
         return len(self.tokens)
 
     def single_sweeps(self) -> tuple[PointBatch, Tensor]:
-        """Each sweep of each frame as a cloud of its own.
+        """Each sweep of each frame as a separate cloud.
 
         Returns:
-            the clouds that hold points, frame by frame and the keyframe's first, and row [N] int64 of each point of
+            the non-empty clouds, frame by frame with the keyframe's sweep first, and row [N] int64 of each point of
             `points` in them.
         """
         frame = self.points.frame_index()

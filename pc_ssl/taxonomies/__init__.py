@@ -1,4 +1,4 @@
-"""What the classes of each known data set are: one file for each."""
+"""The classes of each known data set, one file each."""
 
 from __future__ import annotations
 

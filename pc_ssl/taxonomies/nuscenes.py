@@ -17,7 +17,7 @@ NUSCENES = Taxonomy(
         "vegetation",
     ),
     # the detection task's ten in the devkit's order; "other" takes boxes that the task leaves out (animals, strollers,
-    # debris, ...), except racks: the devkit does not ask for the bicycles in them
+    # debris, ...), except racks: the devkit ignores the bicycles in them
     box_classes=(*_DETECTED, "other", "bicycle_rack"),
     detected_classes=_DETECTED,
     # tianweiy/CenterPoint, configs/nusc

@@ -16,7 +16,7 @@ class Taxonomy:
     Args:
         label_classes: of points; index 0 is IGNORE.
         box_classes: of boxes, in the order in which a cache numbers them.
-        detected_classes: those of `box_classes` that the detection task asks for; they come first there.
+        detected_classes: those of `box_classes` in the detection task; they come first there.
         box_groups: `detected_classes` as CenterPoint's head groups them; empty: one group of all.
         small_classes: those of `detected_classes` that cover about one cell of a BEV map (TransFusion's queries).
         attributes: of boxes; index 0 is NO_ATTRIBUTE.

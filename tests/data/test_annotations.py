@@ -71,17 +71,17 @@ def test_a_list_that_holds_more_than_data_is_refused(tmp_path: Path, monkeypatch
         ({"a": "text"}, "a: "),
     ],
 )
-def test_wrong_lists_are_told(tmp_path: Path, content: object, message: str) -> None:
+def test_wrong_lists_are_reported(tmp_path: Path, content: object, message: str) -> None:
     torch.save(content, tmp_path / "points")
     with pytest.raises(UserError, match=message):
         read_annotations(tmp_path / "points")
 
 
-def test_lists_that_do_not_fit_the_rooms_are_told(tmp_path: Path) -> None:
+def test_lists_that_do_not_match_the_rooms_are_reported(tmp_path: Path) -> None:
     listed = ListedAnnotations(Path("points"), {"scene0000_00": torch.tensor([99])})
     with pytest.raises(UserError, match="points: scene0000_00: names point 99, but the room has 30"):
         listed.of("scene0000_00", scene().label)
-    with pytest.raises(UserError, match="points: names no points of scene0001_00"):
+    with pytest.raises(UserError, match="points: has no points of scene0001_00"):
         listed.of("scene0001_00", scene().label)
 
 

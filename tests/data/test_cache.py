@@ -177,7 +177,7 @@ def test_a_manifest_cannot_point_outside(folder: Path) -> None:
         Cache(folder)[0]
 
 
-def test_damage_is_told(folder: Path) -> None:
+def test_damage_is_reported(folder: Path) -> None:
     entries = Cache(folder).frames
     assert [damage_of(folder, entry) for entry in entries] == [None, None, None]
     first, second, third = (folder / entry.file for entry in entries)

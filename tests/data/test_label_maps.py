@@ -29,7 +29,7 @@ def test_ids_that_do_not_fit_are_refused(label: np.ndarray) -> None:
         encode_label_map(label)
 
 
-def test_damage_is_told() -> None:
+def test_damage_is_reported() -> None:
     content = encode_label_map(np.random.default_rng(0).integers(0, 99, (20, 30)))
     for damaged in (content[:-30], content[1:], content[:0], np.concatenate([content[:60], content[70:]])):
         with pytest.raises(ValueError, match="no label map as PNG"):

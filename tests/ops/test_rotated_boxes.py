@@ -1,4 +1,4 @@
-"""Overlap and suppression of turned boxes.
+"""Overlap and suppression of rotated boxes.
 
 Oracles: shapely, the twins of `reference.py` in float64, a count of drawn points, formulas for yaw 0, opcheck.
 """
@@ -203,7 +203,7 @@ MISTAKES = {
     "max_kept": (lambda: rotated_nms(BOX, BOX[:, 0], 0.5, max_kept=-1), "max_kept must not be negative, got -1"),
     "scores": (lambda: circle_nms(BOX, BOX[:2, 0], 1.0), r"scores must be \[3\] on cpu, got \[2\]"),
     "classes": (lambda: circle_nms(BOX, BOX[:, 0], 1.0, BOX[:, 0]), r"classes must be integers \[3\] on cpu"),
-    "no classes": (lambda: circle_nms(BOX, BOX[:, 0], torch.ones(2)), "one of each class, but there are no classes"),
+    "no classes": (lambda: circle_nms(BOX, BOX[:, 0], torch.ones(2)), "classes is missing"),
 }
 
 

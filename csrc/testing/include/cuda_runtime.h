@@ -1,7 +1,7 @@
 // Stands in for CUDA's header of this name: what the kernels use of the language and of the device. The threads of a block
 // are fibers of one host thread; a warp runs as far as it gets without the others, and which warp and which lane goes first
 // is drawn anew at every meeting, so that a missing barrier shows as a wrong result. Blocks run one after the other, also in
-// a drawn order. What does not show is a missing __syncwarp beside another collective: here memory is always in order.
+// a drawn order. A missing __syncwarp next to another collective is not detected: here memory is always in order.
 //
 // Stricter than a GPU: a lane that is missing from its warp's collective, a thread that has left before its block's barrier,
 // lanes in different collectives, and a misaligned access through these functions all end the launch with a message.
