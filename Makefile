@@ -1,9 +1,9 @@
-# One command each; `make setup` is done once and is quick after that.
+# One command per target; `make setup` runs once and is quick afterwards.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# The CPU build of torch, pinned so that nothing pulls gigabytes of CUDA packages onto a machine without a GPU.
+# The CPU build of torch, pinned to avoid gigabytes of CUDA packages on machines without a GPU.
 # On a GPU machine: make setup TORCH="torch" SPCONV=cu126
 TORCH ?= torch==2.13.0
 SPCONV ?= cpu
@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml setup.py $(wildcard csrc/*.cpp csrc/*.h csrc/*/*.cpp cs
 	$(PIP) install --quiet "$(TORCH)"
 	$(PIP) install --quiet "setuptools>=77" wheel ninja
 	@! $(BIN)/python -m pip show --quiet opencv-python 2>/dev/null || $(PIP) uninstall --yes --quiet \
-		mmengine opencv-python opencv-python-headless  # of an older setup: two packages of the same files
+		mmengine opencv-python opencv-python-headless  # of an older setup: two packages with the same files
 	$(PIP) install --quiet --no-build-isolation --editable ".[all,dev]" "$(TORCH)"
 	@test $(SPCONV) = cpu || { $(PIP) uninstall --yes --quiet spconv cumm && $(PIP) install --quiet spconv-$(SPCONV); }
 	@touch $@
@@ -30,23 +30,23 @@ demo: setup
 demo-bev: setup
 	$(BIN)/python benchmarks/demo_bev.py
 
-# One thread for each worker: several on the same core wait for each other more than they work.
+# One thread per worker: several threads on one core slow each other down.
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow"
 
-# The ops' tests on kernels compiled with the address and undefined-behaviour sanitizers.
+# Tests of the ops with kernels compiled with the address and undefined-behaviour sanitizers.
 test-asan: setup
 	$(BIN)/python csrc/testing/sanitized.py
 
-# The parts that do not need nuScenes' devkit or the simulator, in an environment of their own with numpy 2.
+# Tests without nuScenes' devkit and the simulator, in a separate environment with numpy 2.
 test-numpy2: setup
 	$(BIN)/python tests/environments/numpy2.py
 
-# A wheel for this platform in dist/: for the CPU, and with CUDA kernels where a toolkit and a CUDA build of torch are.
+# A wheel for this platform in dist/: CPU, and CUDA kernels if a toolkit and a CUDA build of torch are installed.
 wheel: setup
 	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
-# The wheel in an environment of its own, without a compiler: help, a smoke pretraining, region_pool.
+# The wheel in a separate environment, without a compiler: help, a smoke pretraining, region_pool.
 test-wheel: wheel
 	$(BIN)/python tests/environments/wheel.py dist
 

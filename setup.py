@@ -1,7 +1,7 @@
 """Builds `pc_ssl._C` from csrc/: on the CPU always, with CUDA where a toolkit and a CUDA build of torch are found.
 
-PC_SSL_CUDA=0 or 1 forces the choice, which is printed. Without torch only the metadata can be made. Everything else
-stands in pyproject.toml.
+PC_SSL_CUDA=0 or 1 forces the choice, which is printed. Without torch only the metadata can be built. All other
+settings are in pyproject.toml.
 """
 
 import os
@@ -27,12 +27,12 @@ def extension_arguments() -> dict:
         return {"ext_modules": [Extension("pc_ssl._C", [])], "cmdclass": {"build_ext": TorchIsMissing}}
 
     class BuildExtension(cpp_extension.BuildExtension):
-        """Leaves it to ninja to say what changed (sources, headers, torch's headers, flags)."""
+        """Always runs ninja, which detects changes of sources, headers, torch's headers and flags."""
 
         def finalize_options(self) -> None:
             super().finalize_options()
-            self.force = True  # setuptools itself would not see a changed header
-            self.build_temp = os.path.join("build", "objects")  # an editable install would start from an empty folder
+            self.force = True  # setuptools does not detect changed headers
+            self.build_temp = os.path.join("build", "objects")  # an editable install would use an empty folder
 
     forced = os.environ.get("PC_SSL_CUDA")
     if forced not in (None, "0", "1"):
@@ -50,7 +50,7 @@ def extension_arguments() -> dict:
         "pc_ssl._C",
         sorted(source for folder in folders for source in glob(folder)),
         include_dirs=[os.path.abspath("csrc")],
-        # the C++ standard and the ABI are torch's to add; its own headers warn below C++20
+        # torch adds the C++ standard and the ABI; its headers warn below C++20
         extra_compile_args={"cxx": ["-O3", "-fopenmp", "-Wall", "-Wno-c++20-extensions"], "nvcc": ["-O3"]},
         extra_link_args=["-fopenmp"],
     )

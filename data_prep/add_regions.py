@@ -1,6 +1,6 @@
-"""More regions for a finished cache, cut from what the cache itself holds.
+"""Adding regions to a finished cache, computed from the cache.
 
-The result is, byte for byte, the cache that `prepare` writes when asked for all of the regions at once.
+The result equals, byte for byte, the cache that `prepare` writes with all of the regions.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from pc_ssl.errors import UserError
 from pc_ssl.files import inside, read_bytes
 
 ADVICE = "prepare the cache again with all of its regions, which makes damaged frames from the recordings"
-KINDS = ("regions", "images")  # the manifest's options that name generators
+KINDS = ("regions", "images")  # options of the manifest that list generators
 
 
 def add_regions(
     reader: Reader, stages: Stages, folder: CacheFolder, executor: Executor | None = None, *, strict: bool = False
 ) -> PrepareReport:
-    """Add regions to a finished cache, or go on with it. Until all frames have them, the folder is no complete cache.
+    """Add regions to a finished cache, or resume doing so. The cache is incomplete until all frames have them.
 
     Args:
-        reader: the data set that the cache was prepared from; its files are read for names of images only.
-        stages: their generators of regions and images are added; those that the cache has already are left as they are.
+        reader: the data set that the cache was prepared from; its files are only read for names of images.
+        stages: generators of regions and images to add; the cache's existing ones are not changed.
         folder: the cache.
         executor, strict: as for `prepare`.
 
     Raises:
-        UserError: the folder is no finished cache, or one of another data set or with another number of sweeps; the
-            disk is full; or (`strict`) a frame failed.
+        UserError: the folder is not a finished cache of this data set and number of sweeps; the disk is full; or
+            (`strict`) a frame failed.
     """
     plan = _plan(reader, stages, folder)
     if folder.base_manifest().options != plan.manifest.options:
@@ -54,23 +54,23 @@ def add_regions(
 
 
 def estimate_adding(reader: Reader, stages: Stages, folder: CacheFolder, executor: Executor | None = None) -> Estimate:
-    """Add regions to a few frames in memory and say what those that are left will cost; nothing is written.
+    """Add regions to a few frames in memory and estimate the cost of the remaining ones; nothing is written.
 
-    The bytes are those of the frames' new files; each takes the place of the one before.
+    The bytes are those of the new files, each of which replaces the old one.
 
     Raises:
-        UserError, UsageError: as for `add_regions`, or no frame could be tried.
+        UserError, UsageError: as for `add_regions`, or no frame could be prepared.
     """
     executor, plan = executor or Executor(), _plan(reader, stages, folder)
     if folder.base_manifest().options == plan.manifest.options:
         return estimate_cost([], plan.job_of, executor, folder.free_bytes())
-    finished = {} if folder.is_complete else folder.recorded().entries  # journals' alone, once adding has begun
+    finished = {} if folder.is_complete else folder.recorded().entries  # of journals only, if adding has begun
     left = [frame for frame in folder.shard.of(plan.frames) if frame.token not in finished]
     return estimate_cost(left, plan.job_of, executor, folder.free_bytes())
 
 
 def _plan(reader: Reader, stages: Stages, folder: CacheFolder) -> Plan:
-    """Raises UserError, UsageError: as `add_regions`; nothing is changed."""
+    """The work. Raises UserError, UsageError: as `add_regions`; nothing is changed."""
     base = folder.base_manifest()
     selected = reader.options() | {"revision": REVISION}
     refuse_other_options(folder.path, {name: base.options.get(name, "absent") for name in selected}, selected)
@@ -92,13 +92,13 @@ def _new(base: Manifest, added: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def _job(reader: Reader, out: Path, stages: Stages, entry_of: Mapping[str, FrameEntry], frame: FrameName) -> Job:
-    """How a frame of the cache becomes one with the regions of `stages`."""
+    """The job that adds the regions of `stages` to a frame of the cache."""
     source = reader.source(frame) if stages.images else None
     return Job(frame, partial(_content, out, entry_of[frame.token], stages, source))
 
 
 def _content(out: Path, entry: FrameEntry, stages: Stages, source: Source | None) -> Content:
-    """The frame's file with more regions."""
+    """The frame's file with added regions."""
     tensors = _tensors_before(inside(out, entry.file), entry, stages)
     points, ground = tensors["points"], tensors["ground"]
     key_points = int(tensors["keyframe"].sum()) if "keyframe" in tensors else len(points)
@@ -112,10 +112,10 @@ def _content(out: Path, entry: FrameEntry, stages: Stages, source: Source | None
 
 
 def _tensors_before(path: Path, entry: FrameEntry, stages: Stages) -> dict[str, NDArray]:
-    """The tensors that the frame was prepared with. It may have the new ones already, from a run that was killed.
+    """The frame's tensors without the added regions, which an interrupted run may have written already.
 
     Raises:
-        UserError: the file is missing, or is not the one that was written.
+        UserError: the file is missing, or differs from the written one.
     """
     try:
         tensors = decode_frame(read_bytes(path))
@@ -125,5 +125,5 @@ def _tensors_before(path: Path, entry: FrameEntry, stages: Stages) -> dict[str, 
     new |= {f"{generator.tensor}/{name}" for name, generator in stages.images.items()}
     kept = {key: tensor for key, tensor in tensors.items() if not new & {key, key.rpartition("/")[0]}}
     if hashlib.sha256(stages.encode(kept)).hexdigest() != entry.sha256:
-        raise UserError(f"{path}: is not the file that was written; {ADVICE}")
+        raise UserError(f"{path}: differs from the written file (damaged); {ADVICE}")
     return kept

@@ -1,4 +1,4 @@
-"""What frames will cost, found by making a few of them in memory."""
+"""Estimated cost of frames, from a few frames made in memory."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from data_prep.reader import FrameName
 from data_prep.report import Estimate, Failure
 from pc_ssl.errors import UserError
 
-SAMPLES = 3  # frames that an estimate is made from, spread evenly
-MEMORY_MARGIN = 1.25  # frames differ in size, and the largest is hardly among those tried
+SAMPLES = 3  # evenly spaced frames of an estimate
+MEMORY_MARGIN = 1.25  # frames differ in size, and the samples rarely include the largest
 
 
 def estimate_cost(
     frames: Sequence[FrameName], job_of: Callable[[FrameName], Job], executor: Executor, free_bytes: int
 ) -> Estimate:
-    """Make a few of `frames`, and write nothing.
+    """Make a few of `frames` without writing.
 
     Raises:
-        UserError: none of them could be made.
+        UserError: all of them failed.
     """
     if not frames:
         return Estimate(0, 0, executor.workers, 0.0, 0, free_bytes, 0)
@@ -30,7 +30,7 @@ def estimate_cost(
     trials = [result for result in results if isinstance(result, Trial)]
     reasons = [result.reason for result in results if isinstance(result, Failure)]
     if not trials:
-        raise UserError(f"no frame could be tried: {reasons[0]}")
+        raise UserError(f"all sampled frames failed: {reasons[0]}")
     workers = min(executor.workers, len(frames))
     return Estimate(
         frames=len(frames),

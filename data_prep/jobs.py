@@ -1,4 +1,4 @@
-"""Frames made by many processes: the job of one frame, and the executor that jobs run in.
+"""Parallel preparation: the job of one frame, and the executor of jobs.
 
 for outcome in Executor(workers=8).map(write, ((job, out) for job in jobs), len(jobs)): ...
 """
@@ -24,12 +24,12 @@ from pc_ssl.data.cache import FrameEntry, write_frame
 from pc_ssl.errors import UsageError, UserError
 
 T = TypeVar("T")
-MAX_PENDING_PER_THREAD = 2  # jobs for each thread of a cluster that are sent before results are waited for
+MAX_PENDING_PER_THREAD = 2  # jobs sent to a cluster before waiting for results, per thread
 
 
 @dataclass(frozen=True)
 class Content:
-    """A frame's file, the generators that found no region in the frame, and what was left out of it, with its count."""
+    """A frame's file, the generators without regions in the frame, and counts of left-out data by reason."""
 
     file: bytes
     without_regions: tuple[str, ...]
@@ -44,7 +44,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Job:
-    """Makes one frame's file; `content` raises UserError if what it reads is missing or damaged."""
+    """Makes one frame's file; `content` raises UserError if a file is missing or damaged."""
 
     frame: FrameName
     content: Callable[[], Content]
@@ -52,7 +52,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a frame, and the most memory that the process has held so far."""
+    """The result of a frame, and the process's peak memory so far."""
 
     result: FrameEntry | Failure
     memory_bytes: int
@@ -62,7 +62,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """What one frame costs. `memory_bytes`: the most that the process has held so far."""
+    """The cost of one frame. `memory_bytes`: the process's peak memory so far."""
 
     seconds: float
     bytes: int
@@ -73,7 +73,7 @@ def write(job: Job, out: Path) -> Outcome:
     """Make and write a frame.
 
     Raises:
-        UserError: it cannot be written: this ends the run, where what cannot be read costs the frame alone.
+        UserError: it cannot be written. This ends the run; read errors only fail the frame.
     """
     frame = job.frame
     content = _made(job)
@@ -84,7 +84,7 @@ def write(job: Job, out: Path) -> Outcome:
 
 
 def attempt(job: Job) -> Trial | Failure:
-    """Make a frame twice and time the second time: the first also loads compiled code."""
+    """Make a frame twice and time the second run, as the first one loads compiled code."""
     content = _made(job)
     if isinstance(content, Failure):
         return content
@@ -98,14 +98,14 @@ def _made(job: Job) -> Content | Failure:
         return job.content()
     except UserError as error:
         return Failure(job.frame.token, job.frame.scene, str(error))
-    except Exception as error:  # a mistake of ours on one frame in thousands must not cost the others
+    except Exception as error:  # a bug that affects one frame must not end the run
         return Failure(job.frame.token, job.frame.scene, f"{type(error).__name__}: {error}")
 
 
 def peak_memory() -> int:
-    """The most bytes of memory that this process has held so far."""
+    """Peak memory of this process so far, bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # where ru_maxrss would begin with what the process held that started this one
+    if status.exists():  # ru_maxrss includes memory of the parent process
         return 1024 * int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
@@ -113,7 +113,7 @@ def peak_memory() -> int:
 
 @dataclass(frozen=True)
 class Executor:
-    """Where jobs run.
+    """Runs jobs in processes or on a cluster.
 
     Args:
         workers: processes on this machine; 1 is this process.
@@ -136,7 +136,7 @@ class Executor:
         return self.workers == 1 and self.scheduler is None
 
     def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], count: int) -> Iterator[T]:
-        """Results of `function` for each of `count` tasks, as they come.
+        """Results of `function` for each of `count` tasks, in order of completion.
 
         Raises:
             UserError: the scheduler cannot be reached, or Dask is not installed.
@@ -155,7 +155,7 @@ def _map_here(workers: int, function: Callable[..., T], tasks: Iterable[tuple[An
 
 
 def _map_on_cluster(scheduler: str, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]]) -> Iterator[T]:
-    """With Dask's own interface: joblib's Dask backend returns nothing before all is done."""
+    """With Dask's interface, as joblib's Dask backend returns no results before all tasks are done."""
     try:
         from distributed import Client, as_completed
     except ImportError:
@@ -163,7 +163,7 @@ def _map_on_cluster(scheduler: str, function: Callable[..., T], tasks: Iterable[
     try:
         client = Client(scheduler)
     except (OSError, ValueError) as error:
-        raise UserError(f"scheduler: no Dask scheduler answers at {scheduler!r} ({error})") from None
+        raise UserError(f"scheduler: no response from a Dask scheduler at {scheduler!r} ({error})") from None
     with client:
         waiting = iter(tasks)
         threads = max(sum(client.nthreads().values()), 1)
@@ -177,7 +177,7 @@ def _map_on_cluster(scheduler: str, function: Callable[..., T], tasks: Iterable[
 
 
 def end_with(parent: int) -> None:
-    """End this worker soon after its parent was killed; by themselves loky's workers wait five minutes for work."""
+    """End this worker soon after its parent was killed; loky's workers otherwise wait five minutes for work."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -1,9 +1,9 @@
-"""The record of a preparation under way: which frames are finished, so that a killed run goes on where it stopped.
+"""Journal of a preparation in progress: the finished frames, so that an interrupted run can be resumed.
 
-Each shard keeps its own, unfinished-1-of-4.jsonl; a run without shards is shard 1 of 1. One JSON object a line:
+Each shard has a journal, unfinished-1-of-4.jsonl; a run without shards is shard 1 of 1. One JSON object per line:
 {"options": ...} first, then {"frame": the manifest's entry}, {"failure": ...} or {"again": token} for a frame whose
-failure no longer counts, as it is being tried again. The files are gone once the manifest is in place. A line that a
-kill cut short is dropped; a frame whose line was lost is made again.
+failure is void because it is tried again. The files are removed when the manifest is written. An incomplete last line
+is dropped, and its frame is made again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Shard:
-    """Every `count`-th frame, from the `index`-th on; the first has index 1. Shards may run at the same time.
+    """Every `count`-th frame, starting with the `index`-th, counted from 1. Shards may run in parallel.
 
     Raises:
         UsageError: index is not in 1..count.
@@ -60,7 +60,7 @@ WHOLE = Shard()
 
 @dataclass
 class Record:
-    """What journals say: the frames that are finished, and those that failed and are not being tried again."""
+    """Content of journals: finished frames, and failed frames that are not being tried again."""
 
     options: Mapping[str, Any] | None = None
     entries: dict[str, FrameEntry] = field(default_factory=dict)
@@ -68,10 +68,10 @@ class Record:
     again: set[str] = field(default_factory=set)
 
     def take(self, line: Mapping[str, Any]) -> None:
-        """Take in one line.
+        """Add one line.
 
         Raises:
-            KeyError, TypeError, ValueError: it is none of a journal.
+            KeyError, TypeError, ValueError: it is not a line of a journal.
         """
         [(kind, value)] = line.items()
         if self.options is None:
@@ -92,15 +92,15 @@ class Record:
 
 
 class Journal:
-    """Opens a shard's journal and holds it locked: one process works on a shard of a cache at a time.
+    """Opens and locks a shard's journal: one process works on a shard of a cache at a time.
 
     Args:
-        folder: the cache; it is made if it does not exist.
+        folder: the cache; created if it does not exist.
         options: of this preparation.
-        shard: whose journal it is.
+        shard: shard of the journal.
 
     Raises:
-        UserError: another process works on this shard, or prepares this cache in another number of shards; or the
+        UserError: another process works on this shard, or prepares this cache with another number of shards; or the
             folder cannot be written.
     """
 
@@ -135,7 +135,7 @@ class Journal:
         self._file.close()
 
     def add(self, result: FrameEntry | Failure) -> None:
-        """Note a finished frame, whose file is on the disk, or one that failed.
+        """Record a finished frame, whose file is on the disk, or a failed one.
 
         Raises:
             UserError: the journal cannot be written.
@@ -143,7 +143,7 @@ class Journal:
         self._append({"failure" if isinstance(result, Failure) else "frame": asdict(result)})
 
     def add_again(self, token: str) -> None:
-        """Note that a frame that failed is being tried again."""
+        """Record that a failed frame is tried again."""
         self._append({"again": token})
 
     def _append(self, value: Mapping[str, Any]) -> None:
@@ -154,23 +154,23 @@ class Journal:
 
 
 def read_journals(folder: Path) -> dict[Path, Record]:
-    """What each journal in `folder` says."""
+    """The content of each journal in `folder`."""
     records = {}
     for path in sorted(folder.glob(JOURNALS)):
-        with contextlib.suppress(FileNotFoundError):  # another shard has just completed the cache
+        with contextlib.suppress(FileNotFoundError):  # another shard completed the cache meanwhile
             records[path] = _parse(path.read_bytes())[0]
     return records
 
 
 @contextlib.contextmanager
 def finishing(folder: Path) -> Iterator[None]:
-    """Only one process at a time is inside for a folder; others wait."""
+    """Lock of a folder's completion; other processes wait."""
     path = folder / LOCK
     while True:
         with path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not _is_at(path, file):
-                continue  # the one before us has removed the file that we waited for
+                continue  # the previous holder removed the lock file
             try:
                 yield
             finally:
@@ -202,7 +202,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def _parse(content: bytes) -> tuple[Record, int]:
-    """What a journal says, and the length in bytes of its lines that are whole."""
+    """The content of a journal, and the length of its complete lines in bytes."""
     record, whole = Record(), 0
     for line in content.splitlines(keepends=True):
         try:

@@ -1,8 +1,8 @@
-"""JSON files that hold one list of records, decoded piece by piece into typed records of the needed fields alone.
+"""JSON files of one list of records, decoded in pieces into typed records with only the required fields.
 
     for records in read_records(root / "v1.0-trainval" / "ego_pose.json", EgoPose): ...
 
-A piece ends where a record ends, so that a table of a gigabyte takes the memory of a few pieces.
+Pieces end at record boundaries, so that a table of a gigabyte needs the memory of a few pieces.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ import msgspec
 from pc_ssl.errors import UserError
 
 RecordType = TypeVar("RecordType", bound=msgspec.Struct)
-PIECE = 16 << 20  # bytes that are decoded at once
-SHOWN = 60  # characters of a wrong value in a message
+PIECE = 16 << 20  # bytes decoded at once
+SHOWN = 60  # characters of an invalid value shown in a message
 Expected = dict[str, str]
 
 
 def read_records(
     path: Path, kind: type[RecordType], expected: Expected, piece: int = PIECE
 ) -> Iterator[list[RecordType]]:
-    """Read the records of a file, some at a time, in their order.
+    """Read the records of a file in order, in batches.
 
     Args:
         path: the file: a list of objects.
-        kind: fields that are read; others are skipped. A field without a default must be there.
-        expected: field -> what it holds, in words; "a string" where it is not given.
-        piece: bytes that are decoded at once.
+        kind: fields to read; others are skipped. Fields without a default are required.
+        expected: field -> description of a valid value for messages; "a string" by default.
+        piece: bytes decoded at once.
 
     Raises:
-        UserError: the file is missing, unreadable, not JSON or not a list of objects, or a field is missing or wrong;
-            the message names the record by its number.
+        UserError: the file is missing, unreadable, not JSON or not a list of objects, or a field is missing or invalid;
+            the message gives the number of the record.
     """
     count = 0
     try:
@@ -56,7 +56,7 @@ def read_records(
 
 
 def record_at(path: Path, row: int) -> dict[str, Any]:
-    """The record of this number with all of its fields, of a file that `read_records` has read."""
+    """The record number `row` with all of its fields, of a file that `read_records` accepted."""
     with path.open("rb") as file:
         first = 0
         for records in _decoded(iter(lambda: file.read(PIECE), b""), dict):
@@ -77,7 +77,7 @@ class _WrongPiece(Exception):
 def _decoded(blocks: Iterator[bytes], kind: type) -> Iterator[list[Any]]:
     """Lists of records, one for each block of the file or for several.
 
-    What comes before a "}," is complete only if it can be decoded: then no bracket and no string is open there.
+    The text before a "}," is complete if it can be decoded: then no bracket or string is open there.
     """
     decoder = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
     text, is_first, searched = b"", True, 0
@@ -98,7 +98,7 @@ def _decoded(blocks: Iterator[bytes], kind: type) -> Iterator[list[Any]]:
         except msgspec.ValidationError as error:
             raise _WrongPiece(b"[%b]" % text[: end + 1], str(error)) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            searched = end + 1  # a string holds "},", a record is nested, or damage: the next piece shows which
+            searched = end + 1  # "}," within a string or a nested record, or damage: decided with the next piece
             continue
         yield records
         text, searched = text[end + 2 :], 0
@@ -111,7 +111,7 @@ def _decoded(blocks: Iterator[bytes], kind: type) -> Iterator[list[Any]]:
 
 
 def _wrong_field(path: Path, error: _WrongPiece, first: int, kind: type, expected: Expected) -> UserError:
-    """What to raise for a piece whose first record has the number `first`."""
+    """The error for a piece whose first record has the number `first`."""
     try:
         records = msgspec.json.decode(error.text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as reason:

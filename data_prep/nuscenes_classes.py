@@ -1,6 +1,6 @@
-"""Names of categories and attributes in a recording's tables -> nuScenes' classes, with names of the user's own.
+"""Mapping of category and attribute names in a recording's tables to nuScenes' classes, with user-defined names.
 
-A file of classes is TOML: for each name of the recording the class of nuScenes that it stands for.
+The file is TOML: for each name of the recording the corresponding class of nuScenes.
 
     [category]
     car = "car"
@@ -24,7 +24,7 @@ from pc_ssl.files import read_bytes
 from pc_ssl.taxonomies import IGNORE
 
 OTHER = "other"
-# nuScenes' categories that neither the detection task nor the lidarseg challenge asks for
+# nuScenes' categories without a class in the detection task and the lidarseg challenge
 WITHOUT_CLASS = (
     *("animal", "human.pedestrian.personal_mobility", "human.pedestrian.stroller", "human.pedestrian.wheelchair"),
     *("movable_object.debris", "movable_object.pushable_pullable", "vehicle.emergency.ambulance"),
@@ -34,11 +34,11 @@ WITHOUT_CLASS = (
 
 @dataclass(frozen=True)
 class ClassNames:
-    """What names of the tables stand for.
+    """Classes of the tables' names.
 
     Args:
-        category: the user's own categories -> a class of boxes or points, "other" or "ignore".
-        attribute: the user's own attributes -> an attribute of nuScenes, "none" among them.
+        category: user-defined categories -> a class of boxes or points, "other" or "ignore".
+        attribute: user-defined attributes -> an attribute of nuScenes or "none".
     """
 
     category: Mapping[str, str] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class ClassNames:
         """Read a file of classes.
 
         Raises:
-            UserError: it cannot be read, or names a class that nuScenes does not have.
+            UserError: it cannot be read, or contains a class that nuScenes does not have.
         """
         try:
             content = tomllib.loads(read_bytes(path).decode())
@@ -58,7 +58,7 @@ class ClassNames:
         known = {"category": {*BOX_CLASSES, *LABEL_CLASSES}, "attribute": {*ATTRIBUTES}}
         for table, names in content.items():
             if table not in known or not isinstance(names, dict):
-                raise UserError(f"{path}: {table!r} is not a known table; expected [category] and [attribute]")
+                raise UserError(f"{path}: unknown table {table!r}, expected [category] and [attribute]")
             for name, target in names.items():
                 if target not in known[table]:
                     choices = ", ".join(sorted(known[table]))
@@ -77,7 +77,7 @@ class ClassNames:
         return LABEL_CLASSES.index(name if name in LABEL_CLASSES else IGNORE)
 
     def box_class(self, category: str) -> int:
-        """Index into BOX_CLASSES; that of "other" for categories that the task leaves out, and for unknown ones."""
+        """Index into BOX_CLASSES; that of "other" for categories without a class in the task, and for unknown ones."""
         name = self._class_of(category)
         return BOX_CLASSES.index(name if name in BOX_CLASSES else OTHER)
 

@@ -1,4 +1,4 @@
-"""One of nuScenes' tables as columns: numbers, strings, and hashes of tokens, by which other tables refer to it."""
+"""Columns of a nuScenes table: numbers, strings, and hashes of tokens for references between tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from data_prep.nuscenes_records import EXPECTED, TABLES
 from data_prep.strings import Strings
 from pc_ssl.errors import UserError
 
-NONE = -1  # a row or number that is not there
+NONE = -1  # a missing row or number
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Column = NDArray[Any] | Strings
@@ -24,18 +24,18 @@ Reading = Callable[[Sequence[Any], str], Column]
 
 
 def hashes(records: Sequence[Any], field: str) -> Ints:
-    """[N] hash of a token. It differs from process to process and is never written."""
+    """[N] hash of a token. It differs between processes and is never written."""
     return np.fromiter(map(hash, map(attrgetter(field), records)), np.int64, len(records))
 
 
 def first_hashes(records: Sequence[Any], field: str) -> Ints:
-    """[N] hash of the first of a list of tokens, that of "" where the list is empty."""
+    """[N] hash of the first of a list of tokens, that of "" for an empty list."""
     lists = map(attrgetter(field), records)
     return np.fromiter((hash(tokens[0] if tokens else "") for tokens in lists), np.int64, len(records))
 
 
 def integers(records: Sequence[Any], field: str) -> Ints:
-    """[N] whole numbers and truth values; numbers with a fraction are rounded, NONE for null."""
+    """[N] integers and booleans; fractions are rounded, NONE for null."""
     found = list(map(attrgetter(field), records))
     return np.rint(np.array([NONE if value is None else value for value in found], np.float64)).astype(np.int64)
 
@@ -56,13 +56,13 @@ def floats(width: int) -> Reading:
 
 
 def matrices(records: Sequence[Any], field: str) -> Floats:
-    """[N, 9] float64 of three rows of three numbers; NaN where there are others."""
+    """[N, 9] float64 of three rows of three numbers; NaN for other values."""
     rows = map(attrgetter(field), records)
     return np.array([[*chain(*m)] if len(m) == 3 else [np.nan] * 9 for m in rows], np.float64).reshape(-1, 9)
 
 
 class Keys:
-    """The tokens of a table, to find its rows by.
+    """The tokens of a table, for finding its rows.
 
     Args:
         path: of the table.
@@ -79,10 +79,10 @@ class Keys:
         twice = np.flatnonzero(self._sorted[1:] == self._sorted[:-1])
         if len(twice):
             first, second = (int(self._order[place]) for place in (twice[0], twice[0] + 1))
-            raise UserError(f"{path}: token of record {second} is the same as that of record {first}")
+            raise UserError(f"{path}: records {first} and {second} have the same token")
 
     def rows(self, token: Ints) -> Ints:
-        """[M] row of each token; NONE where the table does not have it."""
+        """[M] row of each token; NONE if it is not in the table."""
         if not len(self._sorted):
             return np.full(len(token), NONE)
         place = np.minimum(np.searchsorted(self._sorted, token), len(self._sorted) - 1)
@@ -94,11 +94,11 @@ class Table:
 
     Args:
         folder: of the tables.
-        name: of this one.
-        readings: field -> how it becomes a column.
+        name: of the table.
+        readings: field -> function that converts it to a column.
 
     Raises:
-        UserError: it is damaged, or lacks a field.
+        UserError: the table is damaged, or lacks a field.
     """
 
     def __init__(self, folder: Path, name: str, readings: Mapping[str, Reading]) -> None:
@@ -126,10 +126,10 @@ class Table:
         return column
 
     def rows_in(self, keys: Keys, field: str, *, may_be_empty: bool = False) -> Ints:
-        """[N] row in another table that each record's token refers to; NONE for "".
+        """[N] row of each record's token in another table; NONE for "".
 
         Raises:
-            UserError: a token is not in that table (or "", unless that is allowed).
+            UserError: a token is not in that table, or is "" without `may_be_empty`.
         """
         token = self.numbers(field)
         rows = keys.rows(token)
@@ -149,7 +149,7 @@ class Table:
         return poses
 
     def refuse(self, wrong: NDArray[np.bool_], field: str, reason: str) -> None:
-        """Raise UserError for the first record that is wrong, if there is one."""
+        """Raise UserError for the first invalid record, if any."""
         if wrong.any():
             record = record_at(self.path, int(wrong.argmax()))
             found = record[field][0] if field == "attribute_tokens" else record[field]

@@ -1,9 +1,9 @@
-"""The columns of nuScenes' tables in one file, from which a later run starts without reading the tables again.
+"""Index of nuScenes' tables: their columns in one file, which later runs read instead of the tables.
 
     tables = indexed_tables(root, "v1.0-trainval", index=out / INDEX, keep=True)
 
 The file is valid for tables of the same version, sizes and times of modification; otherwise, or if it is damaged, the
-tables are read and it is written anew. It holds numbers and letters alone (safetensors).
+tables are read and it is written again. It holds only numbers and text (safetensors).
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from data_prep.strings import Strings
 from pc_ssl.files import whole_file
 
 INDEX = "nuscenes_tables.safetensors"
-FORMAT = 1  # of the file; raise it when other columns are kept, or the same ones hold something else
+FORMAT = 1  # of the file; increment it when the columns or their meaning change
 Group = TypeVar("Group", Names, Samples, Recordings, Sensors, Boxes)
 Arrays = Mapping[str, NDArray[Any]]
 
 
 def indexed_tables(root: Path, version: str, index: Path | None, *, keep: bool) -> NuScenesTables:
-    """The tables, from the index where it is valid.
+    """The tables, from the index if it is valid.
 
     Args:
         root, version: as for `read_tables`.
-        index: the file; None: do without.
-        keep: write it where it is missing, if its folder is there.
+        index: the file; None: not used.
+        keep: write the index if it is missing and its folder exists.
 
     Raises:
         UserError: as for `read_tables`; the index cannot be written.
@@ -53,7 +53,7 @@ def indexed_tables(root: Path, version: str, index: Path | None, *, keep: bool) 
 
 
 def _key(folder: Path) -> dict[str, Any]:
-    """What the index depends on: the format, the version's name, size and time of modification of each table."""
+    """Validity key of the index: format, name of the version, size and modification time of each table."""
     states = {name: folder / f"{name}.json" for name in TABLES}
     found = {name: path.stat() for name, path in states.items() if path.is_file()}
     return {
@@ -70,7 +70,7 @@ def _save(path: Path, key: dict[str, Any], tables: NuScenesTables) -> None:
 
 
 def _load(path: Path, key: dict[str, Any]) -> NuScenesTables | None:
-    """The tables of an index; None if it is of others, or damaged."""
+    """The tables of an index; None if the key differs or the file is damaged."""
     try:
         with safe_open(path, "numpy") as file:
             found = json.loads((file.metadata() or {})["key"])

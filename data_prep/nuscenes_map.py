@@ -1,9 +1,9 @@
-"""nuScenes' map expansion: the elements of a location, and those around a frame.
+"""nuScenes' map expansion: map elements of a location, and those near a frame.
 
     elements = LocationMap.read(root / "maps" / "expansion" / "boston-seaport.json")
     mask = GRID.rasterize(elements.near((x, y), 50.0)["walkway"], (x, y), yaw)
 
-The JSON is read directly: what is near a frame is small enough to travel to a worker, which draws it without the map.
+The JSON is read directly: the elements near a frame are small enough to send to a worker, which does not need the map.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from data_prep.bev_map import MapElements, MapGrid
 from pc_ssl.errors import UserError
 from pc_ssl.files import read_json
 
-# The classes of BEVFusion's and CALICO's map segmentation, and the layers of the expansion that each is made of.
+# The classes of BEVFusion's and CALICO's map segmentation, and the map layers of each class.
 MAP_LAYERS: dict[str, tuple[str, ...]] = {
     "drivable_area": ("drivable_area",),
     "ped_crossing": ("ped_crossing",),
@@ -32,15 +32,15 @@ MAP_LAYERS: dict[str, tuple[str, ...]] = {
     "divider": ("road_divider", "lane_divider"),
 }
 LINE_LAYERS = ("road_divider", "lane_divider")
-MENDED_LAYER = "drivable_area"  # the devkit leaves polygons that cross themselves out of all other layers
-FARTHEST = 1e7  # metres; a coordinate beyond is damage
+MENDED_LAYER = "drivable_area"  # the devkit drops self-intersecting polygons of all other layers
+FARTHEST = 1e7  # metres; larger coordinates indicate damage
 GRID = MapGrid(reach=50.0, cell_size=0.5)  # BEVFusion's
 Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class ClassShapes:
-    """All elements of one class in the location's frame, which is the global frame.
+    """All map elements of one class in the global frame.
 
     Args:
         polygons: [P] shapely polygons, in the file's order.
@@ -51,7 +51,7 @@ class ClassShapes:
     lines: NDArray[np.object_]
 
     def near(self, centre: tuple[float, float], radius: float) -> MapElements:
-        """Those whose bounds come within a square of `2 * radius` metres around `centre`."""
+        """Elements whose bounds intersect a square of `2 * radius` metres around `centre`."""
         return MapElements(tuple(_close(self.polygons, centre, radius)), tuple(_close(self.lines, centre, radius)))
 
 
@@ -72,7 +72,7 @@ class LocationMap:
         """Read one file of maps/expansion.
 
         Raises:
-            UserError: it is missing or no map expansion; a field is missing, or refers to what is not there.
+            UserError: it is missing or not a map expansion; a field is missing, or a token is unknown.
         """
         content = read_json(path)
         layer = "the file"
@@ -92,11 +92,13 @@ class LocationMap:
                             areas += [_valid(area, layer) for area in found]
                 shapes[name] = _class_shapes(areas, paths)
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{path}: {layer} is not as in a map expansion ({type(error).__name__}: {error})") from None
+            raise UserError(
+                f"{path}: invalid layer {layer} of a map expansion ({type(error).__name__}: {error})"
+            ) from None
         return LocationMap(shapes)
 
     def near(self, centre: tuple[float, float], reach: float) -> dict[str, MapElements]:
-        """What may be within a square of `2 * reach` metres around `centre`, however it is turned."""
+        """Elements that may intersect a square of `2 * reach` metres around `centre`, at any rotation."""
         return {name: shapes.near(centre, reach * math.sqrt(2)) for name, shapes in self.shapes.items()}
 
 
@@ -112,7 +114,7 @@ def _polygon_tokens(record: Record) -> list[str]:
 
 
 def _polygon(record: Record, nodes: Mapping[str, tuple[float, float]]) -> shapely.Polygon | None:
-    """None where the outline has too few corners."""
+    """None if the outline has too few corners."""
     outer = [nodes[token] for token in record["exterior_node_tokens"]]
     holes = [[nodes[token] for token in hole["node_tokens"]] for hole in record["holes"]]
     return shapely.Polygon(outer, [hole for hole in holes if len(hole) > 2]) if len(outer) > 2 else None

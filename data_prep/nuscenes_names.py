@@ -9,8 +9,8 @@ ATTRIBUTES = list(NUSCENES.attributes)
 CLASS_OF_CATEGORY = NUSCENES.class_of_category
 
 
-# SLidR (CVPR 2022, valeoai/SLidR, downstream/dataloader_nuscenes.py) holds 100 of the 700 train scenes back to choose
-# hyper-parameters ("verifying") and pretrains on the other 600 ("parametrizing"); so do the works that compare with it.
+# SLidR (CVPR 2022, valeoai/SLidR, downstream/dataloader_nuscenes.py) uses 100 of the 700 train scenes for choosing
+# hyper-parameters ("verifying") and pretrains on the other 600 ("parametrizing"); later works use the same split.
 VERIFYING_SCENES = [
     f"scene-{number:04d}"
     for number in (

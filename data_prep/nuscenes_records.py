@@ -1,7 +1,7 @@
-"""Fields of nuScenes' tables that preparation reads, and what each must hold.
+"""Fields of nuScenes' tables that preparation reads, and their valid values.
 
-A table's `x_token` is the token of a record of table x. Lyft's tables are written alike, but for time stamps that are
-not whole numbers, recordings of a LiDAR whose width and height are null, and missing counts of points.
+A table's `x_token` is the token of a record of table x. Lyft's tables have the same format, except time stamps
+with fractions, null for width and height of LiDAR recordings, and missing counts of points.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from msgspec import Meta
 
 Vector3 = tuple[float, float, float]
 Vector4 = tuple[float, float, float, float]
-TimeUs = Annotated[float, Meta(ge=0, le=2**53)]  # whole numbers up to there are exact
+TimeUs = Annotated[float, Meta(ge=0, le=2**53)]  # integers up to this are exact
 Pixels = Annotated[int, Meta(ge=0, lt=2**31)]
 Count = Annotated[int, Meta(ge=-(2**30), lt=2**30)]
 
@@ -33,7 +33,7 @@ EXPECTED = {
 class Category(msgspec.Struct, gc=False):
     token: str
     name: str
-    index: Annotated[int, Meta(ge=0, lt=256)] | None = None  # comes with nuScenes-lidarseg or -panoptic
+    index: Annotated[int, Meta(ge=0, lt=256)] | None = None  # part of nuScenes-lidarseg and -panoptic
 
 
 class Attribute(msgspec.Struct, gc=False):

@@ -1,4 +1,4 @@
-"""One nuScenes keyframe on the disk: all that reading it takes, without the tables."""
+"""Source of one nuScenes keyframe: its files and poses, without the tables."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ Integer = TypeVar("Integer", bound=np.integer)
 MOUNT = SensorMount(height=1.841, forward="y")  # LIDAR_TOP: calibrated_sensor.json
 NOT_COUNTED = -1
 INSTANCES = 1000  # a panoptic label is 1000 * category index + instance
-NPY_HEADER = 1024  # bytes, more than the header of an .npy file with one dimension takes
+NPY_HEADER = 1024  # bytes; upper bound of the header of a one-dimensional .npy file
 
 
 @dataclass(frozen=True)
 class SweepFile:
-    """A sweep: its file below the root, [4, 4] from its frame to the key sweep's, and how long before that it began."""
+    """A sweep: its file below the root, [4, 4] from its frame to the key sweep's, and the time between their starts."""
 
     file: str
     key_from_sweep: NDArray[np.float64]
@@ -56,7 +56,7 @@ class CameraFile:
 
 @dataclass(frozen=True)
 class Annotation:
-    """A box as the tables give it: pose in the global frame [7] (position, quaternion w x y z), width, length, height,
+    """A box of the tables: pose in the global frame [7] (position, quaternion w x y z), width, length, height,
     velocity [3] (NaN: unknown)."""
 
     pose: NDArray[np.float64]
@@ -64,13 +64,13 @@ class Annotation:
     velocity_global: NDArray[np.float64]
     box_class: int
     attribute: int
-    points: int | None  # returns that the annotators counted; None where they did not
-    unknown: tuple[str, ...] = ()  # what of it has no class, in words
+    points: int | None  # number of returns according to the annotation; None if unknown
+    unknown: tuple[str, ...] = ()  # messages about names without a class
 
 
 @dataclass(frozen=True)
 class NuScenesSource:
-    """Everything that reading one keyframe takes, without the tables; the key sweep is the first of `sweeps`."""
+    """Reads one keyframe without the tables; the key sweep is the first of `sweeps`."""
 
     root: Path
     sweeps: tuple[SweepFile, ...]
@@ -126,9 +126,9 @@ class NuScenesSource:
     def _labels(
         self, kept: NDArray[np.bool_], num_points: int, said: Counter[str]
     ) -> tuple[NDArray[np.uint8] | None, NDArray[np.int32] | None]:
-        """Classes and instances [num_points] of the kept points of the key sweep; points of others have neither.
+        """Classes and instances [num_points] of the kept points of the key sweep; points of other sweeps have neither.
 
-        The classes are those of lidarseg, or those in the panoptic file where the data set has no lidarseg.
+        Classes are from lidarseg, or from the panoptic file without lidarseg.
         """
         label = instance = None
         if self.panoptic_file is not None:
@@ -151,7 +151,7 @@ class NuScenesSource:
         classes = self.class_of_label[value]
         if (classes < 0).any():
             unknown = value[classes < 0][0]
-            raise UserError(f"{path}: holds label {unknown}, which is no index in category.json")
+            raise UserError(f"{path}: holds label {unknown}, which is not an index in category.json")
         for index, category in self.unknown_labels.items():
             count = int((value == index).sum())
             if count:
@@ -180,7 +180,7 @@ class NuScenesSource:
         return np.stack([GRID.rasterize(self.map_elements[name], (x, y), yaw) for name in MAP_LAYERS])
 
     def _images(self, said: Counter[str]) -> tuple[list[CameraFile], dict[str, bytes]]:
-        """The cameras whose image is there, and their files; the others are counted."""
+        """The cameras with an image, and the files; cameras without are counted."""
         cameras, images = [], {}
         for camera in self.cameras:
             path = inside(self.root, camera.file)
@@ -200,7 +200,7 @@ def _counted(
     box: NDArray[np.float32] | None,
     said: Counter[str],
 ) -> NDArray[np.int32] | None:
-    """[M] returns in each box, counted in the key sweep where the annotators did not; says what is unknown or empty."""
+    """[M] number of returns in each box, counted in the key sweep if not annotated; counts unknown and empty boxes."""
     if annotations is None or box is None:
         return None
     counts = np.array([NOT_COUNTED if one.points is None else one.points for one in annotations], np.int32)
@@ -226,7 +226,7 @@ def _column(annotations: Sequence[Annotation] | None, name: str, dtype: type[Int
 
 
 def read_panoptic(path: Path, num_points: int) -> NDArray[np.uint16]:
-    """Read a file of nuScenes-panoptic: [num_points] uint16, 1000 * category index + instance (0: none).
+    """Read a nuScenes-panoptic file: [num_points] uint16, 1000 * category index + instance (0: none).
 
     Raises:
         UserError: the file is missing or damaged, or holds another number of values.

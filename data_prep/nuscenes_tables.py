@@ -1,10 +1,10 @@
-"""The tables of a nuScenes data root, as columns of what preparation needs.
+"""The tables of a nuScenes data root, as columns of the fields that preparation needs.
 
     tables = read_tables(Path("/data/nuscenes"), "v1.0-trainval")
     lidar = tables.samples.keyframe[12, 0]  # row of the 13th keyframe's LiDAR recording
     tables.recordings.file[lidar]           # "samples/LIDAR_TOP/....pcd.bin"
 
-Tokens are compared by 64 bits of their hash, and rows take their place: what refers to a record holds its row.
+Tokens are compared by a 64-bit hash and replaced by rows: references to a record are its row.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from data_prep.strings import Strings
 from pc_ssl.errors import UserError
 
 LIDAR = "LIDAR_TOP"
-MAX_STEP_S = 1.5  # between annotations of one object that give its velocity; the devkit's limit
+MAX_STEP_S = 1.5  # seconds between the annotations of an object for its velocity; the devkit's limit
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Samples:
     """Keyframes [S], in the table's order.
 
     Args:
-        token: of each.
+        token: of each keyframe.
         scene: [S] row in `Scenes`.
         time_us: [S] int64.
-        keyframe: [S, 1 + K] row in `Recordings` of the LiDAR and of each of the K cameras; NONE where it is missing.
-        first_box: [S + 1] where each keyframe's boxes begin in `Boxes`.
+        keyframe: [S, 1 + K] row in `Recordings` of the LiDAR and of each of the K cameras; NONE if it is missing.
+        first_box: [S + 1] row of each keyframe's first box in `Boxes`.
     """
 
     token: Strings
@@ -66,10 +66,10 @@ class Recordings:
         time_us: [R] int64.
         ego: [R, 7] translation x y z and quaternion w x y z from the vehicle to the global frame at that time.
         sensor: [R] row in `Sensors`.
-        before: [R] row of the LiDAR's sweep before; NONE at the begin, and for cameras.
-        size: [R, 2] width and height of an image; 0 where they are not given.
+        before: [R] row of the previous LiDAR sweep; NONE at the start, and for cameras.
+        size: [R, 2] width and height of an image; 0 if unknown.
         is_key: [R] bool.
-        lidarseg_file, panoptic_file: below the root; "" where there is none.
+        lidarseg_file, panoptic_file: below the root; "" for none.
     """
 
     token: Strings
@@ -99,11 +99,11 @@ class Boxes:
     Args:
         pose: [B, 7] translation and quaternion w x y z in the global frame.
         size: [B, 3] width, length, height.
-        velocity: [B, 3] metres a second in the global frame, between the annotations before and after, as the devkit
-            defines it; NaN if there are none or they are too far apart in time.
+        velocity: [B, 3] metres per second in the global frame, between the previous and the next annotation, as in the
+            devkit; NaN without them or if they are too far apart in time.
         category: [B] row in `Names.category`.
         attribute: [B] row in `Names.attribute` of the first attribute; NONE without one.
-        points: [B] returns of LiDAR and radar as the annotators counted them; negative where they did not.
+        points: [B] number of LiDAR and radar returns according to the annotations; negative if unknown.
     """
 
     pose: Floats
@@ -116,13 +116,13 @@ class Boxes:
 
 @dataclass(frozen=True)
 class Names:
-    """What the tables name.
+    """Names in the tables.
 
     Args:
-        scene, location: [C] of each scene, and where it was recorded.
+        scene, location: [C] name and location of each scene.
         camera: [K] channels of cameras.
         category, attribute: names.
-        category_index: value of a label file that stands for each category; NONE where the table has none.
+        category_index: value of each category in label files; NONE if not in the table.
     """
 
     scene: Strings
@@ -135,7 +135,7 @@ class Names:
 
 @dataclass(frozen=True)
 class NuScenesTables:
-    """All that preparation needs of the tables."""
+    """All fields of the tables that preparation needs."""
 
     names: Names
     samples: Samples
@@ -177,19 +177,19 @@ def read_tables(root: Path, version: str) -> NuScenesTables:
 
 
 def _locations(folder: Path, scenes: Table) -> Strings:
-    """Of each scene."""
+    """[C] location of each scene."""
     logs = Table(folder, "log", {"location": strings})
     location = list(logs.strings("location"))
     return Strings.of([location[row] for row in scenes.rows_in(logs.keys, "log_token")])
 
 
 def _indices(folder: Path, categories: Table) -> Ints:
-    """Value of a label file for each category."""
+    """Value of each category in label files."""
     index = categories.numbers("index")
     if any((folder / f"{name}.json").is_file() for name in OPTIONAL) and (index == NONE).any():
         raise UserError(
             f"{categories.path}: field 'index' of record {(index == NONE).argmax()} is missing, expected a whole "
-            "number: label files need the category.json that comes with them"
+            "number: label files need the category.json of their archive"
         )
     return index
 
@@ -199,7 +199,7 @@ def _sensors(folder: Path) -> tuple[Sensors, Keys, Ints, list[str]]:
     sensors = Table(folder, "sensor", {"channel": strings, "modality": strings})
     names = list(sensors.strings("channel"))
     for row, name in enumerate(names):
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # channels become parts of tensors' names
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):  # channels are used in names of tensors
             raise UserError(f"{sensors.path}: channel of record {row} is {name!r}, expected a name such as CAM_FRONT")
     cameras = [name for name, kind in zip(names, sensors.strings("modality"), strict=True) if kind == "camera"]
     order = {name: number for number, name in enumerate([LIDAR, *cameras])}
@@ -218,7 +218,7 @@ def _sensors(folder: Path) -> tuple[Sensors, Keys, Ints, list[str]]:
 def _recordings(
     folder: Path, samples: Table, sensors: Keys, channel_of_sensor: Ints, num_cameras: int
 ) -> tuple[Recordings, Ints]:
-    """What is used of the recordings, and the keyframes' rows in it [S, 1 + K]."""
+    """The used recordings, and the keyframes' rows in them [S, 1 + K]."""
     numbers = dict.fromkeys(("timestamp", "is_key_frame", "width", "height"), integers)
     tokens = dict.fromkeys(("sample_token", "ego_pose_token", "calibrated_sensor_token", "prev"), hashes)
     data = Table(folder, "sample_data", {"token": strings, "filename": strings, **numbers, **tokens})
@@ -255,7 +255,7 @@ def _ego_poses(folder: Path, data: Table, kept: Ints) -> Floats:
 
 
 def _label_files(folder: Path, name: str, data: Table, place: Ints, count: int) -> Strings:
-    """[R] file of each recording in a table that may be missing, "" for none."""
+    """[R] file of each recording in an optional table, "" for none."""
     files = [""] * count
     if (folder / f"{name}.json").is_file():
         table = Table(folder, name, {"sample_data_token": hashes, "filename": strings})
@@ -267,7 +267,7 @@ def _label_files(folder: Path, name: str, data: Table, place: Ints, count: int) 
 
 
 def _boxes(folder: Path, samples: Table, categories: Table, attributes: Table) -> tuple[Boxes, Ints]:
-    """Annotations keyframe by keyframe, and where each keyframe's begin."""
+    """Annotations sorted by keyframe, and the first row of each keyframe."""
     instances = Table(folder, "instance", {"category_token": hashes})
     vectors = {"translation": floats(3), "size": floats(3), "rotation": floats(4)}
     tokens = dict.fromkeys(("sample_token", "instance_token", "prev", "next"), hashes)
@@ -301,16 +301,16 @@ def _velocity(table: Table, time_s: Floats) -> Floats:
 
 
 def check_tables_exist(root: Path, version: str) -> None:
-    """Look for the tables before anything is loaded.
+    """Check that the tables exist before they are loaded.
 
     Raises:
-        UserError: no such root or version (the versions found are listed), or a missing table.
+        UserError: the root or version does not exist (existing versions are listed), or a table is missing.
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
     if not (root / version).is_dir():
         found = ", ".join(sorted(path.parent.name for path in root.glob("*/sample_data.json"))) or "none"
-        raise UserError(f"{root}: no version {version!r} there (folders with nuScenes tables: {found})")
+        raise UserError(f"{root}: no version {version!r}; found folders with nuScenes tables: {found}")
     for table in TABLES:
         if table not in OPTIONAL and not (root / version / f"{table}.json").is_file():
             raise UserError(f"{root / version / table}.json: the table is missing")

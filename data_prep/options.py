@@ -1,4 +1,4 @@
-"""What a cache shall hold: chosen by name, written into the manifest in full, compared when it is met again."""
+"""Options of a cache: stages chosen by name, recorded in full in the manifest, and compared by later runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from data_prep.stages import PairStage, ReadStage, Stages
 from data_prep.superpixels import FROM_FOLDER, SUPERPIXELS, image_generator, is_image_generator
 from pc_ssl.errors import UsageError, UserError
 
-REVISION = 2  # of what preparation computes; raise it when the same options give other bytes than before
+REVISION = 2  # of preparation's results; increment it when the same options give other bytes
 
 
 def choose_stages(
@@ -27,29 +27,29 @@ def choose_stages(
     classes: Sequence[str] = (),
     settings: Sequence[str] = (),
 ) -> Stages:
-    """Stages by the names of their parts.
+    """Choose stages by name.
 
     Args:
         regions: region generators of points, keys of `data_prep.regions.GENERATORS`, and of images, keys of
             `data_prep.superpixels.SUPERPIXELS` or KIND:FOLDER with a key of its FROM_FOLDER.
-        ground: how ground is found, a key of `data_prep.regions.GROUNDS`.
-        occlusion: leave out the point-pixel pairs of points that nearer ones hide.
+        ground: ground method, a key of `data_prep.regions.GROUNDS`.
+        occlusion: drop point-pixel pairs of points that are occluded by nearer ones.
         split: name of a split of the data set; None prepares all frames.
-        classes: names of the data set's label classes, which pseudo labels are given for.
+        classes: names of the data set's label classes, for pseudo labels.
         settings: of fields of the stages, such as "regions.dbscan.eps=0.5".
 
     Raises:
-        UsageError: an unknown generator, one named twice, or a setting of a field that there is not.
-        UserError: a folder that is named does not hold what its generator needs.
+        UsageError: a generator or a setting is unknown, or a generator is listed twice.
+        UserError: a folder lacks files that its generator needs.
     """
     if ground not in GROUNDS:
-        raise UsageError(f"ground: unknown way {ground!r} to find it; known: {', '.join(GROUNDS)}")
+        raise UsageError(f"ground: unknown method {ground!r}; known: {', '.join(GROUNDS)}")
     for name in regions:
         if name not in GENERATORS and not is_image_generator(name):
             known = ", ".join([*GENERATORS, *SUPERPIXELS, *(f"{kind}:FOLDER" for kind in FROM_FOLDER)])
             raise UsageError(f"regions: unknown generator {name!r}; known: {known}")
         if list(regions).count(name) > 1:
-            raise UsageError(f"regions: {name!r} is named twice")
+            raise UsageError(f"regions: {name!r} is listed twice")
     named = [image_generator(text, classes) for text in regions if text not in GENERATORS]
     names = [name for name, _ in named]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -66,27 +66,27 @@ def choose_stages(
 
 
 def manifest_options(reader: Reader, stages: Stages) -> dict[str, Any]:
-    """All that the bytes depend on besides the data, as JSON values.
+    """All options that determine the cache's bytes, as JSON values.
 
     Raises:
-        UsageError: an unknown split; reported first, as it would also be a difference to what a cache holds.
+        UsageError: the split is unknown; checked here, before options are compared.
     """
     known, split = reader.splits(), stages.read.split
     if split is not None and split not in known:
         raise UsageError(f"split: the data set has no {split!r}; known: {', '.join(known)}")
     written = reader.options() | stages.options() | {"revision": REVISION}
-    return json.loads(json.dumps(written))  # as it will be read back: tuples become lists
+    return json.loads(json.dumps(written))  # as read from JSON: tuples become lists
 
 
 def refuse_other_options(out: Path, found: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-    """Compare the options of the cache in `out` with those asked for.
+    """Compare the options of the cache in `out` with the requested ones.
 
     Raises:
-        UserError: they differ; each difference is named.
+        UserError: they differ; the message lists all differences.
     """
-    differences = [f"{name} is {was}, asked for {wanted}" for name, was, wanted in _differences(found, asked)]
+    differences = [f"{name} is {was}, requested {wanted}" for name, was, wanted in _differences(found, asked)]
     if differences:
-        advice = "name another folder"
+        advice = "choose another folder"
         if _without_regions(found) == _without_regions(asked):
             advice += ", or add regions to a finished cache with --add-regions"
         raise UserError(f"{out}: was prepared with other options ({'; '.join(differences)}); {advice}")
@@ -97,7 +97,7 @@ def _without_regions(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differences(found: Any, asked: Any, name: str = "") -> Iterator[tuple[str, str, str]]:
-    """(dotted name, found, asked) of each value that differs."""
+    """(dotted name, found, requested) of each different value."""
     if isinstance(found, Mapping) and isinstance(asked, Mapping):
         for key in [*found, *(key for key in asked if key not in found)]:
             dotted = f"{name}.{key}" if name else key

@@ -1,12 +1,12 @@
-"""From a data set to a cache: what happens to one frame is in stages.py, where frames are made in jobs.py.
+"""Preparation of a cache from a data set. The stages of a frame are in stages.py, their execution in jobs.py.
 
     reader, stages = NuScenesReader(root, "v1.0-mini"), choose_stages(("dbscan",))
     report = prepare(reader, stages, CacheFolder(Path("cache")), Executor(workers=4))
 
-Frames are independent, so any number of workers and shards writes the same bytes. Each is written whole or not at all
-and noted in a journal; the manifest comes last. Killed at any moment and started again, the run checks what is there
-and does the rest. A frame that cannot be prepared is noted in failed.json with the reason; the next run tries it again.
-A complete cache is brought up to date with its data set: new frames are made, splits and lists are renewed.
+Frames are independent, so any number of workers and shards writes the same bytes. Each is written atomically
+and recorded in a journal; the manifest is written last. A run that is killed and started again checks the existing
+frames and makes the others. A frame that fails is recorded in failed.json with the reason; the next run tries it again.
+A complete cache is updated to its data set: new frames are made, splits and lists are renewed.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from pc_ssl.errors import UserError
 from pc_ssl.progress import track
 
 DAMAGED_DEPTH = "views with a damaged depth image"
-MIN_FRAMES_FOR_ETA = 20  # fewer take less time than an estimate is worth
+MIN_FRAMES_FOR_ETA = 20  # fewer do not take long enough to need an estimate
 
 __all__ = ["CacheFolder", "Estimate", "Executor", "Plan", "PrepareReport", "estimate", "prepare", "run"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run shall make.
+    """The work of one run.
 
     Args:
-        frames: all of the cache.
-        job_of: how one is made.
-        stages: that make it.
-        manifest: of the finished cache, but for its frames.
-        damage_advice: what to do about a damaged frame of a complete cache; None: it is made again.
+        frames: all frames of the cache.
+        job_of: frame -> its job.
+        stages: stages of the frames.
+        manifest: of the finished cache, without frames.
+        damage_advice: advice for damaged frames of a complete cache; None: they are made again.
     """
 
     frames: Sequence[FrameName]
@@ -55,11 +55,11 @@ class Plan:
 
     @property
     def scheme(self) -> Manifest:
-        """The manifest, which no frame is in yet."""
+        """The manifest without frames."""
         return self.manifest
 
     def manifest_of(self, entries: Sequence[FrameEntry]) -> Manifest:
-        """The manifest of a cache of these frames; splits name the scenes that it holds."""
+        """The manifest of a cache of these frames; splits list only its scenes."""
         scenes = {entry.scene for entry in entries}
         splits = {name: [scene for scene in of if scene in scenes] for name, of in self.manifest.splits.items()}
         return replace(self.manifest, splits={name: of for name, of in splits.items() if of}, frames=tuple(entries))
@@ -68,18 +68,18 @@ class Plan:
 def prepare(
     reader: Reader, stages: Stages, folder: CacheFolder, executor: Executor | None = None, *, strict: bool = False
 ) -> PrepareReport:
-    """Write a cache, finish one, or bring one up to date.
+    """Write, finish or update a cache.
 
     Args:
         reader: the data set.
-        stages: how frames are made.
-        folder: the cache: new, empty, or one of an earlier run with the same options.
-        executor: where frames are made; None: in this process.
+        stages: stages of the frames.
+        folder: folder of the cache: new, empty, or of an earlier run with the same options.
+        executor: runs the jobs; None: this process.
         strict: stop at the first frame that fails, without a manifest.
 
     Raises:
-        UserError: the folder holds something else, the disk is full or will be, a table is damaged, no frame could be
-            prepared, or (`strict`) one could not.
+        UserError: the folder has other content, the disk is full or too small, a table is damaged, no frame could be
+            prepared, or (`strict`) a frame failed.
         UsageError: the split is unknown.
     """
     executor, asked = executor or Executor(), manifest_options(reader, stages)
@@ -92,10 +92,10 @@ def prepare(
 
 
 def estimate(reader: Reader, stages: Stages, folder: CacheFolder, executor: Executor | None = None) -> Estimate:
-    """Prepare a few frames in memory and say what those that are left will cost; nothing is written.
+    """Prepare a few frames in memory and estimate the cost of the remaining ones; nothing is written.
 
     Raises:
-        UserError: no frame could be tried, or the folder holds a cache with other options.
+        UserError: no frame could be prepared, or the folder holds a cache with other options.
         UsageError: as for `prepare`.
     """
     asked = manifest_options(reader, stages)
@@ -106,7 +106,7 @@ def estimate(reader: Reader, stages: Stages, folder: CacheFolder, executor: Exec
 
 
 def _plan(reader: Reader, stages: Stages, asked: dict) -> Plan:
-    """Raises UserError: no frame is there, or a table is damaged."""
+    """The work for a data set. Raises UserError: there are no frames, or a table is damaged."""
     manifest = Manifest(
         dataset=asked["dataset"],
         version=asked["version"],
@@ -122,11 +122,11 @@ def _plan(reader: Reader, stages: Stages, asked: dict) -> Plan:
 
 
 def run(plan: Plan, folder: CacheFolder, executor: Executor, *, strict: bool) -> PrepareReport:
-    """Make what is missing of a shard's frames, and complete the cache if no shard has frames left.
+    """Make the missing frames of a shard, and complete the cache if no shard has missing frames.
 
     Args:
-        plan: what shall be made.
-        folder: at work (`CacheFolder.at_work`).
+        plan: the work.
+        folder: locked by `CacheFolder.at_work`.
         executor, strict: as for `prepare`.
 
     Raises:
@@ -142,7 +142,7 @@ def run(plan: Plan, folder: CacheFolder, executor: Executor, *, strict: bool) ->
         if not damaged or plan.damage_advice is not None:
             folder.close_settled()
         if damaged and plan.damage_advice is not None:
-            raise UserError(f"{folder.path}: has these regions, but {damaged} damaged frames; {plan.damage_advice}")
+            raise UserError(f"{folder.path}: {damaged} frames are damaged; {plan.damage_advice}")
         if not damaged:
             return PrepareReport(folder.path, 0, len(own), (), 0, time.monotonic() - start, 0, vanished)
     left, kept = folder.claim(plan.frames, executor.workers)
@@ -165,7 +165,7 @@ def run(plan: Plan, folder: CacheFolder, executor: Executor, *, strict: bool) ->
 def _make(
     left: Sequence[FrameName], plan: Plan, folder: CacheFolder, executor: Executor, strict: bool
 ) -> list[Outcome]:
-    """Make frames and note what became of them."""
+    """Make frames and record the results."""
     if not executor.is_this_process:
         plan.stages.compile()
     if len(left) >= MIN_FRAMES_FOR_ETA:
@@ -174,7 +174,7 @@ def _make(
         if cost.bytes > cost.free_bytes:
             raise UserError(
                 f"{folder.path}: the frames need about {cost.bytes / 1e9:.1f} GB, but only "
-                f"{cost.free_bytes / 1e9:.1f} GB of the disk are free; nothing was prepared"
+                f"{cost.free_bytes / 1e9:.1f} GB are free on the disk; nothing was prepared"
             )
     outcomes = []
     results = executor.map(write, ((plan.job_of(frame), folder.path) for frame in left), len(left))
@@ -190,7 +190,7 @@ def _make(
 
 
 def _is_up_to_date(plan: Plan, settled: Manifest) -> bool:
-    """Whether the cache has all frames of the data set, and what it says of them is still so."""
+    """Whether the cache has all frames of the data set, with their current splits and lists."""
     listed = {frame.token for frame in plan.frames}
     own = [entry for entry in settled.frames if entry.token in listed]
     same_order = [entry.token for entry in own] == [frame.token for frame in plan.frames]
@@ -198,7 +198,7 @@ def _is_up_to_date(plan: Plan, settled: Manifest) -> bool:
 
 
 def _vanished(plan: Plan, settled: Manifest | None) -> tuple[str, ...]:
-    """Frames of the cache that the data set does not list any more."""
+    """Frames of the cache that are no longer in the data set."""
     listed = {frame.token for frame in plan.frames}
     return tuple(entry.token for entry in settled.frames if entry.token not in listed) if settled else ()
 
@@ -207,20 +207,20 @@ def _check_on_read_only_disk(plan: Plan, folder: CacheFolder, executor: Executor
     """The report of a complete cache.
 
     Raises:
-        UserError: there is something to do, which cannot be written.
+        UserError: the cache is not complete or frames are damaged, and it cannot be written.
     """
     start, settled = time.monotonic(), folder.settled()
     if settled is None or not _is_up_to_date(plan, settled):
-        raise UserError(f"{folder.path}: cannot be written (read-only), and is not complete with these options")
+        raise UserError(f"{folder.path}: is read-only, but not complete with these options")
     own = folder.shard.of(settled.frames)
     damaged = len(own) - len(folder.undamaged(own, executor.workers))
     if damaged:
-        raise UserError(f"{folder.path}: cannot be written (read-only), and {damaged} of {len(own)} frames are damaged")
+        raise UserError(f"{folder.path}: is read-only, but {damaged} of {len(own)} frames are damaged")
     return PrepareReport(folder.path, 0, len(own), (), 0, time.monotonic() - start, 0, _vanished(plan, settled))
 
 
 def _job(reader: Reader, stages: Stages, frame: FrameName) -> Job:
-    """How a frame is made; a table that lacks something it needs is reported when the job is done, as its failure."""
+    """The job of a frame; missing entries of tables are reported as the failure of the job."""
     try:
         frame_file(frame.scene, frame.token)
         return Job(frame, partial(_content, reader.source(frame), stages))

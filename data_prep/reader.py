@@ -1,4 +1,4 @@
-"""The interface between a data set and the pipeline: a new data set is one file with a `Reader`, named in READERS."""
+"""The interface between data sets and the pipeline: a data set is one file with a `Reader`, listed in READERS."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FrameName:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep before the keyframe's.
+    """A sweep earlier than the keyframe's.
 
     Args:
         points: [N, 3 + F] float32, the columns of the keyframe's points, in the LiDAR frame at the time of this sweep.
@@ -42,7 +42,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class RawFrame:
-    """One keyframe as it was recorded, before regions and pairs.
+    """One recorded keyframe, before regions and pairs.
 
     Args:
         points: [N, 3 + F] float32: x y z (metres, LiDAR frame at the time of the keyframe, z up), then features, such
@@ -53,24 +53,24 @@ class RawFrame:
         box: [M, 9] float32 x y z l w h yaw vx vy, LiDAR frame (metres, radians, metres per second; NaN: velocity
             unknown); None if the data set has none.
         box_class: [M] uint8 index into the data set's box classes; None with `box`.
-        cameras: by name; one that decodes a depth image as it pairs points may raise UserError then.
+        cameras: by name; cameras with a depth image may raise UserError when points are paired.
         images: the recorded JPEG or PNG file of each camera.
-        image_names: a name of each image that no other in the data set has, to find files of other tools by.
-        instance: [N] int32 number of the object that a point belongs to, 0 none; None if the data set has none.
+        image_names: a unique name of each image in the data set, to find files of other tools.
+        instance: [N] int32 object number of each point, 0 for none; None if the data set has none.
         box_attribute: [M] uint8 index into the data set's attributes, 0 none; None if the data set has none.
-        box_points: [M] int32 returns of LiDAR and radar in each box, as its annotators counted them; None if the data
-            set does not say.
+        box_points: [M] int32 number of LiDAR and radar returns in each box according to the annotations; None if
+            unknown.
         box_global: [M, 12] float64 the recorded box in the global frame, for evaluation: x y z w l h, quaternion w x y
             z, vx vy (NaN: unknown); None if the data set's benchmark does not need it.
-        bev_map: [K, rows, columns] bool, the data set's map classes seen from above, LiDAR frame; row 0 has the lowest
-            y, column 0 the lowest x; None without a map.
-        mount: how the LiDAR is mounted, for ground segmentation.
-        region: [N] int32 of each way to cut regions that the data set itself brings, by its name; 0..R - 1, -1 none.
-        merges_sweeps: whether earlier sweeps were asked for. The cache's frame then has one column more, the time lag
-            in seconds (0 for the keyframe's own sweep), and says which points are the keyframe's.
-        earlier: these sweeps, the latest first; fewer or none where the recording begins.
-        left_out: what of the recording was left out, such as "points at (0, 0, 0), ..." or "views without a pose", with
-            its count; the run sums and reports it, the cache does not store it.
+        bev_map: [K, rows, columns] bool, the data set's map classes in bird's-eye view, LiDAR frame; row 0 has the
+            lowest y, column 0 the lowest x; None without a map.
+        mount: mounting of the LiDAR, for ground segmentation.
+        region: [N] int32 regions of the data set, by name; 0..R - 1, -1 for none.
+        merges_sweeps: whether earlier sweeps are merged. Points of the cache then have an additional column, the time
+            lag in seconds (0 for the keyframe's sweep), and frames have the tensor `keyframe`.
+        earlier: these sweeps, the latest first; fewer or none at the start of the recording.
+        left_out: counts of left-out data by reason, such as "points at (0, 0, 0), ..." or "views without a pose". They
+            are summed and reported by the run, not stored in the cache.
     """
 
     points: NDArray[np.float32]
@@ -95,13 +95,13 @@ class RawFrame:
 
 
 class Source(Protocol):
-    """The files of one keyframe: small and picklable, so that it can be read in another process without the tables."""
+    """The files of one keyframe; small and picklable, so that another process can read it without the tables."""
 
     def read(self) -> RawFrame:
         """Read the sensors' files.
 
         Raises:
-            UserError: a file is missing or damaged; one line that names the file and what is wrong.
+            UserError: a file is missing or damaged; a one-line message with the file and the reason.
         """
         ...
 
@@ -110,7 +110,7 @@ class Reader(Protocol):
     """One data set on disk."""
 
     def options(self) -> dict[str, Any]:
-        """What selects the data: "dataset", "version" and the reader's own settings, as JSON values."""
+        """The selection of data: "dataset", "version" and the reader's settings, as JSON values."""
         ...
 
     def classes(self) -> dict[str, list[str]]:
@@ -122,11 +122,11 @@ class Reader(Protocol):
         ...
 
     def splits(self) -> dict[str, list[str]]:
-        """Scene names of each split that a user may name."""
+        """Scene names of each split."""
         ...
 
     def absent(self) -> list[str]:
-        """What the data set could have but this copy has not, one phrase each; the rest is prepared all the same."""
+        """Optional parts of the data set that this copy lacks, one phrase each; the others are prepared."""
         ...
 
     def frames(self, split: str | None) -> Sequence[FrameName]:
@@ -147,25 +147,25 @@ class Reader(Protocol):
 
 
 def of_split(reader: Reader, split: str | None, scenes: Iterable[str], where: Path) -> list[str]:
-    """Those of the scenes that belong to a split of the reader (None: all), in their order; `where` they are listed.
+    """The scenes of a split of the reader (None: all), in order; `where` they are listed, for errors.
 
     Raises:
-        UserError: none of the split's scenes is there.
+        UserError: no scene of the split exists.
     """
     if split is None:
         return list(scenes)
     wanted = set(reader.splits()[split])
     found = [scene for scene in scenes if scene in wanted]
     if not found:
-        raise UserError(f"{where}: no scene of split {split!r} is there")
+        raise UserError(f"{where}: no scene of split {split!r} found")
     return found
 
 
 def read_splits(path: Path) -> dict[str, list[str]]:
-    """Read a JSON file of scene names for each split.
+    """Read a JSON file with the scene names of each split.
 
     Raises:
-        UserError: it cannot be read, or holds something else.
+        UserError: it cannot be read, or has another format.
     """
     splits = read_json(path)
     if not isinstance(splits, dict):

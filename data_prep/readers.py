@@ -1,4 +1,4 @@
-"""The data sets that can be prepared: a new one is its reader's file and a line in READERS.
+"""The data sets that can be prepared. To add one, add a reader's file and an entry in READERS.
 
 reader = READERS["nuscenes"].make(Path("/data/nuscenes"), version="v1.0-trainval", sweeps=10)
 """
@@ -15,20 +15,20 @@ from typing import Any
 from data_prep.reader import Reader
 from pc_ssl.errors import UsageError
 
-OF_EVERY_READER = ("root", "cache", "read_only")  # parameters that are not the data set's own options
-FLAGS = {"images": "no-images"}  # options whose name on the command line is another
+OF_EVERY_READER = ("root", "cache", "read_only")  # parameters that are not options of a data set
+FLAGS = {"images": "no-images"}  # options with another name on the command line
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """How a data set is read, and what is prepared of it where the user does not choose.
+    """Reader and default stages of a data set.
 
     Args:
-        make: root and the data set's own options, by name -> reader; its signature says which options there are. A
-            parameter `cache` gets the cache's folder, for an index that later runs start from, and `read_only` whether
-            nothing may be written there.
-        regions: names of region generators.
-        ground: how ground is found, a key of `data_prep.regions.GROUNDS`.
+        make: makes the reader from the root and the data set's options, which are the parameters of its signature. A
+            parameter `cache` receives the cache's folder, for an index that later runs reuse, and `read_only` whether
+            writing there is forbidden.
+        regions: default region generators.
+        ground: default ground method, a key of `data_prep.regions.GROUNDS`.
     """
 
     make: Callable[..., Reader]
@@ -37,7 +37,7 @@ class DataSet:
 
     @property
     def options(self) -> dict[str, bool]:
-        """The data set's own options -> whether one must be given."""
+        """The data set's options -> whether each is required."""
         parameters = inspect.signature(self.make).parameters.values()
         return {p.name: p.default is p.empty for p in parameters if p.name not in OF_EVERY_READER}
 
@@ -95,17 +95,17 @@ READERS: dict[str, DataSet] = {
 def make_reader(
     name: str, root: Path, options: Mapping[str, Any], *, cache: Path, read_only: bool
 ) -> tuple[DataSet, Reader]:
-    """The reader of a data set, a key of READERS.
+    """Make the reader of a data set, a key of READERS.
 
     Args:
         name: of the data set.
         root: its root folder.
-        options: the data set's own, by name.
-        cache: folder of the cache that is to be prepared.
-        read_only: whether nothing may be written there.
+        options: the data set's options by name.
+        cache: folder of the cache to prepare.
+        read_only: whether writing there is forbidden.
 
     Raises:
-        UsageError: an unknown data set, an option that it does not take, or one that it needs and that is missing.
+        UsageError: the data set or an option is unknown, or a required option is missing.
         UserError: the root does not hold the data set.
     """
     if name not in READERS:
@@ -116,10 +116,10 @@ def make_reader(
     for option in options:
         if option not in data.options:
             takers = [other for other, of in READERS.items() if option in of.options]
-            raise UsageError(f"{_flag(option)}: {name} does not take it; data sets that do: {', '.join(takers)}")
+            raise UsageError(f"{_flag(option)}: not an option of {name}; data sets with it: {', '.join(takers)}")
     missing = next((option for option, needed in data.options.items() if needed and option not in options), None)
     if missing is not None:
-        raise UsageError(f"{_flag(missing)}: {name} needs it")
+        raise UsageError(f"{_flag(missing)}: required for {name}")
     given = inspect.signature(data.make).parameters
     of_run = {key: value for key, value in (("cache", cache), ("read_only", read_only)) if key in given}
     return data, data.make(root, **options, **of_run)

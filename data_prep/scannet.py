@@ -1,10 +1,10 @@
-"""ScanNet v2: each room is a frame, in its axis-aligned frame: z up from the floor; RGB-D frames are its cameras.
+"""ScanNet v2: each room is one frame in axis-aligned coordinates, z up from the floor; RGB-D frames are its cameras.
 
     reader = ScanNetReader(Path("/data/scannet"))
     frame = reader.frames("train")[0]
     raw = reader.source(frame).read()
 
-Points are the vertices of `_vh_clean_2.ply` in their order, so that predictions can be handed in as they are.
+Points are the vertices of `_vh_clean_2.ply` in file order, so that predictions can be submitted to the benchmark.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from pc_ssl.files import may_enter, read_bytes
 FOLDERS = ("scans", "scans_test")
 SCENE = re.compile(r"scene\d{4}_\d{2}")
 SPLIT_FILE = re.compile(r"scannetv2_([A-Za-z0-9_-]+)\.txt")
-FRAME_STEP = 20  # of 30 frames a second: what ScanNet's benchmark for images keeps
+FRAME_STEP = 20  # at 30 frames per second; as in ScanNet's image benchmark
 
 
 class ScanNetReader:
     """Reads a ScanNet v2 data root.
 
     Args:
-        root: data root, which holds `scans/` (and `scans_test/`), and the benchmark's lists of scenes
+        root: data root with `scans/` (and `scans_test/`), and the benchmark's lists of scenes
             `scannetv2_train.txt`, ...
         frame_step: RGB-D frames whose number is a multiple of it become cameras.
-        images: whether RGB-D frames are prepared at all.
+        images: whether to prepare RGB-D frames.
 
     Raises:
-        UserError: no such root, or no scene in it.
+        UserError: the root does not exist, or has no scenes.
         UsageError: frame_step is not positive.
     """
 
@@ -48,13 +48,13 @@ class ScanNetReader:
             raise UserError(f"{root}: no such folder")
         self.root, self.frame_step, self.images = root, frame_step, images
         if not self._scenes:
-            raise UserError(f"{root}: holds no scans/sceneNNNN_NN, which is where ScanNet's scenes lie")
+            raise UserError(f"{root}: has no scans/sceneNNNN_NN, expected a root of ScanNet v2")
 
     def options(self) -> dict[str, Any]:
-        # how scenes that have no segments are cut; version 2: normals and edges as the segmentator has them
+        # segmentation of scenes without segments; version 2: normals and edges as in ScanNet's segmentator
         cut = {"threshold": MESH_THRESHOLD, "min_vertices": MESH_VERTICES, "version": 2}
         chosen: dict[str, Any] = {"frame_step": self.frame_step, "columns": list(COLUMNS), "mesh_segments": cut}
-        if not self.images:  # not named otherwise: caches from before there was a choice are as good
+        if not self.images:  # recorded only if False, so that older caches without this option remain valid
             chosen["images"] = False
         return {"dataset": "scannet", "version": "v2", **chosen}
 
@@ -65,7 +65,7 @@ class ScanNetReader:
         return COLUMNS
 
     def splits(self) -> dict[str, list[str]]:
-        """The lists `scannetv2_NAME.txt` in the root, which come with ScanNet's code in Tasks/Benchmark."""
+        """The lists `scannetv2_NAME.txt` in the root, from Tasks/Benchmark of ScanNet's code."""
         splits = {}
         for path in sorted(self.root.iterdir()):
             match = SPLIT_FILE.fullmatch(path.name)
@@ -84,14 +84,16 @@ class ScanNetReader:
             "labels (no point labels)": sum(
                 not of.labels.is_file() and not (from_names and of.aggregation.is_file()) for of in paths
             ),
-            "segments (region/segment is cut from the mesh, if that has faces)": sum(
+            "segments (region/segment is computed from the mesh, if it has faces)": sum(
                 not of.segments.is_file() for of in paths
             ),
             "aggregation (no instances and boxes)": sum(not of.aggregation.is_file() for of in paths),
             "description (no axis alignment)": sum(not of.description.is_file() for of in paths),
             "RGB-D frames (no images)": sum(not of.has_frames for of in paths),
         }
-        phrases = [f"{path} (the folder may not be read)" for path in self._folders if path.name not in self._scenes]
+        phrases = [
+            f"{path} (no permission to read the folder)" for path in self._folders if path.name not in self._scenes
+        ]
         phrases += [f"{what} of {count} of {len(paths)} scenes" for what, count in missing.items() if count]
         return phrases if self.splits() else [*phrases, "scannetv2_train.txt and the like (no splits)"]
 
@@ -106,11 +108,11 @@ class ScanNetReader:
 
     @cached_property
     def _scenes(self) -> dict[str, Path]:
-        """Scene -> its folder, in the order of their names."""
+        """Scene -> its folder, in the order of names."""
         return {path.name: path for path in self._folders if may_enter(path)}
 
     @cached_property
     def _folders(self) -> list[Path]:
-        """The scenes' folders, in the order of their names."""
+        """The scenes' folders, in the order of names."""
         folders = [path for name in FOLDERS for path in (self.root / name).glob("scene*") if path.is_dir()]
         return [path for path in sorted(folders, key=lambda path: path.name) if SCENE.fullmatch(path.name)]

@@ -1,11 +1,11 @@
-"""ScanNet's RGB-D frames: as its own tools export them, and in the `.sens` file that they come in.
+"""ScanNet's RGB-D frames, exported by its tools or in the original `.sens` file.
 
 Exported: color/N.jpg, depth/N.png (16 bits, millimetres), pose/N.txt ([4, 4] world from camera), and intrinsics in
 intrinsic/intrinsic_color.txt (SensReader) or intrinsics_color.txt (scannet_frames_25k), the same for depth. Colour and
-depth share the pose, as all of ScanNet's tools take it. A pose of infinities or of zeros stands for a frame in which
-tracking was lost. A view that is lost, damaged or without its depth image is left out and counted; the room stays.
+depth share the pose, as in all of ScanNet's tools. A pose of infinities or zeros marks a frame in which tracking was
+lost. A view that is lost, damaged or without a depth image is left out and counted; the room is kept.
 
-Depth stays packed until a view is paired with the points: decoded, the views of one room may fill the memory.
+Depth is decoded only when a view is paired with points, as the decoded views of a room may exceed the memory.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MILLIMETRES = 1000.0
-MOST_DEPTH_PIXELS = 2_100_000  # 1920 x 1080; ScanNet's own are 640 x 480
-OFF_CENTRE = 0.25  # of an image's size; a principal point farther from its middle belongs to an image of another size
+MOST_DEPTH_PIXELS = 2_100_000  # 1920 x 1080; ScanNet's are 640 x 480
+OFF_CENTRE = 0.25  # of an image's size; largest distance of a principal point from the image centre
 
 
 @dataclass(frozen=True)
 class RgbdFrame:
-    """One view.
+    """One RGB-D view.
 
     Args:
-        number: of the frame in the recording.
-        color: the JPEG or PNG file.
+        number: frame number in the recording.
+        color: content of the JPEG or PNG file.
         size: its width and height in pixels.
         intrinsic: [3, 3] float64 of the colour image.
         depth_size: width and height of the depth image in pixels.
-        read_depth: decodes it, [H, W] uint16 millimetres, 0 where nothing was measured; UserError if it is damaged.
+        read_depth: decodes it, [H, W] uint16 millimetres, 0 where not measured; raises UserError if it is damaged.
         depth_intrinsic: [3, 3] float64 of the depth image.
         world_from_camera: [4, 4] float64; camera: x right, y down, z forward.
     """
@@ -64,10 +64,10 @@ class RgbdFrame:
 
 @dataclass(frozen=True)
 class RgbdFrames:
-    """Views of one room.
+    """RGB-D views of one room.
 
     Args:
-        views: those that can be used, in order.
+        views: the valid views, in order.
         left_out: reason -> number of views.
     """
 
@@ -76,15 +76,15 @@ class RgbdFrames:
 
 
 LOST = "views in which tracking was lost"
-DAMAGED = "views that are damaged or lack a file"
-CUT_OFF = "views behind the place where a .sens file is cut off"
+DAMAGED = "views that are damaged or incomplete"
+CUT_OFF = "views after the end of a cut-off .sens file"
 
 
 def read_exported(folder: Path, step: int) -> RgbdFrames:
     """The exported frames of a scene whose number is a multiple of `step`, in order.
 
     Raises:
-        UserError: intrinsics are missing or damaged or belong to images of another size, or a file name is no number.
+        UserError: intrinsics are missing, damaged or of images of another size, or a file name is not a number.
     """
     names = [path for path in (folder / "color").iterdir() if path.suffix.lower() in (".jpg", ".png")]
     chosen = sorted((_number(path), path) for path in names)
@@ -132,14 +132,14 @@ def _read_view(folder: Path, number: int, path: Path, intrinsic: NDArray, depth_
 
 
 def _is_lost(pose: Sequence[float] | NDArray[np.float64]) -> bool:
-    """Whether a pose of 16 numbers stands for lost tracking: infinities, or no rotation at all."""
+    """Whether a pose of 16 numbers marks lost tracking: infinities, or a zero rotation."""
     matrix = np.asarray(pose, np.float64)
     return bool(np.isinf(matrix).any()) or (matrix.size == 16 and not matrix.reshape(4, 4)[:3, :3].any())
 
 
 def _number(path: Path) -> int:
     if not (path.stem.isascii() and path.stem.isdecimal() and len(path.stem) < 12):
-        raise UserError(f"{path}: the name of an exported frame is its number, such as 120.jpg")
+        raise UserError(f"{path}: the name is not a frame number, expected for example 120.jpg")
     return int(path.stem)
 
 
@@ -151,32 +151,32 @@ def _intrinsic(folder: Path, kind: str) -> NDArray[np.float64]:
 
 
 def _depth_size(path: Path, content: bytes) -> tuple[int, int]:
-    """Width and height that the file's header says.
+    """Width and height from the file's header.
 
     Raises:
-        UserError: it is no PNG of one channel of 16 bits, or too large.
+        UserError: it is not a PNG image of one channel of 16 bits, or is too large.
     """
     with _depth_image(path, content) as image:
         return image.size
 
 
 def _decode_depth(path: Path, content: bytes) -> NDArray[np.uint16]:
-    """Raises UserError: as `_depth_size`, or the file is damaged further on."""
+    """[H, W] millimetres. Raises UserError: as `_depth_size`, or the pixels are damaged."""
     with _depth_image(path, content) as image:
         return np.asarray(image).astype(np.uint16)
 
 
 @contextlib.contextmanager
 def _depth_image(path: Path, content: bytes) -> Iterator[Image]:
-    """The file, opened; decoded when its pixels are asked for."""
+    """The opened file; its pixels are decoded on access."""
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             if image.width * image.height > MOST_DEPTH_PIXELS or not image.mode.startswith("I"):
                 raise UserError(
-                    f"{path}: is {image.width}x{image.height} of mode {image.mode}, expected one channel of 16 bits "
-                    f"and up to {MOST_DEPTH_PIXELS} pixels"
+                    f"{path}: {image.width}x{image.height} of mode {image.mode}, expected one channel of 16 bits "
+                    f"and at most {MOST_DEPTH_PIXELS} pixels"
                 )
             yield image
     except UserError:
@@ -186,15 +186,15 @@ def _depth_image(path: Path, content: bytes) -> Iterator[Image]:
 
 
 def _check_centres(path: Path, frame: RgbdFrame) -> None:
-    """Intrinsics of one size with images of another are the usual mistake when images were made smaller."""
+    """Check that the intrinsics match the image size, a common mistake with resized images."""
     for kind, intrinsic, size in (
         ("colour", frame.intrinsic, frame.size),
         ("depth", frame.depth_intrinsic, frame.depth_size),
     ):
         if (np.abs(intrinsic[:2, 2] / size - 0.5) > OFF_CENTRE).any():
             raise UserError(
-                f"{path}: frame {frame.number}: the {kind} image has {size[0]}x{size[1]} pixels, but its intrinsics "
-                f"say that the middle is at {intrinsic[0, 2]:.1f}, {intrinsic[1, 2]:.1f}; do they belong together?"
+                f"{path}: frame {frame.number}: the {kind} image has {size[0]}x{size[1]} pixels, but the principal "
+                f"point is {intrinsic[0, 2]:.1f}, {intrinsic[1, 2]:.1f}; are the intrinsics of another image size?"
             )
 
 
@@ -202,7 +202,7 @@ def _check_centres(path: Path, frame: RgbdFrame) -> None:
 _VERSION = 4
 _COLOR_KINDS = {1: "PNG", 2: "JPEG"}
 _RAW_DEPTH, _ZLIB_DEPTH = 0, 1
-_HEADER = struct.Struct("<64f2i4IfQ")  # four matrices; kinds of colour, depth; sizes; depth units a metre; frames
+_HEADER = struct.Struct("<64f2i4IfQ")  # four matrices; kinds of colour, depth; sizes; depth units per metre; frames
 _FRAME = struct.Struct("<16f4Q")  # world from camera; time of colour, of depth; bytes of colour, of depth
 _LONGEST_NAME = 4096
 _MOST_IMAGE_BYTES = 64_000_000
@@ -210,7 +210,7 @@ _MOST_IMAGE_BYTES = 64_000_000
 
 @dataclass(frozen=True)
 class _Sensor:
-    """The part of the header that frames are decoded with."""
+    """Fields of the header that are needed to decode frames."""
 
     color_format: str
     depth_kind: int
@@ -222,10 +222,10 @@ class _Sensor:
 
 
 def read_sens(path: Path, step: int) -> RgbdFrames:
-    """The frames of a `.sens` file whose number is a multiple of `step`; the others are skipped over, not read.
+    """The frames of a `.sens` file whose number is a multiple of `step`; the others are skipped.
 
     Raises:
-        UserError: the file is missing, its header is damaged, or it is of another version or compression.
+        UserError: the file is missing, its header is damaged, or its version or compression is not supported.
     """
     try:
         with path.open("rb") as file:
@@ -245,7 +245,7 @@ def _sens_frames(path: Path, file: BinaryIO, step: int) -> RgbdFrames:
         header = file.read(_FRAME.size)
         *pose, _, _, color_bytes, depth_bytes = _FRAME.unpack(header.ljust(_FRAME.size, b"\0"))
         end = file.tell() + color_bytes + depth_bytes
-        if len(header) < _FRAME.size or end > size:  # lengths beyond the end leave no way to find the next frame
+        if len(header) < _FRAME.size or end > size:  # a damaged length hides the start of the next frame
             left_out[CUT_OFF] = len(range(number + -number % step, sensor.frames, step))
             break
         if number % step == 0:
@@ -266,7 +266,7 @@ def _sens_frames(path: Path, file: BinaryIO, step: int) -> RgbdFrames:
 def _sens_view(
     path: Path, file: BinaryIO, sensor: _Sensor, number: int, pose: Sequence[float], lengths: tuple[int, int]
 ) -> RgbdFrame | None:
-    """The frame whose images come next in the file; None if tracking was lost.
+    """The frame whose images are next in the file; None if tracking was lost.
 
     Raises:
         UserError: it is damaged.
@@ -276,7 +276,7 @@ def _sens_view(
     what = path / f"frame {number}"
     if max(lengths) > _MOST_IMAGE_BYTES:
         raise UserError(
-            f"{what}: has images of {lengths[0]} + {lengths[1]} bytes, expected {_MOST_IMAGE_BYTES} at most"
+            f"{what}: has images of {lengths[0]} + {lengths[1]} bytes, expected at most {_MOST_IMAGE_BYTES}"
         )
     color, packed = (_take(path, file, length) for length in lengths)
     return RgbdFrame(
@@ -294,17 +294,17 @@ def _sens_view(
 def _read_sensor(path: Path, file: BinaryIO) -> _Sensor:
     version, length = struct.unpack("<IQ", _take(path, file, 12))
     if version != _VERSION or length > _LONGEST_NAME:
-        raise UserError(f"{path}: version {version}, sensor's name of {length} bytes: expected a .sens file, version 4")
+        raise UserError(f"{path}: version {version}, sensor name of {length} bytes; expected a .sens file of version 4")
     _take(path, file, length)
     values = _HEADER.unpack(_take(path, file, _HEADER.size))
     matrix = np.array(values[:64]).reshape(4, 4, 4)  # colour: intrinsic, extrinsic; depth: intrinsic, extrinsic
     color_kind, depth_kind, _, _, width, height, units, frames = values[64:]
     if color_kind not in _COLOR_KINDS or depth_kind not in (_RAW_DEPTH, _ZLIB_DEPTH):
-        raise UserError(f"{path}: colour of kind {color_kind} and depth of kind {depth_kind} cannot be decoded")
+        raise UserError(f"{path}: unsupported compression of colour ({color_kind}) or depth ({depth_kind})")
     if not 0 < width * height <= MOST_DEPTH_PIXELS or not 1 <= units <= 1e6:
         raise UserError(
-            f"{path}: depth images of {width}x{height} pixels with {units:g} units a metre, expected at most "
-            f"{MOST_DEPTH_PIXELS} pixels and 1 to 1e6 units a metre"
+            f"{path}: depth images of {width}x{height} pixels with {units:g} units per metre, expected at most "
+            f"{MOST_DEPTH_PIXELS} pixels and 1 to 1e6 units per metre"
         )
     return _Sensor(
         _COLOR_KINDS[color_kind],
@@ -320,7 +320,7 @@ def _read_sensor(path: Path, file: BinaryIO) -> _Sensor:
 def _take(path: Path, file: BinaryIO, count: int) -> bytes:
     content = file.read(count)
     if len(content) < count:
-        raise UserError(f"{path}: ends in the middle of a frame or of the header; it is cut off: download it again")
+        raise UserError(f"{path}: ends within a frame or the header; the file is cut off: download it again")
     return content
 
 

@@ -1,4 +1,4 @@
-"""ScanNet's names as lists; `pc_ssl.taxonomies.scannet` is where they are written."""
+"""ScanNet's class names as lists, from `pc_ssl.taxonomies.scannet`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One room of ScanNet on the disk: mesh, labels, segments, instances and RGB-D frames."""
+"""Source of one ScanNet room: mesh, labels, segments, instances and RGB-D frames."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from pc_ssl.files import read_bytes, read_json
 from pc_ssl.geometry import apply, invert
 
 COLUMNS = ("x", "y", "z", "red", "green", "blue", "normal_x", "normal_y", "normal_z")
-FARTHEST = 1000.0  # metres; a coordinate beyond is damage, not a room
-THINNEST = 0.01  # metres; the least extent of a box, for things that are flat as scanned
+FARTHEST = 1000.0  # metres; larger coordinates indicate damage
+THINNEST = 0.01  # metres; the smallest extent of a box, for flat objects
 NORMAL_NEIGHBOURS = 15
 LABEL_TABLE = "scannetv2-labels.combined.tsv"
-FRAMES_25K = "scannet_frames_25k"  # the archive of every hundredth frame that ScanNet offers
+FRAMES_25K = "scannet_frames_25k"  # ScanNet's archive of every hundredth frame
 CLASS_OF_NYU40 = np.zeros(65536, np.uint8)
 CLASS_OF_NYU40[list(BENCHMARK_IDS)] = np.arange(1, len(LABEL_CLASSES))
 
@@ -87,14 +87,14 @@ class ScenePaths:
 
 @dataclass(frozen=True)
 class ScanNetSource:
-    """Reads one room. What is missing, other than the mesh, is left out of the frame, with two exceptions: segments are
-    cut as ScanNet's own were, where the mesh has faces, and labels are made from the objects' names and ScanNet's label
-    table, where both are there.
+    """Reads one room. Missing files, other than the mesh, are left out of the frame, with two exceptions: segments are
+    computed as by ScanNet's segmentator if the mesh has faces, and labels are made from the objects' names and
+    ScanNet's label table if both exist.
 
     Args:
         paths: the scene's files.
         frame_step: RGB-D frames whose number is a multiple of it become cameras.
-        images: whether RGB-D frames are read at all.
+        images: whether to read RGB-D frames.
     """
 
     paths: ScenePaths
@@ -151,10 +151,10 @@ class ScanNetSource:
 
 
 def read_alignment(path: Path) -> NDArray[np.float64]:
-    """[4, 4] room_from_world, which turns walls along the axes: `axisAlignment` of a scene's .txt; none: the identity.
+    """[4, 4] room_from_world, which aligns walls with the axes: `axisAlignment` of a scene's .txt, else the identity.
 
     Raises:
-        UserError: it is no rigid transform.
+        UserError: it is not a rigid transform.
     """
     for line in read_bytes(path).decode("latin-1").splitlines():
         key, _, value = line.partition("=")
@@ -171,26 +171,26 @@ def _points(path: Path, vertex: Columns, triangle: NDArray[np.int32], room_from_
     """[N, 9]: `COLUMNS`."""
     for name in ("x", "y", "z", "red", "green", "blue"):
         if name not in vertex:
-            raise UserError(f"{path}: the vertices have no {name!r}, but {', '.join(vertex)}")
+            raise UserError(f"{path}: the vertices have no {name!r}, found {', '.join(vertex)}")
     if any(vertex[name].dtype != np.uint8 for name in ("red", "green", "blue")):
         raise UserError(f"{path}: red, green and blue are not of type uchar")
-    with np.errstate(all="ignore"):  # what is no number is told below, and by more than numpy's warning
+    with np.errstate(all="ignore"):  # values that are not finite are reported below
         world = np.stack([vertex[name] for name in "xyz"], 1).astype(np.float64)
     if not len(world):
         raise UserError(f"{path}: holds no vertices")
-    bad = ~(np.abs(world) <= FARTHEST).all(axis=1)  # also true for NaN
+    bad = ~(np.abs(world) <= FARTHEST).all(axis=1)  # also True for NaN
     if bad.any():
         row = int(bad.argmax())
-        raise UserError(f"{path}: vertex {row} lies at {world[row].tolist()}, expected numbers up to {FARTHEST:g}")
+        raise UserError(f"{path}: vertex {row} is at {world[row].tolist()}, expected coordinates up to {FARTHEST:g} m")
     xyz = apply(room_from_world, world)
     color = np.stack([vertex[name] for name in ("red", "green", "blue")], 1) / 255
     return np.concatenate([xyz, color, _normals(xyz, triangle)], 1).astype(np.float32)
 
 
 def _normals(xyz: NDArray[np.float64], triangle: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Unit normals [N, 3]: the triangles' around a vertex, weighted by area; 0 for a vertex of no triangle.
+    """Unit normals [N, 3]: area-weighted mean of the adjacent triangles' normals; 0 for a vertex without triangles.
 
-    A mesh whose faces were taken out has those of the planes through neighbours, turned to the middle of the room.
+    Without faces they are normals of planes fitted to neighbours, oriented towards the centre of the room.
     """
     if len(triangle):
         a, b, c = (xyz[triangle[:, corner]] for corner in range(3))
@@ -207,10 +207,10 @@ def _normals(xyz: NDArray[np.float64], triangle: NDArray[np.int32]) -> NDArray[n
 
 
 def _labels(path: Path, vertices: int) -> NDArray[np.uint8]:
-    """[N] benchmark class; 0 for what has no class there, the few ids beyond NYU40 included that ScanNet holds."""
+    """[N] benchmark class; 0 for other classes, including ids outside NYU40, of which ScanNet has a few."""
     columns = read_ply(path)
     if "label" not in columns or columns["label"].dtype.kind not in "iu":
-        raise UserError(f"{path}: the vertices have no 'label' of whole numbers, but {', '.join(columns)}")
+        raise UserError(f"{path}: the vertices have no integer 'label', found {', '.join(columns)}")
     label = columns["label"]
     if len(label) != vertices:
         raise UserError(f"{path}: holds {len(label)} labels, but the mesh has {vertices} vertices")
@@ -234,7 +234,7 @@ def read_label_table(path: Path) -> dict[str, int]:
 
 
 def _labels_of_objects(path: Path, nyu40_of: Mapping[str, int], instance: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """[N] benchmark class of the object that a vertex belongs to, by its name in the aggregation; 0 without one."""
+    """[N] benchmark class of each vertex's object, from its name in the aggregation; 0 without an object."""
     label = np.zeros(len(instance), np.uint8)
     for row, group in enumerate(_groups(path)):
         name = group.get("label")
@@ -257,7 +257,7 @@ def _segments(path: Path, vertices: int) -> NDArray[np.int64]:
 
 
 def _instances(path: Path, segment: NDArray[np.int64]) -> NDArray[np.int32]:
-    """[N] 1 + objectId of the object whose segments hold a vertex, the last one where several do; 0 none."""
+    """[N] 1 + objectId of the object whose segments contain a vertex, the last one of several; 0 for none."""
     groups = _groups(path)
     known, inverse = np.unique(segment, return_inverse=True)
     object_of = np.zeros(len(known), np.int32)
@@ -267,7 +267,7 @@ def _instances(path: Path, segment: NDArray[np.int64]) -> NDArray[np.int32]:
             raise UserError(f"{path}: segGroups[{row}] has no objectId from 0 on, or no list of segments")
         missing = members[~np.isin(members, known)]
         if len(missing):
-            raise UserError(f"{path}: segGroups[{row}] names segment {missing[0]}, which no vertex is in")
+            raise UserError(f"{path}: segGroups[{row}] has segment {missing[0]}, which has no vertices")
         object_of[np.searchsorted(known, members)] = number + 1
     return object_of[inverse.reshape(-1)]
 
@@ -290,12 +290,12 @@ def _whole_numbers(values: Any) -> NDArray[np.int64] | None:
 def boxes_of(
     xyz: NDArray[np.float32], instance: NDArray[np.int32], label: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Boxes along the axes around the objects of the detection task's 18 classes, as VoteNet makes them.
+    """Axis-aligned boxes of the objects of the detection task's 18 classes, as in VoteNet.
 
     Args:
         xyz: [N, 3] metres, room frame.
-        instance: [N], 0 none.
-        label: [N] benchmark class; an object's is the one that most of its points have.
+        instance: [N], 0 for none.
+        label: [N] benchmark class; an object has the most frequent class of its points.
 
     Returns:
         box [M, 9] x y z l w h yaw vx vy, and box_class [M].

@@ -1,12 +1,12 @@
-"""The stages that make a frame of the cache from what was recorded.
+"""The stages that make a frame of the cache from a recorded keyframe.
 
 Read, merge sweeps, ground, regions, image segments, point-pixel pairs, encode:
 
     stages = choose_stages(("dbscan", "slic"))                # options.py
     content = stages.encode(stages(source.read()))
 
-Each stage is a small frozen dataclass: its fields are set by `--set` and stand in the cache's manifest. All are pure
-functions of values, so that they run in any process.
+Each stage is a small frozen dataclass: its fields are set by `--set` and recorded in the cache's manifest. All are
+pure functions, so that they run in any process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pc_ssl.data.images import decode_image
 
 @dataclass(frozen=True)
 class ReadStage:
-    """Which frames are read.
+    """Selection of frames.
 
     Args:
         split: name of a split of the data set; None reads all frames.
@@ -41,13 +41,13 @@ class ReadStage:
 
 @dataclass(frozen=True)
 class MergeStage:
-    """Adds the earlier sweeps that the reader gives, in the frame of the key sweep.
+    """Adds the reader's earlier sweeps in the frame of the key sweep.
 
     Labels, instances and regions of the data set belong to the key sweep; points of earlier sweeps have none.
     """
 
     def __call__(self, raw: RawFrame) -> RawFrame:
-        """The same frame with all points in `points`, those of the key sweep first."""
+        """The frame with all points in `points`, those of the key sweep first."""
         if not raw.merges_sweeps:
             return raw
         points = merge_sweeps(raw.points, raw.earlier)
@@ -64,10 +64,10 @@ class MergeStage:
 
 @dataclass(frozen=True)
 class PairStage:
-    """Pairs points with the pixels that they are seen at.
+    """Pairs points with their pixels.
 
     Args:
-        occlusion: leaves out the pairs of points that nearer ones hide; None pairs them all, as SLidR does.
+        occlusion: drops pairs of occluded points; None keeps them, as SLidR does.
     """
 
     occlusion: Occlusion | None = None
@@ -76,7 +76,7 @@ class PairStage:
         """Images, calibration and pairs of each camera."""
         tensors: dict[str, NDArray] = {}
         pairs = pairs_of_cameras(raw.cameras, np.ascontiguousarray(raw.points[:, :3]), self.occlusion)
-        for name, (pixel, point) in pairs.items():  # a camera whose depth image is damaged is not among them
+        for name, (pixel, point) in pairs.items():  # without cameras whose depth image is damaged
             camera = raw.cameras[name]
             tensors[f"pixel/{name}"], tensors[f"point/{name}"] = pixel, point
             tensors[f"image/{name}"] = np.frombuffer(raw.images[name], np.uint8)
@@ -87,7 +87,7 @@ class PairStage:
 
 @dataclass(frozen=True)
 class EncodeStage:
-    """Turns the tensors of a frame into its file."""
+    """Encodes the tensors of a frame as its file."""
 
     def __call__(self, tensors: Mapping[str, NDArray]) -> bytes:
         return encode_frame(tensors)
@@ -98,9 +98,9 @@ class Stages:
     """All stages of a frame. Small and picklable.
 
     Args:
-        ground: marks points of the ground, in all points of the frame.
-        regions: name in the cache -> generator of regions. They are cut in the key sweep alone, as in CALICO: in merged
-            sweeps moving objects leave trails; generators that want merged sweeps say so (`over_sweeps`).
+        ground: labels ground in all points of the frame.
+        regions: name in the cache -> generator of regions. Regions are computed in the key sweep, as in CALICO, because
+            moving objects leave trails in merged sweeps, or in all sweeps for generators with `over_sweeps`.
         images: name in the cache -> generator of segments or pseudo labels of each image.
     """
 
@@ -113,7 +113,7 @@ class Stages:
     encode: EncodeStage = EncodeStage()
 
     def __call__(self, raw: RawFrame) -> dict[str, NDArray]:
-        """The tensors of a frame, as `pc_ssl.data.fields.FIELDS` describes them."""
+        """The tensors of a frame, see `pc_ssl.data.fields.FIELDS`."""
         merged = self.merge(raw)
         xyz = np.ascontiguousarray(merged.points[:, :3])
         tensors: dict[str, NDArray] = {
@@ -169,7 +169,7 @@ class Stages:
         return maps
 
     def options(self) -> dict[str, Any]:
-        """What stands in the manifest: every field that the bytes depend on."""
+        """The options recorded in the manifest: every field that determines the bytes."""
         ground = next((name for name, known in GROUNDS.items() if type(known) is type(self.ground)), "")
         written: dict[str, Any] = {
             "split": self.read.split,
@@ -179,15 +179,19 @@ class Stages:
                 name: {"kind": type(of).__name__, "tensor": of.tensor, **asdict(of)} for name, of in self.images.items()
             },
         }
-        if self.pairs.occlusion is not None:  # not named otherwise: caches from before there was a test are as good
+        if (
+            self.pairs.occlusion is not None
+        ):  # recorded only if set, so that older caches without this option remain valid
             written["occlusion"] = asdict(self.pairs.occlusion)
         return written
 
     def compile(self) -> None:
-        """Run the kernels once, so that workers find them compiled on the disk instead of compiling each for itself."""
-        xyz = np.zeros((100, 3), np.float32)  # enough for ground to be looked for
+        """Run the kernels once, so that workers load them from the disk instead of compiling them."""
+        xyz = np.zeros((100, 3), np.float32)  # enough points for the ground methods
         self.cut(xyz, ~self.ground(xyz, SensorMount()), len(xyz))
         pairs_of_cameras({"": PinholeCamera(64, 48, np.eye(3), np.eye(4))}, xyz, self.pairs.occlusion)
         for generator in self.images.values():
-            if type(generator) in map(type, SUPERPIXELS.values()):  # those from a folder have no file for this image
+            if type(generator) in map(
+                type, SUPERPIXELS.values()
+            ):  # generators with a folder have no file for this image
                 generator(np.zeros((48, 64, 3), np.uint8), "")

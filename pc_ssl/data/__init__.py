@@ -1,6 +1,6 @@
-"""The cache of prepared keyframes, and what draws batches from it.
+"""The cache of prepared keyframes, data sets of its frames, and samplers of batches.
 
-Preparation imports this package in many processes, which need no torch: `CacheScenes` is in `pc_ssl.data.dataset`,
+Preparation imports this package in many processes that do not need torch: `CacheScenes` is in `pc_ssl.data.dataset`,
 transforms of scenes are in `pc_ssl.data.transforms`.
 """
 

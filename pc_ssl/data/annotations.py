@@ -1,7 +1,7 @@
 """ScanNet's data-efficient protocols: few rooms with labels, or few labelled points in each room.
 
 Hou et al., "Exploring Data-Efficient 3D Scene Understanding with Contrastive Scene Contexts", CVPR 2021. The official
-lists come with ScanNet's download: `limited-reconstruction-scenes/1.txt` names a room a line,
+lists are part of ScanNet's download: `limited-reconstruction-scenes/1.txt` has one room per line,
 `limited-annotation-points/points20` is a file of torch.save with room -> rows of the mesh's vertices.
 """
 
@@ -25,10 +25,10 @@ Annotations = Mapping[str, Tensor]  # scene -> [n] int64 rows of its points
 
 
 def read_scene_list(path: Path, scenes: Sequence[str]) -> tuple[str, ...]:
-    """The scenes that a list names, in the order of `scenes`.
+    """The scenes of a list, in the order of `scenes`.
 
     Raises:
-        UserError: the file cannot be read, names none, or names one that is not among `scenes`.
+        UserError: the file cannot be read, is empty, or has a scene that is not in `scenes`.
     """
     try:
         names = path.read_text().split()
@@ -42,23 +42,23 @@ def read_scene_list(path: Path, scenes: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_annotations(path: Path) -> Annotations:
-    """Labelled points of each scene, from a file of torch.save; nothing but tensors, arrays and lists is unpacked.
+    """Labelled points of each scene, from a file of torch.save; only tensors, arrays and lists are unpickled.
 
     Raises:
-        UserError: the file cannot be read, or holds something else.
+        UserError: the file cannot be read, or has other content.
     """
     try:
         with torch.serialization.safe_globals(_ARRAYS):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as a file of torch.save that holds data alone ({reason})") from error
+        raise UserError(f"{path}: cannot be read as a file of torch.save with only data ({reason})") from error
     if not isinstance(content, dict) or not content:
         raise UserError(f"{path}: holds {type(content).__name__}, expected scene -> rows of labelled points")
     return {str(scene): _rows(path, scene, rows) for scene, rows in content.items()}
 
 
-# what pickled arrays of whole numbers are made of
+# the classes in pickled arrays of integers
 _ARRAYS: list[Any] = [
     *(np.ndarray, np.dtype, np.dtypes.Int64DType, np.dtypes.Int32DType),
     np.core.multiarray._reconstruct,  # type: ignore[attr-defined]
@@ -105,7 +105,7 @@ class ListedAnnotations:
     """The labelled points named in a list.
 
     Args:
-        path: where the list came from, for errors.
+        path: of the list, for errors.
         rows: scene -> rows of its points.
     """
 
@@ -122,7 +122,7 @@ class ListedAnnotations:
             raise UserError(f"{self.path}: has no points of {token}")
         rows = self.rows[token]
         if len(rows) and int(rows.max()) >= len(label):
-            raise UserError(f"{self.path}: {token}: names point {int(rows.max())}, but the room has {len(label)}")
+            raise UserError(f"{self.path}: {token}: has point {int(rows.max())}, but the room has {len(label)}")
         return rows
 
 
@@ -131,7 +131,7 @@ class FewLabels(SceneTransform):
     """Removes the labels of all points except the annotated ones.
 
     Args:
-        annotations: which points keep their class; all others become `ignore`.
+        annotations: the points that keep their class; all others become `ignore`.
     """
 
     reads: ClassVar[frozenset[str]] = frozenset({"label"})

@@ -18,20 +18,21 @@ from pc_ssl.progress import track
 
 
 def classes_of_boxes(cache: Cache, indices: Sequence[int]) -> list[NDArray[np.uint8]]:
-    """The class [M] of each box of the frames `indices`, indices into the cache's box classes; nothing else is read.
+    """The class [M] of each box of the frames `indices`, indices into the cache's box classes; other tensors are not
+    read.
 
     Raises:
-        UserError: a frame cannot be read, or has no boxes' classes.
+        UserError: a frame cannot be read, or has no classes of boxes.
     """
     return [cache[index]["box_class"].numpy() for index in track(indices, total=len(indices), what="classes")]
 
 
 def class_balanced_rows(classes: Sequence[Iterable[int]], num_classes: int, seed: int) -> list[int]:
-    """Rows of a data set whose frames are repeated so that each class is drawn equally often; a pure function.
+    """Rows of a data set, repeated so that each class is drawn equally often; a pure function.
 
-    With n_c frames that show class c, n_1 + n_2 + ... draws are shared equally among the classes that occur. A class's
-    draws go round its frames: each is drawn equally often, up to one, and chance decides which are drawn once more (the
-    reference code draws with replacement). Frames that show none of the classes are left out, as there.
+    With n_c frames that contain class c, n_1 + n_2 + ... draws are shared equally among the classes that occur. The
+    draws of a class cycle through its frames: counts of frames differ by at most one, and the additional draws are
+    random (the reference code draws with replacement). Frames without any of the classes are left out, as there.
 
     Args:
         classes: of the boxes of each row, in any order and number.

@@ -31,7 +31,7 @@ class DrawnSweeps(SceneTransform):
             raise ValueError(f"DrawnSweeps: count {self.count} must not be negative")
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Scene:
-        """The scene with the points of these sweeps."""
+        """The scene with only the points of the drawn sweeps."""
         sweep = scene.sweep()
         earlier = int(sweep.max()) if len(sweep) else 0
         drawn = rng.permutation(earlier)[: self.count] + 1

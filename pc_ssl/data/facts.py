@@ -52,7 +52,7 @@ def taxonomy_of(cache: Cache) -> Taxonomy:
 
 
 def _of_classes(taxonomy: Taxonomy) -> dict[str, Any]:
-    """Facts about classes, those alone that the data has."""
+    """Facts about the classes that the data has."""
     found = {
         "label_names": taxonomy.label_classes[1:],
         "box_names": taxonomy.detected_classes,

@@ -1,7 +1,7 @@
-"""Which scenes keep their labels when only a fraction of the training set is labelled.
+"""Selection of labelled scenes for label fractions of the training set.
 
-Fractions take whole scenes at a stride, never single keyframes: neighbouring keyframes show the same street, so a
-keyframe stride would make 1 % of the labels nearly as good as all of them.
+Fractions select whole scenes at a stride, not single keyframes: neighbouring keyframes show the same street, so 1 % of
+the keyframes would be nearly as good as all of them.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from enum import Enum
 
 from pc_ssl.errors import UserError
 
-STRIDE_TOLERANCE = 0.02  # relative; lets 0.33 stand for every third scene, and refuses 0.4
+STRIDE_TOLERANCE = 0.02  # relative; accepts 0.33 for every third scene, and rejects 0.4
 
 
 class FractionRule(Enum):
-    """Published ways to pick the scenes that keep their labels, in the order of the data set's tables.
+    """Published rules for selecting labelled scenes, in the order of the data set's tables.
 
     SLIDR: the n-th, 2n-th, ... scene (SLidR; also CLIP2Scene, OLIVINE and BEVContrast).
     CALICO: the first, (n + 1)-th, ... scene: `scenes[::n]` (the nuScenes converter of CALICO's first author).
-    SCANNET: the lists of ScanNet's data-efficient benchmark ("limited reconstructions"); there is no rule that gives
-        them, so they are read from their file.
+    SCANNET: the lists of ScanNet's data-efficient benchmark ("limited reconstructions"); not a rule, so
+        they are read from a file.
     """
 
     SLIDR = "slidr"
@@ -33,18 +33,18 @@ def label_scenes(
 ) -> tuple[str, ...]:
     """Scenes that keep their labels, in the order of `scenes`.
 
-    The stride n is 1 / fraction, but never more than the number of scenes, so that at least one scene is always left:
-    with 20 scenes, both 5 % and 1 % are one scene.
+    The stride n is 1 / fraction, but at most the number of scenes, so that at least one scene is selected: with 20
+    scenes, both 5 % and 1 % are one scene.
 
     Args:
         scenes: all training scenes in the order of the data set.
         fraction: labelled share in (0, 1]; must be 1 / n for a whole n.
-        rule: where the stride starts.
+        rule: start of the stride.
         offset: shifts the stride by this many scenes, as BEVContrast's seed offset does; offsets 0..n-1 give disjoint
             sets of scenes. 0 gives the published scenes.
 
     Raises:
-        UserError: the fraction is not in (0, 1] or not 1 / n, or there is no scene, or the rule needs a list of scenes.
+        UserError: the fraction is not in (0, 1] or not 1 / n, there are no scenes, or the rule needs a list of scenes.
     """
     if not scenes:
         raise UserError("label fraction: the training split has no scenes")
@@ -60,12 +60,12 @@ def label_scenes(
 
 
 def scene_stride(fraction: float) -> int:
-    """Every how many scenes one is labelled: 0.05 -> 20.
+    """Stride of labelled scenes: 0.05 -> 20.
 
     Raises:
         UserError: the fraction is not in (0, 1] or not 1 / n.
     """
-    if not 0 < fraction <= 1:  # also refuses NaN
+    if not 0 < fraction <= 1:  # also rejects NaN
         raise UserError(f"label fraction: expected a number in (0, 1], got {fraction:g}")
     step = round(1 / fraction)
     if abs(step * fraction - 1) > STRIDE_TOLERANCE:

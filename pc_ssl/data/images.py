@@ -1,4 +1,4 @@
-"""The one decoder of recorded images: preparation and training see the same pixels."""
+"""Decoder of recorded images, used by preparation and training."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 def decode_image(content: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG file.
 
-    The pixels are those of the sensor, which the camera's calibration is for: an orientation that the file's EXIF data
-    asks viewers for is not applied. Grey images become three equal channels, 16 bits become the upper 8.
+    The pixels are those of the sensor, to which the calibration refers: EXIF orientation is not applied. Grey images
+    are expanded to three equal channels, 16 bits are reduced to the upper 8.
 
     Args:
         content: [bytes] of the file.

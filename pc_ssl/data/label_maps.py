@@ -1,4 +1,4 @@
-"""Label maps of images as PNG: lossless, and a hundredth of their size, since neighbouring pixels mostly agree."""
+"""Label maps of images as PNG: lossless, and about a hundredth of their size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST = (1 << 16) - 2  # the largest id: 16 bits, of which 0 stands for -1
+LARGEST = (1 << 16) - 2  # the largest id: 16 bits, 0 encodes -1
 
 
 def encode_label_map(label: NDArray[np.integer]) -> NDArray[np.uint8]:
@@ -26,10 +26,10 @@ def encode_label_map(label: NDArray[np.integer]) -> NDArray[np.uint8]:
 
 
 def decode_label_map(content: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """What `encode_label_map` was given.
+    """Inverse of `encode_label_map`.
 
     Raises:
-        ValueError: it is no such PNG file, or a damaged one.
+        ValueError: it is not such a PNG file, or is damaged.
     """
     from PIL import Image
 
@@ -37,4 +37,4 @@ def decode_label_map(content: NDArray[np.uint8]) -> NDArray[np.int32]:
         with Image.open(io.BytesIO(content.tobytes()), formats=["PNG"]) as image:
             return np.array(image).astype(np.int32) - 1
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"no label map as PNG ({error})") from error
+        raise ValueError(f"not a label map as PNG ({error})") from error

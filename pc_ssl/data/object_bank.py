@@ -1,8 +1,8 @@
-"""Objects of labelled frames, and pasting them into others (ground-truth sampling).
+"""Ground-truth sampling: pasting objects of labelled frames into other scenes.
 
-Yan et al., "SECOND: Sparsely Embedded Convolutional Detection", Sensors 2018, Sec. 3.3: objects of other frames are put
-into a scene, points and box, where they stood in their own frame relative to the sensor, unless they would stand in
-another object. How many of each class is filled up to: that of CenterPoint's and BEVFusion's configs for nuScenes.
+Yan et al., "SECOND: Sparsely Embedded Convolutional Detection", Sensors 2018, Sec. 3.3: points and box of objects
+of other frames are added to a scene at their recorded position relative to the sensor, unless they would overlap
+another object. The counts per class are those of CenterPoint's and BEVFusion's configs for nuScenes.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ NUSCENES_COUNTS = {
     "car": 2, "truck": 3, "construction_vehicle": 7, "bus": 4, "trailer": 6, "barrier": 2, "motorcycle": 6,
     "bicycle": 6, "pedestrian": 2, "traffic_cone": 2,
 }  # fmt: skip
-CANDIDATES_PER_OBJECT = 4  # for each object that is wanted: some have few points, or no place in the scene
+CANDIDATES_PER_OBJECT = 4  # per requested object, as some have few points or overlap other objects
 
 
 @dataclass(frozen=True)
 class BankObject:
-    """One object: its box (of length 1) in the frame it was recorded in, and that frame, which holds its points."""
+    """One object: its box (of length 1) in its recorded frame, and that frame, which holds its points."""
 
     boxes: Boxes3D
     frame: Frame
 
     def points(self) -> tuple[Tensor, Tensor]:
-        """The object's points [n, 3 + F], and whether each is one of the keyframe [n]; read now."""
+        """The object's points [n, 3 + F], and `keyframe` [n] of each; read from the frame."""
         points = self.frame["points"]
         inside = torch.from_numpy(points_in_boxes(points[:, :3].numpy(), self.boxes.box.numpy())[0])
         return points[inside], self.frame.keyframe[inside]
 
 
 class ObjectBank:
-    """The objects of some frames of a cache, by class. Points are read from their frame when an object is drawn.
+    """The objects of some frames of a cache, by class. Points are read when an object is drawn.
 
-    What is held is a frame and a row for each box: six bytes. So it goes to loader workers cheaply.
+    The bank holds a frame and a row per box, six bytes, so that it is cheap to send to loader workers.
 
     Args:
         cache: with boxes.
-        indices: the frames to take objects from: those that the run may use the labels of.
+        indices: the frames of the objects, whose labels the run may use.
 
     Raises:
         UserError: a frame cannot be read, or has no boxes.
@@ -72,7 +72,7 @@ class ObjectBank:
         return len(self._frame[label])
 
     def draw(self, label: int, count: int, rng: np.random.Generator) -> Iterator[BankObject]:
-        """At most `count` objects of a class, without repetition, each read when it is asked for."""
+        """At most `count` objects of a class, without repetition, read lazily."""
         for number in rng.choice(self.size(label), min(count, self.size(label)), replace=False):
             yield self._read(int(self._frame[label][number]), int(self._row[label][number]))
 
@@ -84,16 +84,15 @@ class ObjectBank:
 
 @dataclass(frozen=True)
 class ObjectPaste(SceneTransform):
-    """Fills a scene up with objects of a bank.
+    """Adds objects of a bank to a scene.
 
-    Classes take their turn in the order of `counts`. An object is passed over if, seen from above, it overlaps a box
-    that is there already, of the scene or pasted, of whatever class. The scene's points inside a pasted box are
-    removed.
+    Classes are processed in the order of `counts`. An object is skipped if it overlaps, in bird's-eye view, any box of
+    the scene or pasted before. The scene's points inside a pasted box are removed.
 
     Args:
-        counts: of each class by name: objects that a scene is to have at least, where enough fit.
+        counts: class name -> number of objects that a scene is filled up to, if enough fit.
         min_points: objects with fewer points are not pasted.
-        bank: None until `CacheScenes` gives one of its own frames.
+        bank: None until `CacheScenes` sets the bank of its frames.
 
     Raises:
         ValueError: a count is negative.
@@ -109,7 +108,7 @@ class ObjectPaste(SceneTransform):
             raise ValueError(f"ObjectPaste: counts must not be negative, got {dict(self.counts)}")
 
     def over(self, cache: Cache, rows: Sequence[int]) -> ObjectPaste:
-        """The same with a bank of these frames.
+        """This transform with a bank of these frames.
 
         Raises:
             UserError: the cache does not have a class of `counts`.
@@ -123,10 +122,10 @@ class ObjectPaste(SceneTransform):
         return replace(self, bank=bank)
 
     def __call__(self, scene: Scene, rng: np.random.Generator) -> Scene:
-        """The scene with more boxes; their points come last, and belong to no region.
+        """The scene with added boxes; their points are last, and have no region.
 
         Raises:
-            UserError: the scene was read with images or with labels of points, which would not show the objects.
+            UserError: the scene has images or labels of points, which would not contain the objects.
             ValueError: there is no bank, or the scene has no boxes.
         """
         if self.bank is None or scene.boxes is None:
@@ -154,7 +153,7 @@ class ObjectPaste(SceneTransform):
 
 
 def _with_objects(scene: Scene, boxes: Sequence[Boxes3D], points: Sequence[tuple[Tensor, Tensor]]) -> Scene:
-    """The scene with the boxes of several parts, its own first, and the points and `keyframe` of the others."""
+    """The scene with the boxes of all parts, its own first, and the points and `keyframe` of the pasted objects."""
     pasted = torch.cat([of_object for of_object, _ in points])
     added = torch.cat([part.box for part in boxes[1:]])
     free = ~torch.from_numpy(points_in_boxes(scene.points[:, :3].numpy(), added.numpy()).any(axis=0))

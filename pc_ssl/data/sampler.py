@@ -1,7 +1,7 @@
-"""Which frames make up the batch of a step, and with which randomness: a pure function of (seed, step).
+"""Frames and random seeds of the batch of a step: a pure function of (seed, step).
 
-Nothing is remembered from step to step, so training goes on at any step without replaying what came before, and the
-batch of a step is the same for any number of processes and of loader workers.
+No state is kept between steps, so training resumes at any step without replaying earlier ones, and the batch of a step
+is the same for any number of processes and loader workers.
 """
 
 from __future__ import annotations
@@ -13,42 +13,42 @@ import numpy as np
 
 from pc_ssl.errors import UserError
 
-# First word of numpy's spawn key: streams of different purpose never meet.
+# First word of numpy's spawn key: independent streams for different purposes.
 ORDER, VIEW, FORWARD, BALANCE = 0, 1, 2, 3
 
 
-MIN_POINTS = 16  # that a frame needs inside the networks' grids; fewer have no neighbourhood to learn from
+MIN_POINTS = 16  # of a frame inside the networks' grids; fewer have no neighbourhoods
 
 
 class TooSmall(Exception):
-    """A frame has too few points to train on; the message names it."""
+    """A frame has too few points for training; the message contains its token."""
 
 
 class Draw(NamedTuple):
-    """One sample to load: row of the data set, and the (seed, epoch) that its augmentation is drawn from."""
+    """One sample to load: row of the data set, and the (seed, epoch) of its augmentation."""
 
     row: int
     seed: int
     epoch: int
 
     def rng(self) -> np.random.Generator:
-        """The randomness of this frame in this epoch; which batch or worker it falls to plays no part."""
+        """The generator of this frame in this epoch, independent of batch and worker."""
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(VIEW, self.epoch, self.row)))
 
 
 class StepBatches:
-    """The batches of steps `first_step`..`last_step` - 1, one list of draws for each step: a batch sampler.
+    """The batches of steps `first_step`..`last_step` - 1, one list of draws per step: a batch sampler.
 
-    Each epoch is a new permutation of the rows, cut into whole batches; the rows that are left over differ from epoch
-    to epoch. Process `rank` gets its contiguous share of each batch.
+    Each epoch is a new permutation of the rows, cut into whole batches; the remaining rows differ between epochs.
+    Process `rank` gets a contiguous share of each batch.
 
     Args:
         num_rows: size of the data set.
-        batch_size: frames per step over all processes together.
+        batch_size: frames per step, summed over all processes.
         seed: of order and augmentation.
         first_step: the first step to draw.
         last_step: one past the last step to draw.
-        rank: which process this is.
+        rank: index of this process.
         world_size: number of processes.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Scenes with fewer points or images, as the methods with image teachers draw them."""
+"""Random reduction of points and images, for methods with image teachers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pc_ssl.structures import Scene
 class DropCuboid(SceneTransform):
     """Removes the points of one cuboid around a random point (SLidR, utils/transforms.py, DropCuboids).
 
-    A scene of which an image would keep fewer than `min_pairs` points stays as it is, as in the reference code. The
-    cuboid's faces are along the axes of the LiDAR frame; in the reference code the points are turned first.
+    A scene in which an image would keep fewer than `min_pairs` points is not changed, as in the reference code. The
+    cuboid is aligned with the axes of the LiDAR frame; in the reference code the points are rotated first.
 
     Args:
         largest: the cuboid's edges are the extents of the cloud times a factor that is uniform in 0..largest.
-        min_pairs: points that each image keeps.
+        min_pairs: minimum number of points that each image keeps.
 
     Raises:
         ValueError: `largest` is not in (0, 1].
@@ -51,7 +51,7 @@ class DropCuboid(SceneTransform):
 
 @dataclass(frozen=True)
 class PointLimit(SceneTransform):
-    """Keeps some of the points, drawn uniformly, where there are more.
+    """Keeps a uniform random subset of at most `count` points.
 
     Args:
         count: largest number of points.
@@ -85,7 +85,7 @@ class OneImage(SceneTransform):
         """The scene with one camera.
 
         Raises:
-            UserError: it has none.
+            UserError: the scene has no images.
         """
         if not scene.cameras:
             raise UserError(f"{scene.token}: the frame has no images; it has points only")

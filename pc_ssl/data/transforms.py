@@ -1,4 +1,4 @@
-"""Changes of scenes before the views see them; `TRANSFORMS` names them. A config lists them under `transforms`."""
+"""Transforms of scenes, applied before the views. `TRANSFORMS` lists them; configs use them under `transforms`."""
 
 from pc_ssl.data.annotations import FewLabels
 from pc_ssl.data.drawn_sweeps import DrawnSweeps

@@ -1,4 +1,4 @@
-"""Checking a cache: are the files the ones that were written, and is what they hold sound?"""
+"""Verification of a cache: checksums of files and consistency of their content."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pc_ssl.data.fields import PER_CAMERA, PER_IMAGE, REQUIRED, shape_problems
 from pc_ssl.errors import UserError
 from pc_ssl.progress import track
 
-NUMPY_NAME = {torch.bool: "bool"}  # dtypes that torch and numpy call by different names, beyond the prefix "torch."
+NUMPY_NAME = {torch.bool: "bool"}  # dtypes with different names in torch and numpy, apart from the prefix "torch."
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one file of a cache."""
+    """A problem of one file of a cache."""
 
     file: Path
     reason: str
@@ -31,7 +31,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """The frames looked at, their size in bytes, what is wrong, and region generator -> frames without its regions."""
+    """Number and size in bytes of the frames, the problems, and region generator -> frames without its regions."""
 
     path: Path
     frames: int
@@ -41,11 +41,11 @@ class VerifyReport:
 
     @property
     def exit_code(self) -> int:
-        """1 if anything is wrong, else 0."""
+        """1 if there are problems, else 0."""
         return 1 if self.problems else 0
 
     def summary(self) -> str:
-        """One line if all is well, else one for each problem and what to do."""
+        """One line without problems, else one per problem and a remedy."""
         if not self.problems:
             sound = f"{self.path}: {self.frames} frames, {self.bytes / 1e6:.1f} MB, all sound"
             return "\n".join([*self.warnings(), sound])
@@ -56,7 +56,7 @@ class VerifyReport:
         return "\n".join([*map(str, self.problems), advice])
 
     def warnings(self) -> list[str]:
-        """One line for each generator that left more than half of the frames without a region."""
+        """One line per generator without regions in more than half of the frames."""
         return [
             f"region/{name}: no regions in {count} of {self.frames} frames; are points in metres, z up?"
             for name, count in self.without_regions.items()
@@ -66,10 +66,10 @@ class VerifyReport:
 
 def verify(path: Path) -> VerifyReport:
     """Check every frame of a cache: size and checksum of the file, names, dtypes and shapes of the tensors, finite
-    values, ids and classes in range, pixels inside their images, rigid poses, and all that the options asked for.
+    values, ids and classes in range, pixels inside their images, rigid poses, and the tensors required by the options.
 
     Raises:
-        UserError: there is no cache at `path`, or one of another schema version.
+        UserError: `path` is not a cache, or one of another schema version.
     """
     cache = Cache(path)
     problems = []
@@ -118,13 +118,13 @@ def _dtype_name(dtype: torch.dtype) -> str:
 
 
 def _wanted_maps(frame: Frame, cache: Cache) -> list[str]:
-    """Names of the label maps that the options asked for: one per generator of images and camera."""
+    """Names of the label maps required by the options: one per generator of images and camera."""
     generators = cache.manifest.options.get("images", {})
     return [f"{options['tensor']}/{name}/{camera}" for name, options in generators.items() for camera in frame.cameras]
 
 
 def _unpaired(frame: Frame) -> Iterator[str]:
-    """Tensors that belong together but are not all there."""
+    """Missing tensors of incomplete groups."""
     if ("box" in frame) != ("box_class" in frame):
         yield "one of box and box_class is missing"
     cameras = {key.partition("/")[2] for key in frame if key.startswith(PER_CAMERA)}
@@ -138,7 +138,7 @@ VELOCITY_FROM = {"box": 7, "box_global": 10}  # column
 
 
 def _value_problems(frame: Frame, cache: Cache) -> Iterator[str]:
-    """Values that contradict what the tensors mean; the tensors are known to have their dtypes and shapes."""
+    """Invalid values of tensors; dtypes and shapes have been checked."""
     for key in frame:
         values = frame[key]
         if key in VELOCITY_FROM:
@@ -160,7 +160,7 @@ def _value_problems(frame: Frame, cache: Cache) -> Iterator[str]:
 
 
 def _column_problems(frame: Frame, cache: Cache) -> Iterator[str]:
-    """Columns of points, and which sweep points belong to."""
+    """Columns of points, and consistency of `keyframe` and time."""
     columns = cache.manifest.columns
     if columns is None:
         return
@@ -174,7 +174,7 @@ def _column_problems(frame: Frame, cache: Cache) -> Iterator[str]:
 
 
 def _class_problems(frame: Frame, cache: Cache) -> Iterator[str]:
-    """Classes that the manifest does not name."""
+    """Class indices out of range of the manifest."""
     for key, kind in (("label", "label"), ("box_class", "box"), ("box_attribute", "attribute")):
         known = len(cache.manifest.classes.get(kind, ()))
         if key in frame and len(frame[key]) and int(frame[key].max()) >= known:

@@ -27,12 +27,12 @@ def test_only_drawn_points_keep_their_class() -> None:
     kept = sample.label != 0
     assert torch.equal(sample.label[kept], scene().label[kept])
     again = few(scene(), np.random.default_rng(1))
-    assert torch.equal(sample.label, again.label)  # drawn once, not anew with each view
+    assert torch.equal(sample.label, again.label)  # the same points in each view
     other = FewLabels(DrawnAnnotations(5, seed=1))(scene(), np.random.default_rng(0))
     assert not torch.equal(sample.label, other.label)
 
 
-def test_where_fewer_points_have_a_class_all_are_kept() -> None:
+def test_with_fewer_labelled_points_all_are_kept() -> None:
     rows = DrawnAnnotations(100).of("a", scene().label)
     assert torch.equal(rows, (scene().label != 0).nonzero()[:, 0])
 
@@ -52,10 +52,10 @@ class Harmful:
         return Path.touch, (Path("harm"),)
 
 
-def test_a_list_that_holds_more_than_data_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_with_code_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"scene0000_00": Harmful()}, tmp_path / "points3")
-    with pytest.raises(UserError, match=r"points3: cannot be read as a file of torch\.save that holds data alone"):
+    with pytest.raises(UserError, match=r"points3: .*torch\.save"):
         read_annotations(tmp_path / "points3")
     assert not (tmp_path / "harm").exists()
 
@@ -79,7 +79,7 @@ def test_wrong_lists_are_reported(tmp_path: Path, content: object, message: str)
 
 def test_lists_that_do_not_match_the_rooms_are_reported(tmp_path: Path) -> None:
     listed = ListedAnnotations(Path("points"), {"scene0000_00": torch.tensor([99])})
-    with pytest.raises(UserError, match="points: scene0000_00: names point 99, but the room has 30"):
+    with pytest.raises(UserError, match="points: scene0000_00: has point 99, but the room has 30"):
         listed.of("scene0000_00", scene().label)
     with pytest.raises(UserError, match="points: has no points of scene0001_00"):
         listed.of("scene0001_00", scene().label)

@@ -50,7 +50,7 @@ def edit_manifest(folder: Path, **changes: object) -> None:
     (folder / "manifest.json").write_text(json.dumps(content | changes))
 
 
-def test_what_was_written_is_read(folder: Path) -> None:
+def test_written_tensors_are_read(folder: Path) -> None:
     cache = Cache(folder)
     assert len(cache) == 3
     for index, (token, scene) in enumerate([("a", "scene-0001"), ("b", "scene-0001"), ("c", "scene-0002")]):
@@ -103,14 +103,14 @@ def test_columns_and_keyframe_of_older_caches(tmp_path: Path, options: dict, wid
     assert cache[0].keyframe.tolist() == ([True, True, False] if "time" in columns else [True] * 3)
 
 
-def test_an_older_cache_of_unknown_columns_is_refused(tmp_path: Path) -> None:
+def test_an_older_cache_of_unknown_columns_is_rejected(tmp_path: Path) -> None:
     entry = write_frame(tmp_path, "scene", "a", 0, encode_frame(tensors(3)))
     write_manifest(tmp_path, Manifest("toy", "v1", {"sweeps": 3}, {"label": [], "box": []}, {}, [entry]))
     with pytest.raises(UserError, match=r"manifest\.json: .*4 columns where x, y, z, intensity, time "):
         _ = Cache(tmp_path).columns
 
 
-def test_a_tensor_is_mapped_and_the_file_stays_as_it_is(folder: Path) -> None:
+def test_a_tensor_is_mapped_and_the_file_is_not_changed(folder: Path) -> None:
     frame = Cache(folder)[0]
     before = frame.path.read_bytes()
     points = frame["points"]
@@ -158,19 +158,19 @@ def test_unknown_key_lists_the_known(folder: Path) -> None:
         ({"options": {"sweeps": 10}}, "options_hash does not belong to the options"),
     ],
 )
-def test_a_wrong_manifest_is_refused(folder: Path, changes: dict, message: str) -> None:
+def test_a_wrong_manifest_is_rejected(folder: Path, changes: dict, message: str) -> None:
     edit_manifest(folder, **changes)
     with pytest.raises(UserError, match=rf"manifest\.json: {message}"):
         Cache(folder)
 
 
-def test_a_folder_without_manifest_is_refused(folder: Path) -> None:
+def test_a_folder_without_manifest_is_rejected(folder: Path) -> None:
     (folder / "manifest.json").rename(folder / "manifest.json.0.partial")
     with pytest.raises(UserError, match=r"not a complete cache, manifest\.json is missing"):
         Cache(folder)
 
 
-def test_a_manifest_cannot_point_outside(folder: Path) -> None:
+def test_paths_of_a_manifest_are_inside_the_cache(folder: Path) -> None:
     frames = json.loads((folder / "manifest.json").read_text())["frames"]
     edit_manifest(folder, frames=[frames[0] | {"file": "../secret.safetensors"}])
     with pytest.raises(UserError, match="leaves the folder"):
@@ -203,12 +203,12 @@ def test_damage_is_reported(folder: Path) -> None:
         ("ground", np.zeros(4, bool), r"points has shape \[5, 4\], expected \[N, C\] with {'N': 4"),
         ("ground", np.zeros((5, 1), bool), r"ground has shape \[5, 1\], expected \[N\]"),
         ("point/CAM_FRONT", np.zeros(2, np.int32), r"point/CAM_FRONT has shape \[2\], expected \[P\] with {'P': 3}"),
-        ("colour", np.zeros(5), "colour is no tensor of a frame"),
-        ("region/", np.zeros(5, np.int32), "region/ is no tensor of a frame"),
-        ("points/x", np.zeros(5, np.int32), "points/x is no tensor of a frame"),
+        ("colour", np.zeros(5), "colour is not a tensor of a frame"),
+        ("region/", np.zeros(5, np.int32), "region/ is not a tensor of a frame"),
+        ("points/x", np.zeros(5, np.int32), "points/x is not a tensor of a frame"),
     ],
 )
-def test_a_frame_out_of_form_is_not_written(key: str, value: np.ndarray, message: str) -> None:
+def test_a_frame_with_invalid_tensors_is_not_written(key: str, value: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         encode_frame(tensors() | {key: value})
 
@@ -220,12 +220,12 @@ def test_a_frame_without_points_is_not_written() -> None:
         encode_frame(content)
 
 
-def test_cameras_have_lengths_of_their_own() -> None:
+def test_cameras_have_independent_lengths() -> None:
     encode_frame(tensors() | {"pixel/CAM_BACK": np.zeros((7, 2), np.float32), "point/CAM_BACK": np.zeros(7, np.int32)})
 
 
 @pytest.mark.parametrize("name", ["../up", "", "a/b", ".hidden", "new\nline"])
-def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_name_that_is_not_a_file_name_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="can stand in a file name"):
         write_frame(tmp_path, "scene-0001", name, 0, b"")
     with pytest.raises(UserError, match="can stand in a file name"):

@@ -12,7 +12,7 @@ def drawn_for(rows: list[int], classes: list[list[int]], number: int) -> int:
     return sum(number in classes[row] for row in rows)
 
 
-def test_classes_that_never_meet_are_drawn_equally_often() -> None:
+def test_classes_that_do_not_occur_together_are_drawn_equally_often() -> None:
     classes = [[0]] * 90 + [[1, 1]] * 9 + [[2]]
     rows = class_balanced_rows(classes, 3, seed=0)
     assert [drawn_for(rows, classes, number) for number in range(3)] == [33, 33, 33]
@@ -39,12 +39,12 @@ def test_rows_are_a_function_of_classes_and_seed() -> None:
     assert class_balanced_rows(classes, 4, 7) != class_balanced_rows(classes, 4, 8)
 
 
-def test_frames_without_a_class_to_balance_leave_nothing() -> None:
+def test_frames_without_classes_are_left_out() -> None:
     assert class_balanced_rows([[5], []], 5, 0) == []
     assert class_balanced_rows([], 5, 0) == []
 
 
-def test_rare_classes_come_nearer_to_frequent_ones() -> None:
+def test_frequencies_of_rare_and_frequent_classes_are_closer() -> None:
     rng = np.random.default_rng(0)
     classes = [[0] + [1] * (rng.random() < 0.5) + [2] * (rng.random() < 0.05) for _ in range(400)]
     before = [drawn_for(list(range(400)), classes, n) / 400 for n in range(3)]

@@ -57,7 +57,7 @@ def as_lists(samples: Sequence[tuple[str, Tensor]]) -> list[tuple[str, list[floa
     return [(token, value.tolist()) for token, value in samples]
 
 
-def test_a_scene_holds_what_the_cache_holds(tmp_path: Path) -> None:
+def test_a_scene_has_the_tensors_of_the_cache(tmp_path: Path) -> None:
     dataset = CacheScenes(make_cache(tmp_path, label=True), [2, 5], "dbscan", Jitter(reads=frozenset({"label"})))
     scene, expected = dataset.scene(1), frame_tensors(5, label=True)
     assert (len(dataset), scene.token, scene.num_regions) == (2, "frame5", 3)
@@ -115,12 +115,12 @@ def test_labels_that_the_cache_lacks_are_named(tmp_path: Path) -> None:
         CacheScenes(make_cache(tmp_path), [0], "dbscan", Jitter(reads=frozenset({"label"})))
 
 
-def test_no_frames_are_refused(tmp_path: Path) -> None:
+def test_no_frames_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no frames to train on"):
         CacheScenes(make_cache(tmp_path), [], "dbscan", Jitter())
 
 
-def test_points_with_other_features_than_the_backbone_expects_are_refused(tmp_path: Path) -> None:
+def test_points_with_other_features_than_the_backbone_expects_are_rejected(tmp_path: Path) -> None:
     cache = make_cache(tmp_path)
     check_point_features(cache, 1)
     with pytest.raises(UserError, match=r"manifest\.json: .* 1 features .*point_features is 2.*: x, y, z, intensity"):
@@ -129,7 +129,7 @@ def test_points_with_other_features_than_the_backbone_expects_are_refused(tmp_pa
 
 @dataclass(frozen=True)
 class AskBoxes:
-    """Views that ask for boxes."""
+    """Views that read boxes."""
 
     reads: frozenset[str] = frozenset({"boxes"})
 
@@ -172,7 +172,7 @@ class Shift(SceneTransform):
 
 @dataclass(frozen=True)
 class Whole:
-    """Gives the scene as it is, and the boxes that came with it."""
+    """Returns the unchanged scene and its boxes."""
 
     reads: frozenset[str] = frozenset()
 
@@ -195,7 +195,7 @@ def test_transforms_change_the_scene_in_their_order_before_the_views(tmp_path: P
     assert torch.equal(dataset.scene(3).points, cache[3]["points"])
 
 
-def test_what_transforms_ask_for_is_read(tmp_path: Path) -> None:
+def test_tensors_that_transforms_read_are_loaded(tmp_path: Path) -> None:
     class Labels(Shift):
         reads = frozenset({"label"})
 
@@ -234,7 +234,7 @@ def test_points_of_earlier_sweeps_are_not_of_the_keyframe(tmp_path: Path) -> Non
 
 
 def test_a_frame_with_too_few_points_in_the_grid_is_too_small(street_cache: Cache) -> None:
-    """Hand count: as many points as lie in the box."""
+    """Counted by hand: the points in the box."""
     xyz = street_cache[0]["points"][:, :3]
     grid = BevGrid((-8.0, -8.0, -5.0), (8.0, 8.0, 3.0), (1.0, 1.0, 1.0))
     lower, upper = torch.tensor(grid.lower), torch.tensor(grid.upper)

@@ -1,4 +1,4 @@
-"""A few of the sweeps of a scene."""
+"""Random selection of a scene's sweeps."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_the_keyframe_and_two_earlier_sweeps_are_kept() -> None:
     assert drawn == {0, 1, 2, 3, 4}
 
 
-def test_pixels_and_labels_go_with_their_points() -> None:
+def test_pixels_and_labels_stay_with_their_points() -> None:
     whole = scene()
     kept = DrawnSweeps(1)(whole, np.random.default_rng(0))
     for camera, before in zip(kept.cameras, whole.cameras, strict=True):
@@ -54,7 +54,7 @@ def test_pixels_and_labels_go_with_their_points() -> None:
     assert torch.equal(kept.label, kept.region.byte())
 
 
-def test_fewer_sweeps_than_asked_for_are_all_kept() -> None:
+def test_fewer_sweeps_than_requested_are_all_kept() -> None:
     whole = scene(2)
     assert torch.equal(DrawnSweeps(5)(whole, np.random.default_rng(0)).points, whole.points)
     with pytest.raises(ValueError, match="count -1"):

@@ -58,21 +58,21 @@ def test_a_fraction_below_one_scene_is_one_scene() -> None:
 
 
 @pytest.mark.parametrize("fraction", [0.0, -0.1, 1.01, math.nan, math.inf])
-def test_a_fraction_outside_0_1_is_refused(fraction: float) -> None:
+def test_a_fraction_outside_0_1_is_rejected(fraction: float) -> None:
     with pytest.raises(UserError, match=r"expected a number in \(0, 1\]"):
         label_scenes(NUSCENES_TRAIN, fraction)
 
 
 @pytest.mark.parametrize("fraction", [0.7, 0.4, 0.15])
-def test_a_fraction_that_no_stride_gives_is_refused(fraction: float) -> None:
+def test_a_fraction_that_no_stride_gives_is_rejected(fraction: float) -> None:
     with pytest.raises(UserError, match="expected 1 / n"):
         label_scenes(NUSCENES_TRAIN, fraction)
 
 
-def test_a_rounded_fraction_is_understood() -> None:
+def test_a_rounded_fraction_is_accepted() -> None:
     assert len(label_scenes(NUSCENES_TRAIN[:9], 0.33)) == 3
 
 
-def test_no_scenes_is_refused() -> None:
+def test_no_scenes_is_rejected() -> None:
     with pytest.raises(UserError, match="no scenes"):
         label_scenes([], 0.5)

@@ -16,8 +16,8 @@ def encoded(image: Image.Image, kind: str, **options: object) -> np.ndarray:
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_pixels_stay_where_the_sensor_had_them(orientation: int) -> None:
-    """Calibrations are of the sensor's pixels: EXIF's 180 or 90 degrees would move them away from their pairs."""
+def test_exif_orientation_is_ignored(orientation: int) -> None:
+    """Calibrations refer to the sensor's pixels: a rotation by EXIF's orientation would invalidate pairs."""
     pixels = np.zeros((40, 60, 3), np.uint8)
     pixels[:20, :30, 0] = 250
     exif = Image.Exif()
@@ -40,6 +40,6 @@ def test_channels_are_red_green_blue() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff", b"no image"])
-def test_what_is_not_an_image_is_refused(content: bytes) -> None:
+def test_what_is_not_an_image_is_rejected(content: bytes) -> None:
     with pytest.raises(ValueError, match="not an image"):
         decode_image(np.frombuffer(content, np.uint8))

@@ -34,7 +34,7 @@ def scenes(cache: Cache, rows: list[int], paste: ObjectPaste | None = ELEVEN, **
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_pasted_objects_bring_their_points_and_overlap_nothing(street_cache: Cache, seed: int) -> None:
+def test_pasted_objects_have_their_points_and_do_not_overlap(street_cache: Cache, seed: int) -> None:
     before = scenes(street_cache, [0], paste=None)[Draw(0, seed, 0)]
     after = scenes(street_cache, list(range(8)))[Draw(0, seed, 0)]
     assert before.boxes is not None
@@ -50,7 +50,7 @@ def test_pasted_objects_bring_their_points_and_overlap_nothing(street_cache: Cac
         source = next(frame for frame in sources if (frame["box"] == box).all(dim=1).any())
         own = source["points"][torch.from_numpy(points_in_boxes(source["points"][:, :3].numpy(), box[None].numpy())[0])]
         assert len(own) >= 5
-        assert torch.equal(after.points[torch.from_numpy(inside)], own)  # nothing of the scene is left in the box
+        assert torch.equal(after.points[torch.from_numpy(inside)], own)  # the scene has no points left in the box
         start -= len(own)
         assert torch.equal(after.points[start : start + len(own)], own)
     outside = ~torch.from_numpy(points_in_boxes(before.points[:, :3].numpy(), after.boxes.box[6:].numpy()).any(axis=0))
@@ -67,7 +67,7 @@ def test_objects_move_with_the_augmentation(street_cache: Cache) -> None:
     assert points_in_boxes(sample.points[:, :3].numpy(), grown.numpy()).sum(axis=1).min() >= 60
 
 
-def test_a_draw_decides_all(street_cache: Cache) -> None:
+def test_pasting_is_a_function_of_the_draw(street_cache: Cache) -> None:
     one, other = scenes(street_cache, list(range(8))), pickle.loads(pickle.dumps(scenes(street_cache, list(range(8)))))
     assert torch.equal(one[Draw(2, 0, 1)].points, other[Draw(2, 0, 1)].points)
     assert not torch.equal(one[Draw(2, 0, 1)].boxes.box, one[Draw(2, 1, 1)].boxes.box)
@@ -87,7 +87,7 @@ def test_rows_that_are_drawn_twice_are_one_in_the_bank(street_cache: Cache) -> N
     assert ObjectBank(street_cache, [1, 1, 4]).size(0) == 12
 
 
-def test_full_scenes_stay_as_they_are(street_cache: Cache) -> None:
+def test_full_scenes_are_not_changed(street_cache: Cache) -> None:
     plain = scenes(street_cache, [0, 1], paste=None)[Draw(0, 0, 0)]
     dataset = scenes(street_cache, [0, 1], paste=ObjectPaste({"car": 6}))
     assert torch.equal(dataset[Draw(0, 0, 0)].points, plain.points)
@@ -99,7 +99,7 @@ def test_objects_with_few_points_are_not_pasted(street_cache: Cache) -> None:
     assert len(dataset[Draw(0, 0, 0)].boxes) == 6
 
 
-def test_attributes_come_along_where_all_have_them(street_cache: Cache) -> None:
+def test_attributes_are_kept_if_all_boxes_have_them(street_cache: Cache) -> None:
     paste = ELEVEN.over(street_cache, range(8))
     scene = scenes(street_cache, [0], paste=None).scene(0)
     assert scene.boxes is not None
@@ -109,7 +109,7 @@ def test_attributes_come_along_where_all_have_them(street_cache: Cache) -> None:
     assert boxes.attribute is None  # the bank's cache has none
 
 
-def test_points_of_the_scene_give_way(street_cache: Cache) -> None:
+def test_points_of_the_scene_in_pasted_boxes_are_removed(street_cache: Cache) -> None:
     nothing = Boxes3D(torch.zeros(0, 9), torch.zeros(0, dtype=torch.long))
     fog = torch.rand(50_000, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor(
         [16.0, 50, 3, 0]
@@ -124,7 +124,7 @@ def test_points_of_the_scene_give_way(street_cache: Cache) -> None:
     assert 200 < 50_000 - int((~inside).sum()) < 2000
 
 
-def test_what_cannot_be_pasted_is_refused(street_cache: Cache) -> None:
+def test_invalid_pasting_is_rejected(street_cache: Cache) -> None:
     with pytest.raises(UserError, match="no box class 'tram' to paste; it has car"):
         scenes(street_cache, [0], paste=ObjectPaste({"tram": 2}))
     with pytest.raises(ValueError, match="negative"):

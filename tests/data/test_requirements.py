@@ -29,7 +29,7 @@ def cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path)
 
 
-def test_all_frames_are_looked_at_and_the_first_that_lacks_something_is_named(cache: Cache) -> None:
+def test_all_frames_are_checked_and_the_first_incomplete_one_is_reported(cache: Cache) -> None:
     with pytest.raises(UserError) as caught:
         check_frames(cache, range(5), lambda _: ["region/segment", "label"])
     message = str(caught.value)

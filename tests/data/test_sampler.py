@@ -71,11 +71,11 @@ def test_row_of_each_position_is_uniform() -> None:
     assert counts.min() > 60  # 100 expected, standard deviation 8.7
 
 
-def test_a_batch_larger_than_the_data_set_is_refused() -> None:
+def test_a_batch_larger_than_the_data_set_is_rejected() -> None:
     with pytest.raises(UserError, match=r"train\.batch_size is 8, but there are only 5 frames"):
         StepBatches(5, 8, 0, 0, 1)
 
 
-def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+def test_a_batch_that_cannot_be_shared_is_rejected() -> None:
     with pytest.raises(UserError, match=r"batch_size is 6, which 4 processes cannot share"):
         StepBatches(10, 6, 0, 0, 1, rank=0, world_size=4)

@@ -55,7 +55,7 @@ def test_an_image_keeps_its_points() -> None:
     assert DropCuboid(min_pairs=51)(whole, np.random.default_rng(0)) is whole  # the second camera has 50
 
 
-def test_a_limit_draws_points_and_leaves_smaller_scenes_alone() -> None:
+def test_a_limit_draws_points_and_does_not_change_smaller_scenes() -> None:
     whole = scene_of()
     found = PointLimit(30)(whole, np.random.default_rng(0))
     assert len(found.points) == 30
@@ -75,6 +75,6 @@ def test_one_image_is_drawn_of_all() -> None:
 
 
 @pytest.mark.parametrize("wrong", [lambda: DropCuboid(largest=0.0), lambda: PointLimit(0)])
-def test_values_out_of_range_are_refused(wrong) -> None:
+def test_values_out_of_range_are_rejected(wrong) -> None:
     with pytest.raises(ValueError, match="expected"):
         wrong()

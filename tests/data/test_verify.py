@@ -146,7 +146,7 @@ def test_columns_and_keyframe(tmp_path: Path, columns: tuple[str, ...], change: 
         (lambda path: path.write_bytes(b""), "has 0 bytes, but "),
     ],
 )
-def test_files_that_are_not_what_was_written(tmp_path: Path, damage: Callable[[Path], Any], reason: str) -> None:
+def test_files_that_differ_from_the_written_ones(tmp_path: Path, damage: Callable[[Path], Any], reason: str) -> None:
     path = write_cache(tmp_path, sound())
     damage(path)
     report = verify(tmp_path)
@@ -165,7 +165,7 @@ def test_a_frame_in_the_wrong_place_or_listed_twice(tmp_path: Path) -> None:
     assert reasons(tmp_path) == ["is not where frame 'other' of 'scene' belongs"]
 
 
-def test_a_manifest_that_points_out_of_the_cache_is_refused(tmp_path: Path) -> None:
+def test_a_manifest_with_paths_outside_the_cache_is_rejected(tmp_path: Path) -> None:
     write_cache(tmp_path / "cache", sound())
     manifest = read_manifest(tmp_path / "cache")
     entry = replace(manifest.frames[0], scene="..", file="frames/../frame.safetensors")

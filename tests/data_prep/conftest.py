@@ -22,7 +22,7 @@ from PIL import Image
 
 
 def _share(name: str) -> None:
-    """Let tests import NAME.py from beside this file, which pytest's importlib mode does not."""
+    """Let tests import NAME.py from this folder, which pytest's importlib mode does not."""
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -32,7 +32,7 @@ def _share(name: str) -> None:
 _share("scannet_room")
 
 VERSION = "v1.0-mini"
-SCENES = ("scene-0061", "scene-0103")  # one of nuScenes' train split, one of val
+SCENES = ("scene-0061", "scene-0103")  # of nuScenes' train and val splits
 KEYFRAMES, SWEEPS_BETWEEN = 3, 2
 IMAGE_SIZE = (64, 48)
 SWEEP_US, KEY_US = 50_000, 150_000
@@ -44,7 +44,7 @@ def quaternion_about_z(angle: float) -> list[float]:
 
 
 def cloud(rng: np.random.Generator) -> np.ndarray:
-    """[N, 5]: ground, four small objects, a few returns from the vehicle itself."""
+    """[N, 5]: ground, four small objects, a few returns from the vehicle."""
     ground = np.column_stack([rng.uniform(-30, 30, (600, 2)), rng.normal(-1.84, 0.03, 600)])
     centres = np.array([[6, 9, -1], [-8, 12, -1], [10, -7, -1], [-6, -9, -1]])
     objects = (centres[:, None] + rng.uniform(-0.6, 0.6, (4, 40, 3))).reshape(-1, 3)
@@ -80,7 +80,7 @@ class RootWriter:
 
 def write_root(root: Path, seed: int = 0) -> Path:
     w = RootWriter(root, seed)
-    names = list(get_colormap())  # nuScenes' 32 categories, in the order of their indices
+    names = list(get_colormap())  # nuScenes' 32 categories in index order
     categories = {name: w.add("category", name=name, description="", index=i) for i, name in enumerate(names)}
     attribute = w.add("attribute", name="vehicle.moving", description="")
     visibility = w.add("visibility", level="v80-100", description="")
@@ -191,13 +191,13 @@ def _add_annotation(
 
 @pytest.fixture(scope="session")
 def pristine_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The root that nobody changes."""
+    """A root that tests must not change."""
     return write_root(tmp_path_factory.mktemp("nuscenes") / "root")
 
 
 @pytest.fixture
 def root(pristine_root: Path, tmp_path: Path) -> Path:
-    """A copy to damage."""
+    """A copy that tests may change."""
     return Path(shutil.copytree(pristine_root, tmp_path / "root"))
 
 
@@ -224,7 +224,7 @@ def real_root() -> Path:
 
 @pytest.fixture
 def in_child() -> Callable[..., int]:
-    """`in_child(work, kill_after_s=None)` runs `work` in a forked process; its exit code, negative for a signal."""
+    """`in_child(work, kill_after_s=None)`: exit code of `work` in a forked process, negative for a signal."""
 
     def run(work: Callable[[], object], kill_after_s: float | None = None) -> int:
         child = multiprocessing.get_context("fork").Process(target=work)

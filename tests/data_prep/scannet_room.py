@@ -1,4 +1,4 @@
-"""A small room in ScanNet's files, written by their specification."""
+"""A small room in ScanNet's file formats, written by their specification."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from data_prep.scannet import ScanNetReader
 SCENE = "scene0000_00"
 SIZE, DEPTH_SIZE = (64, 48), (32, 24)
 YAW, SHIFT = 0.4, np.array([1.0, -2.0, 0.5])
-# the room's things: label of NYU40, raw name, low and high corner in the aligned frame
+# the room's objects: label of NYU40, raw name, low and high corner in the aligned frame
 THINGS = [
     (2, "floor", (0, 0, 0), (4, 3, 0)),
     (5, "office chair", (1, 1, 0), (1.5, 1.6, 0.9)),
@@ -34,7 +34,7 @@ def world_from_room() -> np.ndarray:
 
 
 def things() -> tuple[np.ndarray, np.ndarray]:
-    """Vertices [V, 3] in the aligned frame, 60 of each thing with its corners, and the thing [V] of each."""
+    """Vertices [V, 3] in the aligned frame, 60 per object, including its corners, and the object [V] of each."""
     rng, parts = np.random.default_rng(0), []
     for _, _, low, high in THINGS:
         parts.append(np.concatenate([[low, high], rng.uniform(low, high, (58, 3))]))
@@ -109,7 +109,7 @@ def write_exported(folder: Path) -> None:
 
 
 def sens() -> bytes:
-    """Version 4: every frame from 0 to 40, those without a view of ours with a blank one."""
+    """Version 4: every frame from 0 to 40, blank except those of `views`."""
     name = b"StructureSensor"
     content = struct.pack("<IQ", 4, len(name)) + name
     for matrix in (intrinsic(SIZE), np.eye(4), intrinsic(DEPTH_SIZE), np.eye(4)):
@@ -131,7 +131,7 @@ def write_scene(root: Path, scene: str = SCENE, frames: bool = True) -> Path:
     world = xyz @ pose[:3, :3].T + pose[:3, 3]
     color = np.random.default_rng(2).integers(0, 256, (len(xyz), 3))
     label = np.array([nyu for nyu, *_ in THINGS])[thing]
-    segment = 1000 * thing + np.arange(len(thing)) // 20  # ids with gaps, three segments a thing
+    segment = 1000 * thing + np.arange(len(thing)) // 20  # ids with gaps, three segments per object
     segments = [sorted(set(segment[thing == k].tolist())) for k in range(len(THINGS))]
     groups = [
         {"id": k, "objectId": k, "segments": segments[k], "label": raw}
@@ -154,7 +154,7 @@ def write_scene(root: Path, scene: str = SCENE, frames: bool = True) -> Path:
 
 
 def read(root: Path, step: int = 10) -> RawFrame:
-    """Read the room, and look through its cameras as preparation does."""
+    """Read the room, and pair its points with its cameras as preparation does."""
     reader = ScanNetReader(root, step)
     raw = reader.source(reader.frames(None)[0]).read()
     for camera in raw.cameras.values():

@@ -33,7 +33,7 @@ def read(path: Path, piece: int) -> list[tuple[str, float]]:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(RECORDS, st.sampled_from([None, 1]), st.integers(1, 90), st.booleans())
-def test_pieces_of_any_size_give_what_the_whole_file_gives(
+def test_pieces_of_any_size_give_all_records_of_the_file(
     tmp_path: Path, records: list[dict], indent: int | None, piece: int, ascii: bool
 ) -> None:
     path = tmp_path / "table.json"
@@ -59,7 +59,7 @@ def test_pieces_of_any_size_give_what_the_whole_file_gives(
         ("[" * 100_000, "not readable as JSON"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str, piece: int) -> None:
+def test_errors_name_record_and_field(tmp_path: Path, text: str, message: str, piece: int) -> None:
     path = tmp_path / "table.json"
     path.write_text(text)
     with pytest.raises(UserError, match=message) as caught:
@@ -68,7 +68,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str, piece: 
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_text_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+def test_text_that_is_not_utf8_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     path.write_bytes(b'[{"token": "\xff", "number": 1}]')
     with pytest.raises(UserError, match="not readable as JSON"):

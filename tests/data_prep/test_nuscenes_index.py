@@ -29,7 +29,7 @@ def assert_equal(found: NuScenesTables, expected: NuScenesTables) -> None:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Grows whenever tables are read."""
+    """Paths of tables, appended when they are read."""
     calls: list[Path] = []
     monkeypatch.setattr(nuscenes_index, "read_tables", lambda *at: calls.append(at[0]) or read_tables(*at))
     return calls
@@ -60,7 +60,7 @@ def test_columns_equal_the_devkits_tables(pristine_root: Path) -> None:
             assert tables.names.category[tables.boxes.category[box]] == annotation["category_name"]
 
 
-def test_the_index_gives_what_the_tables_give(root: Path, tmp_path: Path, reads: list[Path]) -> None:
+def test_the_index_equals_the_tables(root: Path, tmp_path: Path, reads: list[Path]) -> None:
     index = tmp_path / INDEX
     expected = indexed_tables(root, VERSION, index, keep=True)
     assert_equal(indexed_tables(root, VERSION, index, keep=True), expected)
@@ -87,7 +87,7 @@ def test_tables_that_changed_are_read_again(root: Path, tmp_path: Path, reads: l
 
 
 @pytest.mark.parametrize("place", [0, 20, 3000, -5])
-def test_a_damaged_index_is_written_anew(root: Path, tmp_path: Path, reads: list[Path], place: int) -> None:
+def test_a_damaged_index_is_written_again(root: Path, tmp_path: Path, reads: list[Path], place: int) -> None:
     index = tmp_path / INDEX
     expected = indexed_tables(root, VERSION, index, keep=True)
     whole = index.read_bytes()
@@ -100,7 +100,7 @@ def test_a_damaged_index_is_written_anew(root: Path, tmp_path: Path, reads: list
     assert len(reads) == 4
 
 
-def test_nothing_is_written_unless_asked_for(root: Path, tmp_path: Path) -> None:
+def test_nothing_is_written_unless_requested(root: Path, tmp_path: Path) -> None:
     indexed_tables(root, VERSION, tmp_path / INDEX, keep=False)
     indexed_tables(root, VERSION, tmp_path / "nowhere" / INDEX, keep=True)
     assert not (tmp_path / INDEX).exists()

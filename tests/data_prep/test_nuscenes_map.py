@@ -13,7 +13,7 @@ from pc_ssl.errors import UserError
 from pc_ssl.geometry import yaw_of
 
 VERSION, LOCATION = "v1.0-mini", "singapore-onenorth"
-MIDDLE = np.array([400.0, 1100.0])  # about where the tiny root's vehicle is
+MIDDLE = np.array([400.0, 1100.0])  # near the vehicle of the tiny root
 EMPTY = ("road_segment", "road_block", "lane", "traffic_light", "lane_connector")
 
 
@@ -70,7 +70,7 @@ def write_map(root: Path) -> dict[str, Any]:
 
 
 def devkit_mask(root: Path, global_from_lidar: np.ndarray, layers: tuple[str, ...]) -> np.ndarray:
-    """As BEVFusion asks for it, whose masks have x along the rows: [rows y, columns x]."""
+    """The devkit's mask with BEVFusion's arguments, transposed to [rows y, columns x]."""
     forwards = global_from_lidar[:3, :3] @ [1.0, 0, 0]
     degrees = np.arctan2(forwards[1], forwards[0]) / np.pi * 180
     patch = (*global_from_lidar[:2, 3], 2 * GRID.reach, 2 * GRID.reach)
@@ -121,7 +121,7 @@ def rotation(angle: float) -> np.ndarray:
     return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
 
 
-def test_an_element_lies_where_the_lidar_sees_it(root: Path) -> None:
+def test_an_element_is_at_its_position_in_the_lidar_frame(root: Path) -> None:
     write_map(root)
     reader = NuScenesReader(root, VERSION)
     raw = reader.source(reader.frames(None)[-1]).read()
@@ -149,10 +149,10 @@ def test_the_map_is_in_the_cache_frame_and_its_classes_in_the_manifest(root: Pat
     [
         (lambda content: content.pop("walkway"), "KeyError: 'walkway'"),
         (lambda content: content["node"].pop(0), "KeyError: 'node0'"),
-        (lambda content: content["polygon"].clear(), "drivable_area is not as in a map expansion"),
+        (lambda content: content["polygon"].clear(), "invalid layer drivable_area"),
         (lambda content: content["node"][0].update(x="east"), "could not convert string to float"),
         (lambda content: content["line"][0].pop("node_tokens"), "KeyError: 'node_tokens'"),
-        (lambda content: content.update(stop_line=3), "stop_line is not as in a map expansion"),
+        (lambda content: content.update(stop_line=3), "invalid layer stop_line"),
     ],
 )
 def test_damaged_maps_are_named(root: Path, change: Callable[[dict], Any], message: str) -> None:
@@ -166,7 +166,7 @@ def test_damaged_maps_are_named(root: Path, change: Callable[[dict], Any], messa
     assert "\n" not in str(caught.value)
 
 
-def test_a_location_that_leaves_the_root_is_refused(root: Path) -> None:
+def test_a_location_that_leaves_the_root_is_rejected(root: Path) -> None:
     path = root / VERSION / "log.json"
     records = json.loads(path.read_text())
     records[0]["location"] = "../../../../etc/passwd"

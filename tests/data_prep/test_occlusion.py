@@ -47,7 +47,7 @@ def test_hidden_points_are_only_left_out_of_the_pairs(pristine_root: Path, tmp_p
 def test_a_cache_is_not_continued_with_the_other_setting(pristine_root: Path, tmp_path: Path) -> None:
     reader = NuScenesReader(pristine_root, VERSION)
     prepare(reader, choose_stages(occlusion=True), CacheFolder(tmp_path / "cache"))
-    with pytest.raises(UserError, match=r"occlusion is present, asked for absent"):
+    with pytest.raises(UserError, match=r"occlusion is present, requested absent"):
         prepare(reader, choose_stages(), CacheFolder(tmp_path / "cache"))
 
 

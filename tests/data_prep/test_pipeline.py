@@ -50,7 +50,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def expected(pristine_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The cache of an undisturbed run."""
+    """The cache of an uninterrupted run."""
     out = tmp_path_factory.mktemp("undisturbed") / "cache"
     run(pristine_root, out)
     return contents(out)
@@ -62,7 +62,7 @@ def spoil_sweep(root: Path, index: int = 2) -> Path:
     return path
 
 
-def test_a_cache_holds_what_was_asked_for(pristine_root: Path, tmp_path: Path) -> None:
+def test_a_cache_holds_the_requested_tensors(pristine_root: Path, tmp_path: Path) -> None:
     report = run(pristine_root, tmp_path / "cache")
     assert (report.prepared, report.kept, report.failures, report.exit_code) == (6, 0, (), 0)
     cache = Cache(tmp_path / "cache")
@@ -91,7 +91,7 @@ def test_a_cache_holds_what_was_asked_for(pristine_root: Path, tmp_path: Path) -
     assert verify(tmp_path / "cache").problems == ()
 
 
-def test_regions_lie_in_the_key_sweep(pristine_root: Path, tmp_path: Path) -> None:
+def test_regions_are_in_the_key_sweep(pristine_root: Path, tmp_path: Path) -> None:
     run(pristine_root, tmp_path / "one", sweeps=1)
     run(pristine_root, tmp_path / "three", sweeps=3)
     one, three = Cache(tmp_path / "one")[5], Cache(tmp_path / "three")[5]
@@ -112,7 +112,7 @@ def test_workers_do_not_change_the_bytes(
     assert contents(tmp_path / "cache") == expected
 
 
-def test_a_finished_cache_is_left_alone(
+def test_a_finished_cache_is_not_changed(
     root: Path, tmp_path: Path, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(root, tmp_path / "cache")
@@ -145,13 +145,13 @@ def test_a_damaged_frame_is_written_again(
 @pytest.mark.parametrize(
     ("options", "sweeps", "message"),
     [
-        (choose_stages(regions=("dbscan",)), 3, r"regions\.dbscan3d is present, asked for absent"),
-        (STAGES, 2, "sweeps is 3, asked for 2"),
-        (choose_stages(("dbscan", "dbscan3d"), split="mini_val"), 3, "split is None, asked for mini_val"),
+        (choose_stages(regions=("dbscan",)), 3, r"regions\.dbscan3d is present, requested absent"),
+        (STAGES, 2, "sweeps is 3, requested 2"),
+        (choose_stages(("dbscan", "dbscan3d"), split="mini_val"), 3, "split is None, requested mini_val"),
     ],
 )
 @pytest.mark.parametrize("finished", [True, False])
-def test_other_options_are_refused_with_the_difference(
+def test_other_options_are_rejected_with_the_difference(
     pristine_root: Path,
     tmp_path: Path,
     expected: dict[str, bytes],
@@ -180,7 +180,7 @@ def dry_run(root: Path, out: Path, stages: Stages = STAGES, sweeps: int = 3) -> 
     return estimate(NuScenesReader(root, VERSION, sweeps), stages, CacheFolder(out))
 
 
-def test_a_folder_of_something_else_is_refused(pristine_root: Path, tmp_path: Path) -> None:
+def test_a_folder_with_other_content_is_rejected(pristine_root: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter1.tex").write_text("...")
     for out, message in (
@@ -228,7 +228,7 @@ def test_a_failing_frame_stops_a_strict_run(root: Path, tmp_path: Path) -> None:
         Cache(out)
 
 
-def test_a_table_error_of_one_frame_is_that_frames(root: Path, tmp_path: Path, edit_table: Callable) -> None:
+def test_a_table_error_of_one_frame_fails_only_this_frame(root: Path, tmp_path: Path, edit_table: Callable) -> None:
     edit_table("sample_data", lambda records: records.pop())
     report = run(root, tmp_path / "cache")
     assert [failure.reason.split(": ")[1] for failure in report.failures] == [
@@ -236,7 +236,7 @@ def test_a_table_error_of_one_frame_is_that_frames(root: Path, tmp_path: Path, e
     ]
 
 
-def test_a_mistake_of_ours_costs_one_frame(
+def test_an_unexpected_exception_fails_only_one_frame(
     pristine_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: dict[str, bytes]
 ) -> None:
     def wrong_once(*arguments: object) -> object:
@@ -259,7 +259,7 @@ def test_no_frame_at_all_is_an_error(root: Path, tmp_path: Path) -> None:
         Cache(tmp_path / "cache")
 
 
-def test_a_full_disk_is_one_line_and_costs_nothing(
+def test_a_full_disk_is_one_line_and_loses_nothing(
     pristine_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: dict[str, bytes]
 ) -> None:
     written: list[Path] = []
@@ -300,7 +300,7 @@ def test_absent_parts_are_named_once(root: Path, tmp_path: Path, capsys: pytest.
     assert "label" not in Cache(tmp_path / "cache")[0]
 
 
-def test_a_split_is_prepared_alone(pristine_root: Path, tmp_path: Path) -> None:
+def test_only_the_requested_split_is_prepared(pristine_root: Path, tmp_path: Path) -> None:
     run(pristine_root, tmp_path / "cache", choose_stages(split="mini_val"))
     assert {entry.scene for entry in Cache(tmp_path / "cache").frames} == {"scene-0103"}
 
@@ -308,11 +308,11 @@ def test_a_split_is_prepared_alone(pristine_root: Path, tmp_path: Path) -> None:
 def test_wrong_options() -> None:
     with pytest.raises(UsageError, match=r"regions: unknown generator 'dbscn'; known: dbscan, dbscan3d"):
         choose_stages(regions=("dbscn",))
-    with pytest.raises(UsageError, match="'dbscan' is named twice"):
+    with pytest.raises(UsageError, match="'dbscan' is listed twice"):
         choose_stages(regions=("dbscan", "dbscan"))
 
 
-def test_an_unknown_split_is_told_before_anything_else(pristine_root: Path, tmp_path: Path) -> None:
+def test_an_unknown_split_is_reported_first(pristine_root: Path, tmp_path: Path) -> None:
     run(pristine_root, tmp_path / "cache")
     for attempt in (run, dry_run):
         with pytest.raises(UsageError, match=r"split: the data set has no 'trian'; known: train, .*, verifying$"):
@@ -342,16 +342,16 @@ def test_an_estimate_tries_other_frames_than_a_broken_one(root: Path, tmp_path: 
     assert dry_run(root, tmp_path / "cache").frames == 6  # type: ignore[attr-defined]
     for index in range(1, 6):
         spoil_sweep(root, index)
-    with pytest.raises(UserError, match=r"no frame could be tried: .*\.pcd\.bin"):
+    with pytest.raises(UserError, match=r"all sampled frames failed: .*\.pcd\.bin"):
         dry_run(root, tmp_path / "cache")
 
 
-# Kills. `die_at` forks, and ends the child without any clean-up before or after its n-th rename: every point at which
-# something becomes visible on the disk.
+# Interruptions. `die_at` ends a forked process without clean-up before or after its n-th rename: every point at which
+# a file becomes visible on the disk.
 
 
 def assert_no_partial_file_is_valid(out: Path, expected: dict[str, bytes]) -> None:
-    """A cache that opens is whole, and every file with a final name has its final bytes."""
+    """A cache that opens is complete, and every file with a final name has its final bytes."""
     for name, content in contents(out).items():
         if not name.endswith(".partial") and not name.startswith("unfinished-") and name != LOCK:
             assert content == expected[name]
@@ -364,7 +364,7 @@ def assert_no_partial_file_is_valid(out: Path, expected: dict[str, bytes]) -> No
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("step", range(7))  # six frames and the manifest
-def test_death_at_any_rename_costs_nothing(
+def test_death_at_any_rename_loses_nothing(
     pristine_root: Path,
     tmp_path: Path,
     expected: dict[str, bytes],
@@ -387,7 +387,7 @@ def test_death_at_any_rename_costs_nothing(
 
 
 @pytest.mark.parametrize("cut", [0, 1, 40, 700, 1400, -1, -20, -300])
-def test_a_torn_journal_costs_frames_but_no_harm(
+def test_after_a_torn_journal_frames_are_made_again(
     pristine_root: Path,
     tmp_path: Path,
     expected: dict[str, bytes],
@@ -470,7 +470,7 @@ def add_split(root: Path, name: str, scenes: list[str]) -> None:
     path.write_text(json.dumps({**known, name: scenes}))
 
 
-def test_a_complete_cache_takes_up_new_splits_and_makes_no_frame(root: Path, tmp_path: Path) -> None:
+def test_a_complete_cache_adds_new_splits_without_making_frames(root: Path, tmp_path: Path) -> None:
     run(root, tmp_path / "cache")
     add_split(root, "held_out", ["scene-0103"])
     report = run(root, tmp_path / "cache")
@@ -479,7 +479,7 @@ def test_a_complete_cache_takes_up_new_splits_and_makes_no_frame(root: Path, tmp
     assert not list((tmp_path / "cache").glob("unfinished-*"))
 
 
-def test_a_complete_cache_takes_up_new_frames_and_keeps_those_that_vanished(
+def test_a_complete_cache_adds_new_frames_and_keeps_vanished_ones(
     root: Path, edit_table: Callable[..., None], tmp_path: Path
 ) -> None:
     out = tmp_path / "cache"
@@ -518,7 +518,7 @@ def test_a_complete_cache_on_a_read_only_disk_is_checked(
         run(pristine_root, out)
 
 
-def test_a_generator_that_finds_nothing_is_named(pristine_root: Path, tmp_path: Path) -> None:
+def test_a_generator_without_regions_is_reported(pristine_root: Path, tmp_path: Path) -> None:
     report = run(pristine_root, tmp_path / "cache", choose_stages(settings=["regions.dbscan.min_points=100000"]))
     assert report.without_regions == {"dbscan": 6}
     assert "dbscan: no regions in 6 of 6 frames prepared" in report.summary()

@@ -1,4 +1,4 @@
-"""`pc-ssl prepare nuscenes` and `pc-ssl verify` as a user meets them: what stands on the screen, and the exit code."""
+"""Output and exit codes of `pc-ssl prepare nuscenes` and `pc-ssl verify`."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def prepare(command: Command, root: Path, out: Path, *more: object) -> tuple[int
 
 
 def error_line(err: str) -> str:
-    """The one line of standard error that tells an error; there is no traceback."""
+    """The one error line of standard error; there is no traceback."""
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1
     assert "Traceback" not in err
@@ -59,7 +59,7 @@ def test_later_runs_start_from_the_index_of_the_tables(command: Command, root: P
     assert prepare(command, root, tmp_path / "cache", "--shard", "1/2")[0] == 0
     index = tmp_path / "cache" / INDEX
     written = index.stat().st_mtime_ns
-    for path in (root / VERSION).glob("*.json"):  # the same size and time: whoever reads the tables fails
+    for path in (root / VERSION).glob("*.json"):  # same size and time: reading the tables fails
         state = path.stat()
         path.write_bytes(b" " * state.st_size)
         os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
@@ -77,7 +77,7 @@ def test_a_dry_run_writes_nothing(command: Command, pristine_root: Path, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_of_adding_tells_the_cost(command: Command, pristine_root: Path, tmp_path: Path) -> None:
+def test_a_dry_run_of_adding_reports_the_cost(command: Command, pristine_root: Path, tmp_path: Path) -> None:
     prepare(command, pristine_root, tmp_path / "cache")
     code, out, _ = prepare(command, pristine_root, tmp_path / "cache", "--add-regions", "dbscan3d", "--dry-run")
     assert code == 0
@@ -117,7 +117,7 @@ def drop_field(root: Path) -> None:
         (put_nan, ("--strict",), r"\.pcd\.bin: intensity of point 7 is nan, expected 0 to 255", 1),
         (lambda root: first(root, "samples/LIDAR_TOP").unlink(), ("--strict",), r"\.pcd\.bin: no such file", 1),
         (None, ("--split", "trian"), r"split: the data set has no 'trian'; known: train, ", 2),
-        (None, ("--split", "test"), r"/scene\.json: no scene of split 'test' is there", 1),
+        (None, ("--split", "test"), r"/scene\.json: no scene of split 'test'", 1),
         (None, ("--regions", "dbscn"), r"regions: unknown generator 'dbscn'; known: dbscan, ", 2),
         (None, ("--sweeps", "11"), r"sweeps: 11 is not in 1\.\.10", 2),
     ],
@@ -162,7 +162,7 @@ def test_a_full_disk_is_one_line(
     assert (code, "no space left on the disk" in error_line(err)) == (1, True)
 
 
-def test_a_cache_of_another_schema_is_refused(command: Command, pristine_root: Path, tmp_path: Path) -> None:
+def test_a_cache_of_another_schema_is_rejected(command: Command, pristine_root: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     prepare(command, pristine_root, cache)
     content = json.loads((cache / "manifest.json").read_text())
@@ -172,7 +172,7 @@ def test_a_cache_of_another_schema_is_refused(command: Command, pristine_root: P
         assert code == 1
 
 
-def test_verify_says_which_file_is_bad_and_why(command: Command, pristine_root: Path, tmp_path: Path) -> None:
+def test_verify_reports_damaged_files_and_reasons(command: Command, pristine_root: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     prepare(command, pristine_root, cache)
     cut, flipped, lost = sorted(cache.glob("frames/*/*"))[:3]
@@ -192,7 +192,7 @@ def test_verify_says_which_file_is_bad_and_why(command: Command, pristine_root: 
 def test_the_real_keyframe_is_prepared_and_its_objects_are_found(
     command: Command, real_root: Path, tmp_path: Path
 ) -> None:
-    """CALICO's clusters fit 7 of 14 annotated objects; its size filter then drops four of them (size, shape)."""
+    """CALICO's clusters match 7 of 14 annotated objects; its size filter then drops four of them (size, shape)."""
     code, _, err = prepare(command, real_root, tmp_path / "cache", "--regions", "dbscan,dbscan3d")
     assert code == 0
     assert err.count("not in this data set: sweeps") == 1
@@ -211,20 +211,20 @@ def test_the_real_keyframe_is_prepared_and_its_objects_are_found(
     ("words", "message"),
     [
         (("nuscene", "--version", VERSION), "dataset: unknown 'nuscene'; did you mean 'nuscenes'? known: nuscenes, "),
-        (("nuscenes",), "version: nuscenes needs it"),
-        (("kitti", "--sweeps", 2), "sweeps: kitti does not take it; data sets that do: nuscenes, folder"),
+        (("nuscenes",), "version: required for nuscenes"),
+        (("kitti", "--sweeps", 2), "sweeps: not an option of kitti; data sets with it: nuscenes, folder"),
         (
             ("nuscenes", "--version", VERSION, "--frame-step", 2),
-            "frame-step: nuscenes does not take it; data sets that",
+            "frame-step: not an option of nuscenes; data sets with",
         ),
-        (("folder", "--no-images"), "no-images: folder does not take it; data sets that do"),
+        (("folder", "--no-images"), "no-images: not an option of folder; data sets with"),
         (
             ("nuscenes", "--version", VERSION, "--set", "regions.dbscan.esp=1"),
             "set: 'regions.dbscan.esp': unknown 'esp'; did you mean 'eps'? known: eps, ",
         ),
     ],
 )
-def test_options_of_other_data_sets_and_unknown_ones_are_refused(
+def test_options_of_other_data_sets_and_unknown_ones_are_rejected(
     command: Command, pristine_root: Path, tmp_path: Path, words: tuple, message: str
 ) -> None:
     code, _, err = command("prepare", *words, "--root", pristine_root, "--out", tmp_path / "cache")
@@ -233,11 +233,11 @@ def test_options_of_other_data_sets_and_unknown_ones_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_settings_of_stages_land_in_the_manifest(command: Command, pristine_root: Path, tmp_path: Path) -> None:
+def test_settings_of_stages_are_recorded_in_the_manifest(command: Command, pristine_root: Path, tmp_path: Path) -> None:
     settings = ("--set", "regions.dbscan.eps=0.5", "--set", "ground.thickness=0.3")
     assert prepare(command, pristine_root, tmp_path / "cache", *settings)[0] == 0
     options = json.loads((tmp_path / "cache" / "manifest.json").read_text())["options"]
     assert (options["regions"]["dbscan"]["eps"], options["ground"]["thickness"]) == (0.5, 0.3)
     code, _, err = prepare(command, pristine_root, tmp_path / "cache")
     assert code == 1
-    assert "regions.dbscan.eps is 0.5, asked for 0.75" in error_line(err)
+    assert "regions.dbscan.eps is 0.5, requested 0.75" in error_line(err)

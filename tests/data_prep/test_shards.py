@@ -1,4 +1,4 @@
-"""Many processes and machines at one cache: the bytes are those of one process."""
+"""Many processes and machines writing one cache: the bytes are those of one process."""
 
 import json
 import multiprocessing
@@ -45,7 +45,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def expected(pristine_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The cache of one undisturbed process."""
+    """The cache of one uninterrupted process."""
     out = tmp_path_factory.mktemp("undisturbed") / "cache"
     run(pristine_root, out)
     return contents(out)
@@ -88,7 +88,9 @@ def test_shards_at_the_same_time(pristine_root: Path, tmp_path: Path, expected: 
         assert contents(out) == expected
 
 
-def test_a_whole_run_takes_up_what_shards_left(pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+def test_a_run_without_shards_completes_unfinished_shards(
+    pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
     out = tmp_path / "cache"
     run(pristine_root, out, shard=Shard(2, 3))
     report = run(pristine_root, out)
@@ -96,7 +98,7 @@ def test_a_whole_run_takes_up_what_shards_left(pristine_root: Path, tmp_path: Pa
     assert contents(out) == expected
 
 
-def test_a_failure_in_one_shard_stands_in_the_cache_of_all(
+def test_a_failure_in_one_shard_is_recorded_in_the_cache(
     root: Path, pristine_root: Path, tmp_path: Path, expected: dict[str, bytes]
 ) -> None:
     out = tmp_path / "cache"
@@ -169,7 +171,7 @@ def test_a_scheduler_that_does_not_answer(pristine_root: Path, tmp_path: Path) -
 
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
-        pytest.raises(UserError, match=r"scheduler: no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"),
+        pytest.raises(UserError, match=r"scheduler: .* 'tcp://127\.0\.0\.1:9'"),
     ):
         run(pristine_root, tmp_path / "cache", scheduler="tcp://127.0.0.1:9")
     assert distributed is not None
@@ -179,7 +181,7 @@ def test_a_scheduler_that_does_not_answer(pristine_root: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_the_memory_that_is_stated_is_kept(pristine_root: Path, tmp_path: Path) -> None:
+def test_peak_memory_is_within_the_estimate(pristine_root: Path, tmp_path: Path) -> None:
     reader = NuScenesReader(pristine_root, VERSION, 10)
     folder, executor = CacheFolder(tmp_path / "cache"), Executor(workers=2)
     stated = estimate(reader, STAGES, folder, executor).memory_bytes
@@ -188,7 +190,7 @@ def test_the_memory_that_is_stated_is_kept(pristine_root: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_ten_sweeps_of_full_size_stay_within_what_the_readme_states(tmp_path: Path) -> None:
+def test_ten_sweeps_of_full_size_stay_within_the_readmes_memory(tmp_path: Path) -> None:
     root, regions = tmp_path / "root", ("dbscan", "hdbscan", "range_adaptive", "slic")
     simulate_nuscenes(root, SimulateOptions(1, 3, seed=0, image_size=(800, 450), sweeps=9))
     report = prepare(
@@ -202,7 +204,7 @@ def test_ten_sweeps_of_full_size_stay_within_what_the_readme_states(tmp_path: Pa
 # More regions
 
 
-def test_added_regions_give_the_cache_that_has_them_from_the_start(
+def test_adding_regions_gives_the_cache_prepared_with_them(
     root: Path, tmp_path: Path, expected: dict[str, bytes]
 ) -> None:
     out = tmp_path / "cache"
@@ -229,7 +231,7 @@ def test_point_regions_are_added_without_the_recordings(
     assert contents(out) == contents(tmp_path / "direct")
 
 
-def test_what_adding_costs_is_told_and_nothing_is_touched(pristine_root: Path, tmp_path: Path) -> None:
+def test_the_estimate_of_adding_changes_nothing(pristine_root: Path, tmp_path: Path) -> None:
     out, reader = tmp_path / "cache", NuScenesReader(pristine_root, VERSION, 3)
     run(pristine_root, out, choose_stages(regions=("dbscan",)))
     before = contents(out)
@@ -258,20 +260,20 @@ def test_regions_are_added_in_shards(pristine_root: Path, tmp_path: Path, expect
     assert contents(out) == expected
 
 
-def test_other_options_point_to_adding(pristine_root: Path, tmp_path: Path) -> None:
+def test_other_regions_suggest_add_regions(pristine_root: Path, tmp_path: Path) -> None:
     out = tmp_path / "cache"
     run(pristine_root, out, choose_stages(regions=("dbscan",)))
-    with pytest.raises(UserError, match=r"regions\.dbscan3d is absent, asked for present.*--add-regions"):
+    with pytest.raises(UserError, match=r"regions\.dbscan3d is absent, requested present.*--add-regions"):
         run(pristine_root, out, choose_stages(regions=("dbscan", "dbscan3d")))
 
 
-def test_adding_refuses_what_is_no_such_cache(pristine_root: Path, root: Path, tmp_path: Path) -> None:
+def test_adding_rejects_other_caches(pristine_root: Path, root: Path, tmp_path: Path) -> None:
     out = tmp_path / "cache"
     with pytest.raises(UserError, match="not a complete cache"):
         add(pristine_root, out, "dbscan3d")
     run(pristine_root, out, choose_stages(regions=("dbscan",)))
     before = contents(out)
-    with pytest.raises(UserError, match="sweeps is 3, asked for 2"):
+    with pytest.raises(UserError, match="sweeps is 3, requested 2"):
         add_regions(NuScenesReader(pristine_root, VERSION, 2), choose_stages(("dbscan3d",)), CacheFolder(out))
     with pytest.raises(UsageError, match="unknown generator 'dbscn'"):
         add(pristine_root, out, "dbscn")
@@ -291,14 +293,14 @@ def test_a_damaged_frame_gets_no_regions(pristine_root: Path, tmp_path: Path, ex
     victim.write_bytes(content)
     report = add(pristine_root, out, "dbscan3d", "slic")
     assert [failure.token for failure in report.failures] == ["sample0001"]
-    assert "is not the file that was written" in report.failures[0].reason
+    assert "differs from the written file" in report.failures[0].reason
     assert run(pristine_root, out).prepared == 1
     assert contents(out) == expected
 
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("step", range(8))  # the manifest set aside, six frames, the new manifest
-def test_death_while_adding_costs_nothing(
+def test_death_while_adding_loses_nothing(
     pristine_root: Path,
     tmp_path: Path,
     expected: dict[str, bytes],
@@ -321,7 +323,7 @@ def test_death_while_adding_costs_nothing(
     assert contents(out) == expected
 
 
-def test_adding_that_was_stopped_before_any_frame_is_taken_back(
+def test_adding_stopped_before_any_frame_is_undone(
     pristine_root: Path, tmp_path: Path, in_child: Callable[..., int], die_at: Callable[..., Callable[..., None]]
 ) -> None:
     out, options = tmp_path / "cache", choose_stages(regions=("dbscan",))
@@ -356,7 +358,7 @@ def test_twenty_random_kills_of_shards(
     assert contents(out) == expected
 
 
-def test_a_cache_larger_than_the_disk_is_refused_before_it_is_begun(
+def test_a_cache_larger_than_the_disk_is_rejected_at_the_start(
     pristine_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import shutil
@@ -366,6 +368,6 @@ def test_a_cache_larger_than_the_disk_is_refused_before_it_is_begun(
     monkeypatch.setattr(pipeline, "MIN_FRAMES_FOR_ETA", 1)
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(UserError, match="GB of the disk are free; nothing was prepared"):
+    with pytest.raises(UserError, match=r"GB, but only [\d.]+ GB are free"):
         run(pristine_root, tmp_path / "cache")
     assert "6 frames, about" in capsys.readouterr().err

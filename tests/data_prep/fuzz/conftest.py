@@ -1,4 +1,4 @@
-"""What the fuzzers share: how content is damaged, and what any reader must do with it."""
+"""Shared by the fuzz tests: damaging of content, and the requirements on any reader."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 
 from pc_ssl.errors import UserError
 
-SLOWEST_S = 5.0  # of processor time: cores are shared; what waits without computing meets pytest's own time limit
+SLOWEST_S = 5.0  # of processor time, as cores are shared; waiting is limited by pytest's timeout
 MOST_BYTES = 1_000_000_000
 WORTHLESS = ("9999999999", "-1", "1e309", "nan", "", "\x00", "4294967296", "../../../etc/passwd")
 
 
 @pytest.fixture
 def judge() -> Callable[..., None]:
-    """`judge(work, *arguments)`: it succeeds, or raises UserError with one line; in time, and within the memory."""
+    """`judge(work, *arguments)`: it succeeds or raises a one-line UserError, within bounded time and memory."""
 
     def judged(work: Callable[..., Any], *arguments: Any) -> None:
         message = "fine"
-        Path("/proc/self/clear_refs").write_text("5")  # resets the mark
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         before, begin = memory("VmRSS"), time.process_time()
         try:
             work(*arguments)
@@ -37,7 +37,7 @@ def judge() -> Callable[..., None]:
 
 
 def memory(field: str) -> int:
-    """Bytes that this process holds: VmRSS now, VmHWM at most since the mark was reset."""
+    """Bytes used by this process: VmRSS now, VmHWM at the peak since the last reset."""
     status = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line for line in status if line.startswith(field)).split()[1])
 
@@ -62,7 +62,7 @@ def _damaged(draw: st.DrawFn, content: bytes) -> bytes:
         words[at] = draw(st.sampled_from(WORTHLESS)).encode()
         return b" ".join(words) + content[2000:]
     flipped = bytearray(content)
-    near = draw(st.booleans())  # damage in the header does more
+    near = draw(st.booleans())  # damage in the header is more effective
     for _ in range(draw(st.integers(1, 20))):
         if flipped:
             last = min(len(flipped), 300) if near else len(flipped)
@@ -72,5 +72,5 @@ def _damaged(draw: st.DrawFn, content: bytes) -> bytes:
 
 @pytest.fixture
 def damaged() -> Callable[[bytes], st.SearchStrategy[bytes]]:
-    """`damaged(content)` draws the content cut off, with bits flipped, bytes put in, or counts and words replaced."""
+    """`damaged(content)` draws truncated content, or content with flipped bits, inserted bytes, or replaced counts."""
     return _damaged

@@ -1,4 +1,4 @@
-"""Damaged roots: whatever the bytes, the reader says what is wrong in one line, soon, and within a bound of memory."""
+"""Damaged roots: any bytes give at most a one-line error, within bounded time and memory."""
 
 import json
 import zipfile
@@ -21,7 +21,7 @@ from pc_ssl.errors import UserError
 
 VERSION = "v1.0-mini"
 FUZZ = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-# values that a damaged table may hold in any place
+# values that a damaged table may hold at any position
 JUNK = st.one_of(
     st.none(),
     st.booleans(),
@@ -37,7 +37,7 @@ JUNK = st.one_of(
 
 
 def prepare_last_frame(root: Path) -> None:
-    """All that preparation does with a frame but writing it."""
+    """Preparation of a frame, without writing it."""
     reader = NuScenesReader(root, VERSION, 3)
     frames = reader.frames("mini_val")
     reader.absent()
@@ -48,7 +48,7 @@ def prepare_last_frame(root: Path) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled(pristine_root: Path) -> None:
-    """Kernels are compiled before time counts, as in a new checkout they are when they are first called."""
+    """Compile kernels before time is measured; a new checkout compiles them at the first call."""
     prepare_last_frame(pristine_root)
 
 
@@ -105,7 +105,7 @@ def test_junk_in_any_field_of_any_table(pristine_root: Path, judge: Callable, da
 
 @FUZZ
 @given(st.binary(max_size=300))
-def test_bytes_that_are_no_sweep(tmp_path: Path, judge: Callable, content: bytes) -> None:
+def test_bytes_that_are_not_a_sweep(tmp_path: Path, judge: Callable, content: bytes) -> None:
     (tmp_path / "sweep").write_bytes(content)
     judge(read_sweep, tmp_path / "sweep")
 
@@ -128,7 +128,7 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path, judge: Callable) -> None:
         read_panoptic(path, 200)
 
 
-def test_a_zip_that_lies_about_its_size_is_not_unpacked(tmp_path: Path, judge: Callable) -> None:
+def test_a_zip_with_a_false_size_is_not_unpacked(tmp_path: Path, judge: Callable) -> None:
     path = tmp_path / "bomb.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         archive.writestr("data.npy", bytes(400_000_000))

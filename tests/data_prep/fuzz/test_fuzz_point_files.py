@@ -1,4 +1,4 @@
-"""Damaged files of points: whatever the bytes, one line says what is wrong, soon, and within a bound of memory."""
+"""Damaged point files: any bytes give at most a one-line error, within bounded time and memory."""
 
 import struct
 import zipfile
@@ -49,7 +49,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("whole")
     write_all(folder)
     contents = {name: (folder / name).read_bytes() for name in FILES}
-    for name, content in contents.items():  # kernels are compiled before time counts
+    for name, content in contents.items():  # compile kernels before time is measured
         alone = tmp_path_factory.mktemp("alone")
         (alone / name).write_bytes(content)
         read(alone)
@@ -108,7 +108,7 @@ def test_bytes_of_no_format(tmp_path: Path, judge: Callable, content: bytes, nam
         (tmp_path / name).unlink()
 
 
-def test_a_zip_that_lies_about_its_size_is_not_unpacked(tmp_path: Path, judge: Callable) -> None:
+def test_a_zip_with_a_false_size_is_not_unpacked(tmp_path: Path, judge: Callable) -> None:
     with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("points.npy", bytes(390_000_000))
     content = (tmp_path / "a.npz").read_bytes()
@@ -135,7 +135,7 @@ def test_huge_counts_in_a_pcd(tmp_path: Path, judge: Callable, data: str, count:
     judge(read, tmp_path)
 
 
-def test_a_pcd_that_unpacks_without_end_is_refused(tmp_path: Path, judge: Callable) -> None:
+def test_a_pcd_that_unpacks_to_too_many_bytes_is_rejected(tmp_path: Path, judge: Callable) -> None:
     points = 40_000_000
     head = f"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nPOINTS {points}\nDATA binary_compressed\n"
     packed = b"\x00\x00" + b"\xe0\xff\x00" * (12 * points // 264 + 1)  # a zero, then the last byte 264 times, ...
@@ -144,7 +144,7 @@ def test_a_pcd_that_unpacks_without_end_is_refused(tmp_path: Path, judge: Callab
     judge(read, tmp_path)
 
 
-def test_a_header_that_nests_without_end(tmp_path: Path, judge: Callable) -> None:
+def test_a_deeply_nested_header(tmp_path: Path, judge: Callable) -> None:
     header = b"{'descr': " + b"(" * 5000 + b"}\n"
     (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
     judge(read, tmp_path)
@@ -152,7 +152,7 @@ def test_a_header_that_nests_without_end(tmp_path: Path, judge: Callable) -> Non
 
 @QUICK
 @given(content=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
-def test_text_that_is_no_pose(tmp_path: Path, judge: Callable, content: bytes) -> None:
+def test_text_that_is_not_a_pose(tmp_path: Path, judge: Callable, content: bytes) -> None:
     path = tmp_path / "pose.txt"
     path.write_bytes(content)
     judge(read_matrix, path)

@@ -1,4 +1,4 @@
-"""Damaged rooms: whatever the bytes, one line says what is wrong, soon, and within a bound of memory."""
+"""Damaged rooms: any bytes give at most a one-line error, within bounded time and memory."""
 
 import io
 import json
@@ -24,7 +24,7 @@ from pc_ssl.errors import UserError
 
 QUICK = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 LONG = settings(QUICK, max_examples=10_000)
-WIDE_DEPTH = (1500, 1400)  # as large as is believed
+WIDE_DEPTH = (1500, 1400)  # the largest accepted size
 FILES = (
     *(f"{SCENE}{ending}" for ending in ("_vh_clean_2.ply", "_vh_clean_2.labels.ply", ".aggregation.json", ".txt")),
     f"{SCENE}_vh_clean_2.0.010000.segs.json",
@@ -34,7 +34,7 @@ FILES = (
 
 @pytest.fixture(scope="module")
 def stages() -> Stages:
-    """What rooms are prepared with; compiled, so that no test waits for that."""
+    """Stages of preparation, compiled in advance so that compilation is not timed."""
     stages = choose_stages(regions=("graph",), ground="floor", classes=ScanNetReader.classes(None)["label"])
     stages.compile()
     return stages
@@ -42,7 +42,7 @@ def stages() -> Stages:
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory, stages: Stages) -> Path:
-    """The folder of a scene with exported frames; tests put back what they damage."""
+    """The folder of a scene with exported frames; tests restore the files that they damage."""
     folder = write_scene(tmp_path_factory.mktemp("exported"))
     prepare_room(folder, stages)
     return folder
@@ -50,7 +50,7 @@ def room(tmp_path_factory: pytest.TempPathFactory, stages: Stages) -> Path:
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Callable[[bytes], Path]:
-    """`recording(content)`: the folder of a scene whose frames lie in a .sens file."""
+    """`recording(content)`: the folder of a scene with a .sens file."""
     folder = write_scene(tmp_path, frames=False)
 
     def write(content: bytes) -> Path:
@@ -61,7 +61,7 @@ def recording(tmp_path: Path) -> Callable[[bytes], Path]:
 
 
 def prepare_room(folder: Path, stages: Stages) -> None:
-    """All that preparation does with a room but writing it."""
+    """Preparation of a room, without writing it."""
     reader = ScanNetReader(folder.parents[1], 10)
     reader.absent()
     raw = reader.source(reader.frames(None)[0]).read()
@@ -112,7 +112,7 @@ def test_damaged_recordings_at_length(
 
 @QUICK
 @given(st.binary(max_size=600))
-def test_bytes_that_are_no_recording(tmp_path: Path, judge: Callable, content: bytes) -> None:
+def test_bytes_that_are_not_a_recording(tmp_path: Path, judge: Callable, content: bytes) -> None:
     (tmp_path / "a.sens").write_bytes(content)
     judge(read_sens, tmp_path / "a.sens", 1)
 
@@ -131,7 +131,7 @@ def test_junk_in_segments_and_objects(room: Path, stages: Stages, judge: Callabl
     original = path.read_bytes()
     content: Any = json.loads(original)
     target: Any = content
-    for _ in range(data.draw(st.integers(0, 3))):  # down to some place
+    for _ in range(data.draw(st.integers(0, 3))):  # descend to a random position
         steps = list(target) if isinstance(target, dict) else list(range(len(target)))
         step = data.draw(st.sampled_from(steps))
         if not isinstance(target[step], dict | list) or not target[step]:
@@ -147,7 +147,7 @@ def test_junk_in_segments_and_objects(room: Path, stages: Stages, judge: Callabl
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"segIndices": [' + b"1" * 5000 + b"]}", b"\xff\xfe"])
-def test_segments_that_nest_or_count_without_end(room: Path, stages: Stages, judge: Callable, content: bytes) -> None:
+def test_deeply_nested_or_endless_segments(room: Path, stages: Stages, judge: Callable, content: bytes) -> None:
     path = room / f"{SCENE}_vh_clean_2.0.010000.segs.json"
     original = path.read_bytes()
     try:
@@ -168,7 +168,7 @@ def many_views(count: int, depth_size: tuple[int, int], jpeg: bytes, packed: byt
     return content + count * (view + 9 * skipped)
 
 
-def test_views_that_would_fill_the_memory_are_decoded_one_at_a_time(
+def test_views_larger_than_the_memory_are_decoded_one_at_a_time(
     recording: Callable, stages: Stages, judge: Callable
 ) -> None:
     """A file of 2 MB whose depth images unpack to 1 GB."""
@@ -179,7 +179,7 @@ def test_views_that_would_fill_the_memory_are_decoded_one_at_a_time(
     judge(prepare_room, recording(content), stages)
 
 
-def test_exported_views_that_would_fill_the_memory(tmp_path: Path, stages: Stages, judge: Callable) -> None:
+def test_exported_views_larger_than_the_memory(tmp_path: Path, stages: Stages, judge: Callable) -> None:
     folder = write_scene(tmp_path)
     depth = image("PNG", np.zeros(WIDE_DEPTH[::-1], np.uint16))
     pose, color = ((folder / name).read_bytes() for name in ("pose/0.txt", "color/0.jpg"))
@@ -192,7 +192,7 @@ def test_exported_views_that_would_fill_the_memory(tmp_path: Path, stages: Stage
     judge(prepare_room, folder, stages)
 
 
-def test_depth_that_unpacks_without_end_is_refused(recording: Callable, stages: Stages, judge: Callable) -> None:
+def test_depth_that_unpacks_to_too_many_bytes_is_rejected(recording: Callable, stages: Stages, judge: Callable) -> None:
     jpeg = image("JPEG", np.zeros((SIZE[1], SIZE[0], 3), np.uint8))
     folder = recording(many_views(1, DEPTH_SIZE, jpeg, zlib.compress(bytes(1_200_000_000), 1)))
     judge(prepare_room, folder, stages)
@@ -217,7 +217,9 @@ def test_an_image_with_a_too_large_size_in_its_header_is_rejected(
 
 @pytest.mark.parametrize("field", [4, 291, 295, 299, 303, 311, 383, 391, 399, 407])  # sizes and counts of the header
 @pytest.mark.parametrize("value", [2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1])
-def test_counts_that_cannot_be(recording: Callable, stages: Stages, judge: Callable, field: int, value: int) -> None:
+def test_impossible_counts_are_rejected(
+    recording: Callable, stages: Stages, judge: Callable, field: int, value: int
+) -> None:
     content = bytearray(sens())
     size = 4 if value < 2**32 else 8
     content[field : field + size] = value.to_bytes(size, "little")
