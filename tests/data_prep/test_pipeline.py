@@ -82,6 +82,7 @@ def test_a_cache_holds_the_requested_tensors(pristine_root: Path, tmp_path: Path
         "box_class",
         "box_attribute",
         "box_points",
+        "box_global",
     }
     keys |= {"ego_pose", "global_from_lidar"}
     kinds = ("image", "intrinsic", "camera_from_lidar", "pixel", "point")
@@ -229,10 +230,10 @@ def test_a_failing_frame_stops_a_strict_run(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_table_error_of_one_frame_fails_only_this_frame(root: Path, tmp_path: Path, edit_table: Callable) -> None:
-    edit_table("sample_data", lambda records: records.pop())
+    edit_table("sample_data", lambda records: records[-3].update(is_key_frame=False))  # the last LiDAR recording
     report = run(root, tmp_path / "cache")
     assert [failure.reason.split(": ")[1] for failure in report.failures] == [
-        "sample 'sample0005' has no keyframe of CAM_BACK"
+        "sample 'sample0005' has no keyframe of LIDAR_TOP"
     ]
 
 
