@@ -1,4 +1,4 @@
-"""Count the backbones of all configs on the made-up frame, and write pc_ssl/engine/catalogue_costs.py.
+"""Count the backbones of all configs on the synthetic frame, and write pc_ssl/engine/catalogue_costs.py.
 
 python benchmarks/config_costs.py [--all]
 

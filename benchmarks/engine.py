@@ -1,4 +1,4 @@
-"""What the engine adds to a training step, beside a bare loop over the same batches; and what a checkpoint costs.
+"""Overhead of the engine per training step, against a bare loop over the same batches; and the cost of a checkpoint.
 
     OMP_NUM_THREADS=1 python benchmarks/engine.py --json work_dirs/bench/engine.json
 

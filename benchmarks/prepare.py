@@ -8,7 +8,7 @@ candidate of a row once, in a new order. Times are the least over the rounds, si
 them; the medians stand in the JSON. A peer that is far behind the best one in the first round is not run again.
 
 At the end: a whole keyframe, from its files to the bytes of the cache's file, on one core, and what that makes for all
-of nuScenes; and the memory that a worker holds with ten sweeps, beside what `pc-ssl prepare --dry-run` states.
+of nuScenes; and the memory that a worker holds with ten sweeps, against the estimate of `pc-ssl prepare --dry-run`.
 """
 
 from __future__ import annotations

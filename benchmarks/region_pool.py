@@ -1,4 +1,4 @@
-"""Region pooling against its peers on the CPU, interleaved in one process, beside the bandwidth limit of the machine.
+"""Region pooling against its peers on the CPU, interleaved in one process, with the bandwidth limit of the machine.
 
     python benchmarks/region_pool.py --json work_dirs/bench/region_pool.json
 
@@ -7,7 +7,7 @@ machine's own copy takes in the same rounds to move the same bytes once: feature
 + backward the gradients too. Each round runs every candidate once, in a new order. Times are the least over the rounds,
 since other programs only ever add to them; the medians stand in the JSON. A peer three times behind the best one in the
 first round is not run again in that case, and one ten times behind not in larger cases of the kind either. A plot is
-written beside the JSON.
+written next to the JSON.
 
 The peers get what their users would give them: sorted ids or a plan let segment_csr, segment_reduce and the sparse
 product prepare offsets, order or matrix outside the clock. torch_scatter takes part where it is installed.
@@ -321,7 +321,7 @@ def plot(done: Sequence[Result], path: Path) -> None:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, required=True, help="written at the end; the plot goes beside it")
+    parser.add_argument("--json", type=Path, required=True, help="written at the end; the plot is written next to it")
     parser.add_argument("--seconds", type=float, default=1.0, help="for each case; large cases take five rounds")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--points", type=int, nargs="+", default=POINTS)

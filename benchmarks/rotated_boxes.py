@@ -1,4 +1,4 @@
-"""Overlap and suppression of turned boxes against their peers on the CPU, one thread, interleaved in one process.
+"""Overlap and suppression of rotated boxes against their peers on the CPU, one thread, interleaved in one process.
 
     python benchmarks/rotated_boxes.py
 

@@ -77,7 +77,7 @@ NUMBER = itertools.count()
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A config file that inherits from another and names the classes of a module beside it."""
+    """A config file that inherits from another and names the classes of a module next to it."""
     toys = f"toys{next(NUMBER)}"
     (tmp_path / f"{toys}.py").write_text(TOYS)
     monkeypatch.syspath_prepend(tmp_path)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 XYZ = ("x", "y", "z")
-ALL_FRAMES = "all"  # stands for every frame of a cache, where no split has this name
+ALL_FRAMES = "all"  # denotes all frames of a cache, unless a split has this name
 TIME = "time"  # column of the seconds from a point's sweep to the keyframe's: 0 for the keyframe, more for earlier ones
 
 
@@ -58,7 +58,7 @@ class Manifest:
     Args:
         dataset: name of the data set, such as "nuscenes".
         version: its version, such as "v1.0-mini".
-        options: what preparation was asked for: plain JSON values, the same options give the same bytes.
+        options: of preparation: plain JSON values, the same options give the same bytes.
         classes: names of the classes: "label" of points (index 0 is "ignore") and "box" of boxes; "attribute" of boxes
             (index 0 is "none") and "map", where the data set has them.
         splits: scene names of each split of the data set, those that the cache holds.
@@ -86,7 +86,7 @@ class Manifest:
         return hash_of(self.options)
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in manifest.json."""
+        """The content of manifest.json."""
         return {
             "schema_version": SCHEMA_VERSION,
             "dataset": self.dataset,
@@ -182,7 +182,7 @@ def frame_file(scene: str, token: str) -> str:
     """The frame's path below the cache.
 
     Raises:
-        UserError: a name that is no plain file name.
+        UserError: a name that is not a plain file name.
     """
     for kind, name in (("scene", scene), ("token", token)):
         if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]*", name):
@@ -211,7 +211,7 @@ def decode_frame(content: bytes) -> dict[str, NDArray]:
     """The tensors of one frame's file, as `encode_frame` took them.
 
     Raises:
-        ValueError: it is no such file, or holds a damaged label map.
+        ValueError: the content is not such a file, or holds a damaged label map.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -227,7 +227,7 @@ def _label_map(key: str, stored: NDArray[np.uint8]) -> NDArray:
     """The map behind the bytes of its PNG, of the dtype that FIELDS says.
 
     Raises:
-        ValueError: the bytes are no such PNG.
+        ValueError: the bytes are not such a PNG.
     """
     field = field_of(key)
     return decode_label_map(stored).astype(field.dtype if field else np.int32)
@@ -237,7 +237,7 @@ def write_frame(folder: Path, scene: str, token: str, timestamp_us: int, content
     """Write one frame's file (`encode_frame`), whole or not at all.
 
     Raises:
-        UserError: it cannot be written (the disk is full, ...), or scene or token is no file name.
+        UserError: it cannot be written (the disk is full, ...), or scene or token is not a file name.
     """
     file = frame_file(scene, token)
     write_bytes(folder / file, content)
@@ -306,7 +306,7 @@ class Frame(Mapping[str, "Tensor"]):
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """Names of the region generators, and of regions that the data set brings."""
+        """Names of the region generators, and of regions of the data set itself."""
         return tuple(key.removeprefix("region/") for key in self if key.startswith("region/"))
 
     @property

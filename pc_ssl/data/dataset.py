@@ -19,14 +19,14 @@ from pc_ssl.geometry import BevGrid
 from pc_ssl.protocols import SceneTransform, Views
 from pc_ssl.structures import Boxes3D, Camera, Scene
 
-# What views and transforms may ask for besides points and regions, by the names in their `reads`.
+# What views and transforms may request besides points and regions, by the names in their `reads`.
 LABEL, BOXES, CAMERAS, BEV_MAP, GROUND = "label", "boxes", "cameras", "bev_map", "ground"
 SUPERPIXEL, PSEUDO_LABEL = "superpixel/", "pseudo_label/"  # followed by the generator's name; read with cameras
 NEIGHBOUR = "neighbour/"  # followed by how many keyframes later the neighbour is, in the same drive
 
 
 def check_point_features(cache: Cache, expected: int) -> None:
-    """Whether the points of the cache have as many features besides x, y, z as a network expects.
+    """Check that the points of the cache have as many features besides x, y, z as a network expects.
 
     Raises:
         UserError: they do not.
@@ -41,7 +41,7 @@ def check_point_features(cache: Cache, expected: int) -> None:
 
 
 class CacheScenes(Dataset):
-    """Reads a frame, only the tensors that are asked for, changes it, and gives views of it.
+    """Reads a frame, only the requested tensors, transforms it, and gives views of it.
 
     `dataset[draw]` depends on the frame and the draw alone; `dataset.scene(row)` is the frame as it was recorded,
     but for boxes that no sensor returned anything from.
@@ -57,7 +57,7 @@ class CacheScenes(Dataset):
         min_points: a draw of a frame with fewer points inside every grid raises `TooSmall`.
 
     Raises:
-        UserError: there are no frames, or one lacks something that is to be read.
+        UserError: there are no frames, or a frame lacks a required tensor.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class CacheScenes(Dataset):
         return self.views(scene, rng, self.grids)
 
     def changed(self, row: int, rng: np.random.Generator) -> Scene:
-        """The frame in row `row` after all transforms, with a neighbour where one is asked for.
+        """The frame in row `row` after all transforms, with a neighbour if one is requested.
 
         Raises:
             UserError: a frame's file is missing or damaged, or lacks a tensor.

@@ -1,4 +1,4 @@
-"""What a run needs of its frames, looked for in all of them before its first step: headers alone are read."""
+"""Checks before the first step that all frames of a run hold the required tensors; only headers are read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pc_ssl.errors import UserError
 
 
 def check_frames(cache: Cache, indices: Sequence[int], needed: Callable[[Frame], Iterable[str]]) -> None:
-    """Look whether frames hold the tensors that they need.
+    """Check that frames hold the required tensors.
 
     Args:
         cache: where the frames are.
@@ -18,8 +18,8 @@ def check_frames(cache: Cache, indices: Sequence[int], needed: Callable[[Frame],
         needed: frame -> names of tensors that it must hold.
 
     Raises:
-        UserError: one does not: how many frames lack what, which is the first, and what to do. A frame's file is
-            missing or damaged.
+        UserError: a frame lacks a tensor (the message reports how many frames lack which tensor, the first of them, and
+            what to do), or a frame's file is missing or damaged.
     """
     lacking: dict[str, list[Frame]] = {}
     for index in indices:

@@ -1,4 +1,4 @@
-"""What can be checked before hours of pretraining: that the networks of a plan fit together and budgets are equal."""
+"""Checks before hours of pretraining: networks of a plan match, and budgets are equal."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ BUDGET = ("steps", "batch_size")
 
 
 def check_networks(plan: Plan, commands: Commands) -> None:
-    """Whether each pretraining's backbone is the network that its weights are loaded into.
+    """Check that each pretraining's backbone is the network that its weights are loaded into.
 
     Raises:
-        UserError: it is another one, or a config cannot be read or is of another kind.
+        UserError: the networks differ, or a config cannot be read or is of another kind.
     """
     for pretraining in plan.pretrainings:
         config = _pretraining_config(plan, commands, pretraining)
@@ -36,10 +36,10 @@ def check_networks(plan: Plan, commands: Commands) -> None:
 
 
 def check_budget(plan: Plan, commands: Commands) -> dict[str, Any]:
-    """What all pretrainings share of steps and batch size.
+    """Steps and batch size, as far as all pretrainings share them.
 
     Raises:
-        UserError: they differ, and the plan asks for an equal budget.
+        UserError: they differ, and the plan requires an equal budget.
     """
     shared: dict[str, Any] = {}
     for name in BUDGET:
@@ -59,10 +59,10 @@ def check_budget(plan: Plan, commands: Commands) -> dict[str, Any]:
 
 
 def check_labels(plan: Plan, commands: Commands, cache: Cache) -> None:
-    """Whether each labelled fraction holds at least a batch.
+    """Check that each labelled fraction holds at least a batch.
 
     Raises:
-        UserError: one holds fewer frames, or the cache lacks the split.
+        UserError: a fraction holds fewer frames, or the cache lacks the split.
     """
     split = plan.train_split or cache.default_split("train")
     for evaluation in plan.evaluations:
@@ -88,7 +88,7 @@ def check_labels(plan: Plan, commands: Commands, cache: Cache) -> None:
 
 
 def _check_init(plan: Plan, commands: Commands, config: RunConfig, network: Any, init: Mapping[str, Weights]) -> None:
-    """Whether the parts of a network are the backbones that were pretrained for them.
+    """Check that the parts of a network are the backbones that were pretrained for them.
 
     Args:
         plan: holds the pretrainings.

@@ -91,7 +91,7 @@ class Comparison:
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """What any method has records of, in the plan's order."""
+        """Metrics and evaluations with records of any method, in the plan's order."""
         return tuple(
             column
             for evaluation in self.plan.evaluations
@@ -105,7 +105,7 @@ class Comparison:
         )
 
     def spread(self, method: Method, column: Column) -> Spread | None:
-        """None: nothing was measured."""
+        """None without records."""
         values = values_of(
             self.records, method=method.name, evaluation=column.evaluation.name, variant=column.variant,
             fraction=column.fraction, metric=column.metric, scene=ALL,

@@ -26,7 +26,7 @@ SECONDS = "seconds.json"
 
 @dataclass(frozen=True)
 class Experiment:
-    """A plan, and where it runs.
+    """A plan, with its cache, folder and device.
 
     Args:
         plan: what to run.
@@ -47,7 +47,7 @@ class Experiment:
         return Commands(self.plan, self.cache, self.work_dir, self.device)
 
     def run(self, times: Stages | None = None) -> Comparison:
-        """Check the plan, run what is left of it, and write records.jsonl and records.csv.
+        """Check the plan, run what is not finished, and write records.jsonl and records.csv.
 
         Args:
             times: where the seconds of each stage are kept; None: in seconds.json of `work_dir`.
@@ -68,7 +68,7 @@ class Experiment:
         return Comparison(self.plan, records, budget)
 
     def records(self) -> list[Record]:
-        """What the finished runs measured, in the plan's order; runs that have no result yet are left out.
+        """Records of the finished runs, in the plan's order; unfinished runs are left out.
 
         Raises:
             UserError: a result is damaged.
@@ -81,7 +81,7 @@ class Experiment:
         return found
 
     def describe(self) -> str:
-        """What `run` would do, without doing any of it.
+        """Summary of what `run` would do.
 
         Raises:
             UserError: as `run`.

@@ -1,4 +1,4 @@
-"""`pc-ssl` commands in processes of their own, in parallel, each with its cost; a finished one is not run again."""
+"""`pc-ssl` commands in separate processes, in parallel, each with its cost; a finished one is not run again."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Job:
     """One `pc-ssl` command.
 
     Args:
-        arguments: of the command; running it again must go on with it, or do nothing.
+        arguments: of the command; running it again must continue it, or do nothing.
         folder: keeps its output and its cost.
         product: the file or folder that it writes last.
-        key: what the outcome depends on besides the arguments, such as checksums of files; a finished job is run
-            again when it changes.
+        key: everything besides the arguments that the outcome depends on, such as checksums of files; a finished job is
+            run again when it changes.
     """
 
     arguments: Sequence[str | Path]
@@ -50,7 +50,7 @@ class Job:
         return shlex.join(["pc-ssl", *map(str, self.arguments)])
 
     def cost(self) -> Cost | None:
-        """What it took; None if it is not finished."""
+        """Cost of the job; None if it is not finished."""
         content = self._record()
         if not content.get("done") or not self.product.exists():
             return None
@@ -87,7 +87,7 @@ class Job:
             raise UserError(f"{self.command}: exit code {code}: {last} (all of it: {output})")
 
     def _call(self, output: Path, threads: int) -> tuple[int, float]:
-        """Exit code, and the largest resident memory in MiB, of the command in a process of its own."""
+        """Exit code, and the largest resident memory in MiB, of the command, run in a separate process."""
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         with output.open("w") as file:
             arguments = [sys.executable, "-m", "pc_ssl.cli", *map(str, self.arguments)]

@@ -1,4 +1,4 @@
-"""What an experiment runs, as a declaration: pretrainings, methods that start from them, evaluations, seeds, budget.
+"""Declaration of an experiment: pretrainings, methods that start from them, evaluations, seeds, budget.
 
     PRC = Pretraining("prc", "demo/bev_prc")
     RAD = Pretraining("rad", "demo/bev_rad", init={"teacher": PRC})
@@ -29,7 +29,7 @@ ALL_LABELS = (1.0,)
 
 @dataclass(frozen=True)
 class Pretraining:
-    """One pretraining; it runs once for each seed, however many methods start from it.
+    """One pretraining; it runs once for each seed, shared by all methods that start from it.
 
     Args:
         name: of its folder; distinct within a plan.
@@ -160,8 +160,8 @@ class Plan:
         steps: of every pretraining, instead of its config's.
         batch_size: of every pretraining, instead of its config's.
         equal_budget: refuse pretrainings with different steps or batch sizes.
-        train_split: of pretraining and labels; None: the cache's usual one.
-        val_split: that is evaluated on; None: the cache's usual one.
+        train_split: of pretraining and labels; None: the cache's default.
+        val_split: for evaluation; None: the cache's default.
 
     Raises:
         UserError: a name appears twice or cannot name a folder, or there is nothing to compare.
@@ -199,7 +199,7 @@ class Plan:
 
     @property
     def pretrainings(self) -> tuple[Pretraining, ...]:
-        """All that any method starts from; each after those that it starts from itself."""
+        """All pretrainings that any method starts from; each after those that it starts from."""
         found: list[Pretraining] = []
         for method in self.methods:
             found += [pretraining for pretraining in chain_of(method.init) if pretraining not in found]

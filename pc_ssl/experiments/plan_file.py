@@ -29,7 +29,7 @@ def load_plan(name: Path | str) -> Plan:
         name: a path that ends in .py, or the name of one of the package's plans.
 
     Raises:
-        UserError: there is no such file or name, it cannot be executed, or it defines no `plan`.
+        UserError: the file or name does not exist, it cannot be executed, or it does not define a `plan`.
     """
     path = _find(Path(name))
     try:

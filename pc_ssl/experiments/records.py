@@ -59,7 +59,7 @@ class Record:
 
 
 def measures(result: Result) -> dict[tuple[str, str], float]:
-    """(metric, scene) -> value of everything that a result holds; classes without a value are left out.
+    """(metric, scene) -> value of all values of a result; classes without a value are left out.
 
     Points and maps are scored for each scene too; nuScenes' detection score and the average precision of boxes are of a
     whole split only.
@@ -86,7 +86,7 @@ def _of_rooms(result: IndoorDetectionResult) -> dict[tuple[str, str], float | No
 
 
 def write_records(folder: Path, records: Iterable[Record]) -> None:
-    """Write records.jsonl and records.csv, each whole or not at all.
+    """Write records.jsonl and records.csv, each atomically.
 
     Raises:
         UserError: the folder cannot be written.

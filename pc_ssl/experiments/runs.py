@@ -1,7 +1,7 @@
 """The runs of a plan and their order; each run is one `pc-ssl` command.
 
 work_dir/pretrain/NAME/seed-K                            one folder for each run, as `pc-ssl pretrain`, `probe`,
-         EVALUATION/METHOD/labels-0.05/seed-K            `finetune` and `evaluate` leave them
+         EVALUATION/METHOD/labels-0.05/seed-K            `finetune` and `evaluate` write them
          EVALUATION/METHOD/labels-0.05/seed-K/on-NAME    a variant of the evaluation data
 """
 
@@ -104,7 +104,7 @@ class Commands:
         return path if run.variant is None else path / f"on-{run.variant.name}"
 
     def product(self, run: PretrainingRun | EvaluationRun) -> Path:
-        """The file that the run leaves last."""
+        """The file that the run writes last."""
         return self.folder(run) / (WEIGHTS if isinstance(run, PretrainingRun) else RESULT)
 
     def files(self, init: Mapping[str, Source], seed: int) -> dict[str, Path]:

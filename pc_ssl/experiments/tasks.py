@@ -1,4 +1,4 @@
-"""The evaluations that suit a downstream task, where a user names nothing but its config."""
+"""Default evaluations of a downstream task, for users who give only its config."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def test_label_maps_of_several_cameras_count_once_per_frame(cache: Cache) -> Non
         check_frames(cache, [0, 1, 2], lambda _: ["superpixel/slic/A", "superpixel/slic/B"])
 
 
-def test_all_stands_for_every_frame_of_a_cache_without_such_a_split(cache: Cache) -> None:
+def test_all_denotes_every_frame_of_a_cache_without_such_a_split(cache: Cache) -> None:
     assert cache.indices(ALL_FRAMES) == [0, 1, 2, 3, 4]
     with pytest.raises(UserError, match="no split 'train'"):
         cache.indices("train")

@@ -12,7 +12,7 @@ from pc_ssl.errors import UserError
 LIMIT = 1000  # bytes
 
 
-def filled(path: Path, told: Connection) -> None:
+def filled(path: Path, report: Connection) -> None:
     """Append to a file that may not grow beyond LIMIT, as to one on a full disk, and tell the error."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
@@ -21,7 +21,7 @@ def filled(path: Path, told: Connection) -> None:
         for _ in range(LIMIT):
             file.write(b"0123456\n")
     except UserError as error:
-        told.send(str(error))
+        report.send(str(error))
     file.close()
 
 

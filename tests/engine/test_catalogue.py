@@ -51,7 +51,7 @@ def test_the_table_says_what_was_counted(found: dict[str, Entry]) -> None:
     lines = table([found["smoke/prc_unet"]]).splitlines()
     assert lines[0].split()[:3] == ["name", "trains", "backbone"]
     assert lines[1].split()[0] == "smoke/prc_unet"
-    assert "made-up frame" in lines[-1]
+    assert "synthetic frame" in lines[-1]
 
 
 def test_the_made_up_street_is_ground_walls_and_boxes_within_reach() -> None:

@@ -129,7 +129,7 @@ def test_a_method_that_needs_weights_of_a_part_gets_them_or_is_refused(
 @pytest.mark.parametrize("dry_run", [True, False])
 def test_frames_without_a_point_in_the_grid_are_named(street_cache: Cache, tmp_path: Path, dry_run: bool) -> None:
     far = ["method.backbone.grid.lower=(948.8,-51.2,-5.0)", "method.backbone.grid.upper=(1051.2,51.2,3.0)"]
-    inside = r": none of \d+ points lies" if dry_run else r" has \d+ points, 0 of them"
+    inside = r": none of \d+ points is" if dry_run else r" has \d+ points, 0 of them"
     with pytest.raises(UserError, match=rf"frames? street-0\d-\d{inside} inside the grid \(948\.8"):
         pretrain(SMOKE, street_cache.path, tmp_path / "new", overrides=far, dry_run=dry_run, device="cpu")
 

@@ -133,7 +133,7 @@ def test_a_frame_without_a_point_in_the_grid_is_named(command: Callable, street_
         neck_layers=(1, 1), upsampled_channels=8,
 """
     path.write_text(CONFIG.replace(unet, second).replace("import SparseUNet", "import SECOND"))
-    with pytest.raises(UserError, match=r"frames? street-0\d-\d.*(none of \d+ points lies|0 of them) inside .*grid"):
+    with pytest.raises(UserError, match=r"frames? street-0\d-\d.*(none of \d+ points is|0 of them) inside .*grid"):
         command(load_config(path), street_cache, tmp_path / "new", device="cpu")
 
 

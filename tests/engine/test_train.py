@@ -78,14 +78,14 @@ def test_a_loader_process_that_is_killed_is_reported_in_one_line(toy: ModuleType
         try:
             train(toy.ToyMethod(), Doomed(), options, tmp_path / "run", device="cpu")
         except UserError as error:
-            (tmp_path / "told").write_text(str(error))
+            (tmp_path / "reported").write_text(str(error))
 
     child = get_context("fork").Process(target=work)
     child.start()
     child.join()
-    told = (tmp_path / "told").read_text()
-    assert told.startswith("a loader process was ended from outside")
-    assert len(told.splitlines()) == 1
+    reported = (tmp_path / "reported").read_text()
+    assert reported.startswith("a loader process was ended from outside")
+    assert len(reported.splitlines()) == 1
 
 
 def test_other_errors_of_torch_keep_their_words(toy: ModuleType, tmp_path: Path) -> None:

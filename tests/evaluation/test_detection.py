@@ -112,7 +112,7 @@ def test_annotations_sent_through_json_are_perfect(root: Path, cache: Cache, tmp
     result = metric.result()
     assert result.annotated.nds >= 0.99
     assert result.annotated.mean_average_precision >= 0.99
-    assert None not in result.annotated.errors.values()  # velocity and attribute are told
+    assert None not in result.annotated.errors.values()  # velocity and attribute are annotated
     assert_same(result, official(root, "sim_train", tmp_path))
     for part in result.distances:
         assert sum(part.boxes.values()) == sum(part.predictions.values())

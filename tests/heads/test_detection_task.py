@@ -130,7 +130,7 @@ def fused_task(head) -> DetectionTask:
 
 
 def far_above(cameras: CameraBatch) -> CameraBatch:
-    """The same cameras 50 metres above the map: nothing that they see lies on it."""
+    """The same cameras 50 metres above the map: their frustums do not meet it."""
     camera_from_view = cameras.camera_from_view.clone()
     camera_from_view[..., :3, 3] -= camera_from_view[..., :3, :3] @ torch.tensor([0.0, 0.0, 50.0])
     return replace(cameras, camera_from_view=camera_from_view)

@@ -1,4 +1,4 @@
-"""Features read at points, beside torch's own sampling."""
+"""Features read at points, against torch's sampling."""
 
 import pytest
 import torch

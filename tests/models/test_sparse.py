@@ -1,4 +1,4 @@
-"""Sparse convolution beside dense convolution and finite differences."""
+"""Sparse convolution against dense convolution and finite differences."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Voxels and their mean features beside a loop over points."""
+"""Voxels and their mean features against a loop over points."""
 
 import math
 

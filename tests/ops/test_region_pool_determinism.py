@@ -90,7 +90,7 @@ def test_strides_do_not_change_the_bits():
     assert_same_bits(everything(feature.T.contiguous().T, region.int(), 40), expected, "channels first")
 
 
-# What a process computes, told as hashes of the bytes (a NaN as 7: which NaN it is may differ). argv: this file.
+# What a process computes, as hashes of the bytes (a NaN as 7: which NaN it is may differ). argv: this file.
 # Softmax is left out: its exponentials are torch's.
 TELL = """
 import hashlib, json, runpy, sys
@@ -111,7 +111,7 @@ print(json.dumps(out))
 """
 
 
-def told_by(capability: str | None) -> dict[str, str]:
+def hashes_by(capability: str | None) -> dict[str, str]:
     environment = dict(os.environ) if capability is None else {**os.environ, "ATEN_CPU_CAPABILITY": capability}
     run = subprocess.run(
         [sys.executable, "-c", TELL, __file__], env=environment, capture_output=True, text=True, check=True
@@ -121,11 +121,11 @@ def told_by(capability: str | None) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_instruction_sets_agree():
-    expected = told_by("default")
+    expected = hashes_by("default")
     assert expected.pop("capability") in ("DEFAULT", "NO AVX")
     capabilities = {"default"}
     for capability in ("avx2", None):
-        told = told_by(capability)
-        capabilities.add(told.pop("capability"))
-        assert told == expected, capability
+        found = hashes_by(capability)
+        capabilities.add(found.pop("capability"))
+        assert found == expected, capability
     assert len(capabilities) > 1, "this machine has one instruction set only"

@@ -1,4 +1,4 @@
-"""Report pages: well-formed, self-contained, and safe against what stands in file names."""
+"""Report pages: well-formed, self-contained, and safe against any file name."""
 
 from html.parser import HTMLParser
 

@@ -11,7 +11,7 @@ from pc_ssl.views.camera import MEAN, STD, ImageAugmentation, move_pixels
 
 
 def camera_with_spot(u: int, v: int, width: int = 160, height: int = 90, radius: int = 3) -> Camera:
-    """A black image with a white square whose centre lies at (u + 0.5, v + 0.5)."""
+    """A black image with a white square centred at (u + 0.5, v + 0.5)."""
     image = torch.zeros(3, height, width, dtype=torch.uint8)
     image[:, v - radius : v + radius + 1, u - radius : u + radius + 1] = 255
     nothing = torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)

@@ -1,4 +1,4 @@
-"""PointPillars beside a loop over its pillars."""
+"""PointPillars against a loop over its pillars."""
 
 import pytest
 import torch
@@ -34,8 +34,8 @@ def pillars_by_loop(net: PointPillars, clouds: list[Tensor]) -> Tensor:
         for (row, column), members in pillars.items():
             stacked = torch.stack(members)
             centre = torch.tensor([-8 + (column + 0.5) * 0.5, -4 + (row + 0.5) * 1.0])
-            told = torch.cat([stacked, stacked[:, :3] - stacked[:, :3].mean(0), stacked[:, :2] - centre], dim=1)
-            bev[b, :, row, column] = net.norm(net.linear(told)).relu().amax(dim=0)
+            decorated = torch.cat([stacked, stacked[:, :3] - stacked[:, :3].mean(0), stacked[:, :2] - centre], dim=1)
+            bev[b, :, row, column] = net.norm(net.linear(decorated)).relu().amax(dim=0)
     return bev
 
 
