@@ -20,7 +20,8 @@ $(STAMP): pyproject.toml setup.py $(wildcard csrc/*.cpp csrc/*.h csrc/*/*.cpp cs
 	$(PIP) install --quiet "setuptools>=77" wheel ninja
 	@! $(BIN)/python -m pip show --quiet opencv-python 2>/dev/null || $(PIP) uninstall --yes --quiet \
 		mmengine opencv-python opencv-python-headless  # of an older setup: two packages with the same files
-	$(PIP) install --quiet --no-build-isolation --editable ".[all,dev]" "$(TORCH)"
+	$(PIP) install --quiet --no-build-isolation --editable ".[nuscenes,simulate,patchwork,dask,dev]" "$(TORCH)"
+	$(PIP) install --quiet --no-build-isolation --editable ".[all,dev]" "$(TORCH)"  # in one step pip would try for minutes
 	@test $(SPCONV) = cpu || { $(PIP) uninstall --yes --quiet spconv cumm && $(PIP) install --quiet spconv-$(SPCONV); }
 	@touch $@
 
