@@ -1,4 +1,4 @@
-"""Views and schedule of the methods in which images teach points. Values say where they come from: published (SLidR,
+"""Views and schedule of the methods in which images teach points. Origin of the values: published (SLidR,
 CVPR 2022, and its code), or ours."""
 
 from pc_ssl.engine.options import TrainOptions

@@ -1,4 +1,4 @@
-"""Ranges, views and schedule that the nuScenes configs share. Values say where they come from: published (a paper),
+"""Ranges, views and schedule that the nuScenes configs share. Origin of the values: published (a paper),
 prototype (the authors' own code) or ours."""
 
 from pc_ssl.engine.options import TrainOptions

@@ -1,4 +1,4 @@
-"""The branches that the BEV configs of nuScenes share. Values say where they come from: published (a paper, or
+"""The branches that the BEV configs of nuScenes share. Origin of the values: published (a paper, or
 BEVFusion, whose architecture CALICO takes over), prototype (the code of CALICO's first author) or ours.
 
 Both LiDAR branches read ten sweeps: intensity and time lag. The map of the camera branch covers the ground of the

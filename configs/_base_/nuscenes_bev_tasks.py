@@ -1,4 +1,4 @@
-"""Augmentation and schedules that detection and map segmentation on nuScenes share. Values say where they come from:
+"""Augmentation and schedules that detection and map segmentation on nuScenes share. Origin of the values:
 published (BEVFusion and its code, whose protocol CALICO takes over), prototype (the code of CALICO's first author) or
 ours.
 

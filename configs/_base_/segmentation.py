@@ -1,4 +1,4 @@
-"""Augmentation and schedule that the segmentation configs share. Values say where they come from: published (SLidR,
+"""Augmentation and schedule that the segmentation configs share. Origin of the values: published (SLidR,
 CVPR 2022, and its code) or ours."""
 
 from pc_ssl.engine.options import TrainOptions

@@ -1,6 +1,6 @@
 """SLidR for the demo: a small sparse UNet on a CPU, taught by a frozen image network of random weights. Such a teacher
-tells little more than colours and edges: what is seen here is that the method runs, not what it does with a trained
-teacher, which configs/pretrain/slidr_nuscenes_unet.py has.
+encodes little more than colours and edges: the demo shows that the method runs, not its gain with a trained teacher,
+which configs/pretrain/slidr_nuscenes_unet.py has.
 
 pc-ssl simulate nuscenes --out streets --scenes 40 --image-size 320x180
 pc-ssl prepare nuscenes --root streets --version v1.0-mini --regions dbscan,slic --out cache

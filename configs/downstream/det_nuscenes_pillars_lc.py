@@ -1,6 +1,6 @@
 r"""Detection on nuScenes from ten sweeps and six images, CALICO's main setting: PointPillars, Swin-T with Lift-Splat,
 and CenterPoint's head on their fused map.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --sweeps 10 --out cache --workers 16
 pc-ssl pretrain configs/pretrain/prc_nuscenes_pillars.py --cache cache --work-dir work_dirs/prc_pillars

@@ -1,6 +1,6 @@
 r"""Detection of ScanNet's 18 classes of boxes on the point features of MinkUNet34: the backbone that the pretrain
 configs of ScanNet train.
-Values say where they come from: published (FCAF3D, whose head the task's is after) or ours.
+Origin of the values: published (FCAF3D, whose head the task's is after) or ours.
 
 pc-ssl prepare scannet --root scannet --out cache --workers 16
 pc-ssl pretrain configs/pretrain/fac_scannet_unet.py --cache cache --work-dir work_dirs/fac_scannet_unet
@@ -25,7 +25,7 @@ task = dict(
     backbone=_backbone,
     views=dict(
         type=SensorViews,
-        # ours: no turn, which would loosen the boxes, that lie along the axes
+        # ours: no rotation, which would enlarge the axis-aligned boxes
         augmentation=dict(type=Augmentation, rotation=0.0, scale=(0.9, 1.1), flip=0.5, shift=0.1),
         boxes=True,
     ),

@@ -1,6 +1,6 @@
 r"""Map segmentation on nuScenes from ten sweeps and six images: VoxelNet/SECOND and Swin-T with Lift-Splat. Needs the
 map expansion in the data root.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --sweeps 10 --out cache --workers 16
 pc-ssl finetune configs/downstream/map_nuscenes_lc.py --cache cache --labels 0.05 \

@@ -1,5 +1,5 @@
 r"""Segmentation of ScanNet's 20 classes with MinkUNet34: the backbone that the pretrain configs of ScanNet train.
-Values say where they come from: published or ours.
+Origin of the values: published or ours.
 
 pc-ssl prepare scannet --root scannet --out cache --workers 16
 pc-ssl pretrain configs/pretrain/point_contrast_scannet_unet.py --cache cache \

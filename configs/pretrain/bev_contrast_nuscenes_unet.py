@@ -1,5 +1,5 @@
 r"""BEVContrast for MinkUNet34 on nuScenes, one sweep.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --out cache --workers 16
 pc-ssl pretrain configs/pretrain/bev_contrast_nuscenes_unet.py --cache cache \

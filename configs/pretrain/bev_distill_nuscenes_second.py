@@ -1,6 +1,6 @@
 r"""BEVDistill without labels on nuScenes: L2 between the maps of Swin-T with Lift-Splat and of the VoxelNet/SECOND
 that PRC pretrained, on cells of regions. What CALICO compares RAD with.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --sweeps 10 --out cache --workers 16
 pc-ssl pretrain configs/pretrain/prc_nuscenes_second.py --cache cache --work-dir work_dirs/prc

@@ -1,5 +1,5 @@
 """FAC for VoxelNet/SECOND on nuScenes, ten sweeps.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --sweeps 10 --regions vccs --out cache --workers 16
 pc-ssl pretrain configs/pretrain/fac_nuscenes_second.py --cache cache --work-dir work_dirs/fac_nuscenes_second

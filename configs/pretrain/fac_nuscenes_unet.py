@@ -1,5 +1,5 @@
 """FAC on the point features of MinkUNet34 on nuScenes, one sweep.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --regions vccs --out cache --workers 16
 pc-ssl pretrain configs/pretrain/fac_nuscenes_unet.py --cache cache --work-dir work_dirs/fac_nuscenes_unet

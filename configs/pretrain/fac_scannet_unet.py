@@ -1,5 +1,5 @@
 """FAC in the rooms of ScanNet.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare scannet --root scannet --regions vccs --out cache --workers 16
 pc-ssl pretrain configs/pretrain/fac_scannet_unet.py --cache cache --work-dir work_dirs/fac_scannet_unet

@@ -1,5 +1,5 @@
 r"""PointContrast on nuScenes, one sweep: to compare with; its paper has rooms only.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --out cache --workers 16
 pc-ssl pretrain configs/pretrain/point_contrast_nuscenes_unet.py --cache cache \

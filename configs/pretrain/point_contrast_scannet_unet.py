@@ -1,5 +1,5 @@
 r"""PointContrast in the rooms of ScanNet.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare scannet --root scannet --out cache --workers 16
 pc-ssl pretrain configs/pretrain/point_contrast_scannet_unet.py --cache cache \

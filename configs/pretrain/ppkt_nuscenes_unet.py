@@ -1,5 +1,5 @@
 r"""PPKT on the point features of MinkUNet34 on nuScenes, one sweep, taught by a frozen ResNet-50, as SLidR runs it.
-Values say where they come from: published or ours.
+Origin of the values: published or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --out cache --workers 16
 torchrun --nproc-per-node 4 -m pc_ssl.cli pretrain configs/pretrain/ppkt_nuscenes_unet.py --cache cache \

@@ -1,5 +1,5 @@
 r"""PRC (CALICO's LiDAR stage) for PointPillars, CALICO's default LiDAR branch, on nuScenes, ten sweeps.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --sweeps 10 --out cache --workers 16
 torchrun --nproc-per-node 4 -m pc_ssl.cli pretrain configs/pretrain/prc_nuscenes_pillars.py \

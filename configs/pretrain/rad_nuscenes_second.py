@@ -1,5 +1,5 @@
 r"""RAD (CALICO's camera stage) on nuScenes: Swin-T and Lift-Splat, taught by the VoxelNet/SECOND that PRC pretrained.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --sweeps 10 --out cache --workers 16
 pc-ssl pretrain configs/pretrain/prc_nuscenes_second.py --cache cache --work-dir work_dirs/prc

@@ -1,6 +1,6 @@
 r"""ScaLR on the point features of MinkUNet34 (published: WaffleIron-48-768) on nuScenes alone (published: four data
 sets), one sweep, taught by DINOv2 ViT-L/14.
-Values say where they come from: published or ours.
+Origin of the values: published or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --out cache --workers 16
 torchrun --nproc-per-node 4 -m pc_ssl.cli pretrain configs/pretrain/scalr_nuscenes_unet.py --cache cache \

@@ -1,5 +1,5 @@
 r"""SegContrast on nuScenes, one sweep; its paper has SemanticKITTI.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --regions dbscan3d --ground ransac --out cache \
     --workers 16

@@ -1,6 +1,6 @@
 r"""Both branches at once on nuScenes, after SimIPU, with BEV maps in place of its image plane: what CALICO compares
 its two stages with.
-Values say where they come from: published, prototype or ours.
+Origin of the values: published, prototype or ours.
 
 pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --sweeps 10 --out cache --workers 16
 torchrun --nproc-per-node 4 -m pc_ssl.cli pretrain configs/pretrain/sim_ipu_nuscenes_second.py --cache cache \
