@@ -38,6 +38,10 @@ def fac(backbone: nn.Module, **options: Any) -> nn.Module:
     return FAC(backbone, ForegroundViews(Augmentation(), 150, 150), 32, 16, **options)
 
 
+def learned(backbone: nn.Module) -> nn.Module:
+    return fac(backbone, correlation="learned", correlation_channels=8)
+
+
 def point(backbone: nn.Module, **options: Any) -> nn.Module:
     return PointContrast(backbone, PairViews(Augmentation(), 100, 100), 16, **options)
 
@@ -60,7 +64,7 @@ def bev(backbone: nn.Module, **options: Any) -> nn.Module:
     return BEVContrast(backbone, ScanPairViews(Augmentation(), 1.5, 200, keyframes_apart=1), 32, 16, **options)
 
 
-ALL = [fac, point, hardest, seg, attention, bev]
+ALL = [fac, learned, point, hardest, seg, attention, bev]
 
 
 def batch(cache: Cache, method: nn.Module, region: str | None = "dbscan", frames: int = 2) -> Any:
@@ -115,7 +119,7 @@ def test_a_batch_without_regions_trains_on(street_cache: Cache, make: Callable[.
     assert all(bool(value.isfinite()) for value in terms.values())
     assert [name for name, value in terms.items() if value.requires_grad] == ["loss"]
     assert all(p.grad is not None for p in method.parameters() if p.requires_grad)
-    if make in (fac, seg, attention):  # those that live on regions have nothing to learn
+    if make in (fac, learned, seg, attention):  # those that live on regions have nothing to learn
         assert terms["loss"].item() == 0
 
 
@@ -130,6 +134,8 @@ def test_points_are_drawn_in_the_box_that_the_backbone_sees(make: Callable[..., 
     [
         (fac, {"temperature": 0.0}), (fac, {"alpha": 0.0, "beta": 0.0}), (fac, {"correlated": 0}),
         (fac, {"negatives": "some"}), (fac, {"correspondence": "some"}), (fac, {"positives": "some"}),
+        (fac, {"correlation": "some"}), (fac, {"correlation": "learned", "correlation_channels": 0}),
+        (fac, {"correlation": "learned", "correspondence": "same_point"}),
         (point, {"temperature": -1.0}),
         (point, {"loss": "some"}), (seg, {"temperature": 0.0}), (seg, {"momentum": 2.0}), (seg, {"pooling": "some"}),
         (bev, {"temperature": 0.0}),
@@ -161,6 +167,23 @@ def test_fac_with_other_negatives_and_positives_is_another_loss(street_cache: Ca
     found, changed = one(data), other(data)
     assert float(changed["segment"]) > float(found["segment"])
     assert float(changed["correspondence"]) > float(found["correspondence"])
+
+
+def test_facs_learned_correlation_is_trained_and_its_default_has_no_parameters(street_cache: Cache) -> None:
+    torch.manual_seed(0)
+    one = fac(unet())
+    torch.manual_seed(0)
+    other = learned(unet())
+    own = set(other.state_dict()) - set(one.state_dict())
+    assert own == {"correlation.query.weight", "correlation.key.weight"}
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+    data = batch(street_cache, other)
+    found, changed = one(data), other(data)
+    assert torch.equal(found["segment"], changed["segment"])
+    assert not torch.equal(found["correspondence"], changed["correspondence"])
+    before = copy.deepcopy(other.state_dict())
+    train(other, data, 1)
+    assert not any(torch.equal(before[name], other.state_dict()[name]) for name in own)
 
 
 def test_the_teacher_follows_the_student_and_gets_no_gradient(street_cache: Cache) -> None:
