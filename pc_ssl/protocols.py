@@ -79,7 +79,7 @@ class Views(Protocol):
 
     Attributes:
         reads: what the scene must hold besides points and regions: the names of `pc_ssl.data.dataset`, such as
-            "label", "boxes", "cameras", "ground", "superpixel/slic" or "neighbour/1".
+            "label", "boxes", "cameras", "visible", "ground", "superpixel/slic" or "neighbour/1".
     """
 
     @property

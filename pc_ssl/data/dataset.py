@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from pc_ssl.data.cache import MANIFEST, Cache, Frame
 from pc_ssl.data.images import decode_image
-from pc_ssl.data.requirements import check_frames
+from pc_ssl.data.requirements import check_frames, check_image_pairs
 from pc_ssl.data.sampler import Draw, TooSmall
 from pc_ssl.errors import UserError
 from pc_ssl.geometry import BevGrid
@@ -21,6 +21,7 @@ from pc_ssl.structures import Boxes3D, Camera, Scene
 
 # What views and transforms may request besides points and regions, by the names in their `reads`.
 LABEL, BOXES, CAMERAS, BEV_MAP, GROUND = "label", "boxes", "cameras", "bev_map", "ground"
+VISIBLE = "visible"  # the points that are seen in each image, without the images
 SUPERPIXEL, PSEUDO_LABEL = "superpixel/", "pseudo_label/"  # followed by the generator's name; read with cameras
 NEIGHBOUR = "neighbour/"  # followed by how many keyframes later the neighbour is, in the same drive
 
@@ -51,7 +52,8 @@ class CacheScenes(Dataset):
         indices: which frames of the cache, in the order of their rows here.
         region: name of the region generator whose regions to read; None reads none, every point then has region -1.
         views: turns (scene, randomness, grids) into a sample; `reads` names what it needs besides points and regions:
-            "label", "boxes", "cameras", "bev_map", "ground", "superpixel/NAME", "pseudo_label/NAME", "neighbour/K".
+            "label", "boxes", "cameras", "visible", "bev_map", "ground", "superpixel/NAME", "pseudo_label/NAME",
+            "neighbour/K".
         transforms: change the scene, in this order, before the views see it; a neighbour goes through them as well.
         grids: boxes that the networks see; the views get them.
         min_points: a draw of a frame with fewer points inside every grid raises `TooSmall`.
@@ -81,6 +83,8 @@ class CacheScenes(Dataset):
         options = cache.manifest.options.get("bev_map")
         self.bev_map_reach = float(options["reach"]) if isinstance(options, dict) else 0.0
         check_frames(cache, self.indices, self._needed)
+        if VISIBLE in self.reads:
+            check_image_pairs(cache, self.indices)
         self.transforms = tuple(transform.over(cache, self.indices) for transform in transforms)
 
     def __len__(self) -> int:
@@ -90,7 +94,7 @@ class CacheScenes(Dataset):
         """The views of a draw.
 
         Raises:
-            TooSmall: fewer than `min_points` points are inside one of the grids.
+            TooSmall: fewer than `min_points` points are inside one of the grids, or the views cannot be drawn.
             UserError: the frame's file is missing or damaged, or lacks a tensor.
         """
         rng = draw.rng()
@@ -156,6 +160,7 @@ class CacheScenes(Dataset):
             global_from_lidar=None if self.neighbours is None else frame["global_from_lidar"],
             keyframe=frame.keyframe,
             columns=self.cache.columns,
+            visible=tuple(frame[f"point/{name}"].long() for name in frame.cameras) if VISIBLE in self.reads else None,
         )
 
     def _needed(self, frame: Frame) -> list[str]:

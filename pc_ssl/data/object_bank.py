@@ -130,8 +130,8 @@ class ObjectPaste(SceneTransform):
         """
         if self.bank is None or scene.boxes is None:
             raise ValueError(f"{scene.token}: pasting needs a bank (CacheScenes gives it) and a scene with boxes")
-        if scene.cameras or scene.label is not None:
-            found = "images" if scene.cameras else "labels of points"
+        if scene.cameras or scene.visible or scene.label is not None:
+            found = "images" if scene.cameras or scene.visible else "labels of points"
             raise UserError(f"{scene.token}: ObjectPaste cannot be used with {found}, which would not show the objects")
         parts = [scene.boxes]
         points: list[tuple[Tensor, Tensor]] = []

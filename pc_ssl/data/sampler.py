@@ -21,7 +21,7 @@ MIN_POINTS = 16  # of a frame inside the networks' grids; fewer have no neighbou
 
 
 class TooSmall(Exception):
-    """A frame has too few points for training; the message contains its token."""
+    """A frame has too few points for training, or no two images that overlap; the message contains its token."""
 
 
 class Draw(NamedTuple):

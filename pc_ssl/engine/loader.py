@@ -101,8 +101,8 @@ class _Samples(Dataset):
             except UserError as error:
                 return error
         return UserError(
-            f"{left_out[0]}; the {len(left_out) - 1} frames after it have too few as well; "
-            "are the points in the units and the frame of the network's grid?"
+            f"{left_out[0]}; the {len(left_out) - 1} frames after it cannot be trained on either; "
+            "compare the units and the extent of the points with the network's grid, and the settings of the views"
         )
 
 

@@ -1,10 +1,10 @@
 """FAC: foreground-aware feature contrast.
 
 Liu et al., "FAC: 3D Representation Learning via Foreground Aware Feature Contrast", CVPR 2023. No public code holds its
-losses or prints its formulas. Published, in the abstract: positive pairs are points of one foreground segment;
-segments are not over-discriminated, foreground is contrasted with background, adaptively, by a Siamese
-correspondence network that learns correlations within and across the two views. Reconstructed: all else, that is both
-formulas, the definition of large planes (`views/foreground.py`), the projection, how correlations are learned, which frames of
+losses, and its formulas are not public. Published, in the abstract: positive pairs are points of one foreground
+segment; no over-discrimination between segments; foreground contrasted with background, adaptively, by a Siamese
+correspondence network that learns correlations within and across the two views. Reconstructed: both formulas, what
+foreground and large planes are (`views/foreground.py`), the projection, how correlations are learned, which frames of
 ScanNet make a pair (`views/frame_pairs.py`), and the defaults marked so below.
 
 1. Views: two augmented views of one cloud, or what two overlapping RGB-D frames see of a room; points of foreground

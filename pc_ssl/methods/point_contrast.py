@@ -3,7 +3,8 @@
 Xie et al., "PointContrast: Unsupervised Pre-training for 3D Point Cloud Understanding", ECCV 2020, Sec. 3. Published:
 both losses, their numbers, the sampled matches and a last layer of 32 channels without a projector. Ours: the two
 views are two augmentations of one cloud, each with points left out, where the paper matches two overlapping depth
-images of a room; the last layer is discarded after pretraining.
+images of a room (`PairViews(frames=FramePairs())` takes the points of the room that two overlapping images see); the
+last layer is discarded after pretraining.
 
 1. Views: two augmented views of one cloud, and matches: points in both.
 2. Forward: features of the matches, a linear layer, L2 normalisation.

@@ -28,6 +28,7 @@ class Scene:
         label: [N] uint8 class of each point, 0 means ignore; None: not available or not requested.
         boxes: in the LiDAR frame; None: not available or not requested.
         cameras: those of the frame; empty if there are none or they are not requested.
+        visible: for each image of the frame, rows [P] int64 of the points that are seen in it; None: not requested.
         bev_map: [K, H, W] bool, map classes seen from above in the LiDAR frame; row 0 has the lowest y, column 0 the
             lowest x; None: not available or not requested.
         bev_map_reach: `bev_map` covers -reach..reach along x and y, metres.
@@ -53,6 +54,7 @@ class Scene:
     neighbour: Scene | None = None
     keyframe: Tensor = field(default=None)  # type: ignore[assignment]
     columns: tuple[str, ...] = ()
+    visible: tuple[Tensor, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.keyframe is None:
@@ -97,4 +99,5 @@ class Scene:
             ground=None if self.ground is None else self.ground[kept],
             keyframe=self.keyframe[kept],
             cameras=tuple(of_camera(camera) for camera in self.cameras),
+            visible=None if self.visible is None else tuple(row[rows[kept[rows]]] for rows in self.visible),
         )

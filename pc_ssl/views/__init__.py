@@ -3,6 +3,7 @@
 from pc_ssl.views.camera import ImageAugmentation
 from pc_ssl.views.drawn import DrawnViews
 from pc_ssl.views.foreground import ForegroundViews
+from pc_ssl.views.frame_pairs import FramePairs
 from pc_ssl.views.lidar import Augmentation, PairViews, SingleView
 from pc_ssl.views.scan_pairs import ScanPairViews
 from pc_ssl.views.sensors import SensorViews
@@ -21,6 +22,7 @@ __all__ = [
     "Augmentation",
     "DrawnViews",
     "ForegroundViews",
+    "FramePairs",
     "ImageAugmentation",
     "PairViews",
     "ScanPairViews",

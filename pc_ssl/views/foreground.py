@@ -1,11 +1,10 @@
-"""Two augmented views of one cloud, with points of foreground segments and of the background, contrasted by FAC."""
+"""Two augmented views of one scene, with points of foreground segments and of the background, contrasted by FAC."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from pc_ssl.geometry import BevGrid
 from pc_ssl.ops import region_pool
 from pc_ssl.structures import ForegroundSample, Scene
+from pc_ssl.views.frame_pairs import FramePairs
 from pc_ssl.views.lidar import Augmentation, PairViews, draw_rows
 
 GROUND_SHARE = 0.5  # a segment with a larger share of ground points is ground
@@ -35,9 +35,9 @@ class ForegroundViews:
     """Two views, and foreground and background points sampled among the points in both.
 
     A point is background if it is in no segment, in a segment that is mostly ground, or in a large plane: a segment
-        that
-    is not thicker than `plane_thickness` and at least `plane_area` large. The published foreground is "not ground or
-    large plane"; the numbers are reconstructed.
+    that is not thicker than `plane_thickness` and at least `plane_area` large. That foreground is neither ground nor
+    large plane is reconstructed, as are the numbers. A segment is judged by all of its points, also where views are
+    partial: the visible part of a large wall is background.
 
     Args:
         augmentation: drawn independently for each view.
@@ -47,6 +47,8 @@ class ForegroundViews:
         plane_thickness: standard deviation across the plane, metres.
         plane_area: area of a rectangle of the same standard deviations along the plane, square metres.
         keep: share of the scene's points that each view keeps, drawn independently.
+        frames: the views are what two overlapping RGB-D frames see of the scene, and points are sampled from their
+            overlap; None: both are views of the whole cloud. Pairs of frames on ScanNet are reconstructed.
 
     Raises:
         ValueError: an argument is out of range.
@@ -59,7 +61,7 @@ class ForegroundViews:
     plane_thickness: float = 0.05
     plane_area: float = 4.0
     keep: float = 1.0
-    reads: ClassVar[frozenset[str]] = frozenset({"ground"})
+    frames: FramePairs | None = None
 
     def __post_init__(self) -> None:
         Anchors(self.anchors)
@@ -70,11 +72,16 @@ class ForegroundViews:
                 "negative"
             )
 
+    @property
+    def reads(self) -> frozenset[str]:
+        return self._pairs().reads | {"ground"}
+
     def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> ForegroundSample:
         """The views, and sampled points that are inside all of `grids` in both; foreground points come first.
 
         Raises:
-            ValueError: the scene was read without its ground.
+            TooSmall: no two frames of the scene overlap enough.
+            ValueError: the scene was read without its ground, or without the points that its frames see.
         """
         sample, drawable = self._pairs().two_views(scene, rng, grids)
         if self.anchors == Anchors.RANDOM:
@@ -111,4 +118,4 @@ class ForegroundViews:
         return (region >= 0) & ~(plane | ground)[region.clamp(min=0)]
 
     def _pairs(self) -> PairViews:
-        return PairViews(self.augmentation, self.foreground, self.background, self.keep)
+        return PairViews(self.augmentation, self.foreground, self.background, self.keep, self.frames)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pc_ssl.geometry import BevGrid, apply, rotation_about_z
 from pc_ssl.structures import PairSample, Scene, SegmentationSample
+from pc_ssl.views.frame_pairs import FramePairs
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class PairViews:
         inside: number of points sampled inside regions.
         outside: number of points sampled outside regions.
         keep: share of the scene's points that each view keeps, drawn independently; 1 keeps all, as CALICO does.
+        frames: the views are what two overlapping RGB-D frames see of the scene; None: both are views of all of it.
 
     Raises:
         ValueError: an argument is out of range.
@@ -111,13 +113,17 @@ class PairViews:
     inside: int = 1024
     outside: int = 1024
     keep: float = 1.0
-    reads: ClassVar[frozenset[str]] = frozenset()
+    frames: FramePairs | None = None
 
     def __post_init__(self) -> None:
         if self.inside < 0 or self.outside < 0 or self.inside + self.outside == 0:
             raise ValueError(f"PairViews: cannot draw {self.inside} points inside and {self.outside} outside regions")
         if not 0 < self.keep <= 1:
             raise ValueError(f"PairViews: keep must be in (0, 1], got {self.keep}")
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset() if self.frames is None else frozenset({"visible"})
 
     def __call__(self, scene: Scene, rng: np.random.Generator, grids: Sequence[BevGrid] = ()) -> PairSample:
         """The views and the sampled points.
@@ -130,6 +136,9 @@ class PairViews:
         Returns:
             Two views of at most N points each, in the scene's order, and up to inside + outside points of the keyframe
             in both (earlier sweeps belong to no region); those inside regions come first.
+
+        Raises:
+            TooSmall: no two frames of the scene overlap enough.
         """
         views, drawable = self.two_views(scene, rng, grids)
         inside = draw_rows(drawable & (scene.region >= 0), self.inside, rng)
@@ -144,12 +153,16 @@ class PairViews:
         Returns:
             A function from sampled points (rows [S] of the scene) to the sample, and [N] bool: the points that can be
                 sampled.
+
+        Raises:
+            TooSmall: no two frames of the scene overlap enough.
         """
         views, rows = [], []
         drawable = scene.keyframe
-        for _ in range(2):
+        everything = torch.ones(len(scene.points), dtype=torch.bool)
+        for seen in (everything, everything) if self.frames is None else self.frames.draw(scene, rng):
             moved = move_points(scene.points, self.augmentation.draw(rng))
-            kept = torch.from_numpy(rng.random(len(moved)) < self.keep)
+            kept = seen & torch.from_numpy(rng.random(len(moved)) < self.keep)
             drawable = drawable & kept & inside_all(moved, grids)
             views.append(moved[kept])
             rows.append(kept.long().cumsum(0) - 1)
