@@ -1,3 +1,3 @@
-"""Preparation: recordings to caches. Each part is a module of its own, so that a command imports only what it runs."""
+"""Preparation of caches from recordings. Each part is a separate module, so that commands import only what they run."""
 
 __all__ = ["cache_folder", "jobs", "options", "pipeline", "reader", "readers", "stages"]

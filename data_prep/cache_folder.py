@@ -1,8 +1,8 @@
-"""A cache's folder while it is prepared: its lock, journals and manifest, which frames are finished, and how it ends.
+"""The folder of a cache in preparation: its lock, journals, manifest and finished frames.
 
-manifest.json              the cache is complete (failed.json beside it: but for the frames listed there)
-unfinished-*.jsonl         journals of shards that are at work, or were killed
-manifest.base.json         while regions are being added: the manifest of the cache before
+manifest.json              the cache is complete (except the frames listed in failed.json)
+unfinished-*.jsonl         journals of shards that are running or were killed
+manifest.base.json         while regions are added: the previous manifest
 nuscenes_tables.safetensors   of nuScenes: columns of its tables, for later runs
 """
 
@@ -27,15 +27,15 @@ from pc_ssl.files import PARTIAL_SUFFIX, write_json
 from pc_ssl.progress import track
 
 BASE = "manifest.base.json"
-OWN_FILES = (LOCK, BASE, INDEX)  # that may be there before the first frame
+OWN_FILES = (LOCK, BASE, INDEX)  # files that may exist before the first frame
 
 
 class CacheFolder:
-    """The folder of a cache that is to be made, finished or brought up to date.
+    """The folder of a cache to be written, finished or updated.
 
     Args:
         path: the folder; it need not exist.
-        shard: the share of the frames that this process makes.
+        shard: the frames that this process makes.
     """
 
     def __init__(self, path: Path, shard: Shard = WHOLE) -> None:
@@ -43,10 +43,10 @@ class CacheFolder:
         self._journal: Journal | None = None
 
     def check(self, asked: Mapping[str, Any]) -> None:
-        """Look whether the folder may become, or is, the cache that is asked for; nothing is changed.
+        """Check that the folder is, or can become, the requested cache; nothing is changed.
 
         Raises:
-            UserError: it belongs to something else, or to a cache with other options.
+            UserError: it has other content, or is a cache with other options.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"{self.path}: is a file, expected a folder")
@@ -60,17 +60,17 @@ class CacheFolder:
                 raise UserError(f"{self.path}: the folder is neither empty nor a cache; name a new one")
 
     def check_journals(self, asked: Mapping[str, Any]) -> None:
-        """Look whether preparations that were begun here are what is asked for.
+        """Check that unfinished preparations have the requested options.
 
         Raises:
-            UserError: one has other options.
+            UserError: a journal has other options.
         """
         for record in read_journals(self.path).values():
             if record.options is not None:
                 refuse_other_options(self.path, record.options, asked)
 
     def manifest(self) -> Manifest | None:
-        """The manifest of the cache as it is; also if adding regions was stopped before a frame was touched."""
+        """The current manifest; also if adding regions was stopped before a frame was changed."""
         if self.is_complete:
             return read_manifest(self.path)
         if (self.path / BASE).is_file() and not self._has_journals:
@@ -88,25 +88,25 @@ class CacheFolder:
         manifest = read_manifest(self.path)
         if (self.path / FAILED).exists():
             raise UserError(
-                f"{self.path / FAILED}: lists frames that the cache misses; run the pc-ssl prepare that wrote it "
-                "again, or delete this file to do without them"
+                f"{self.path / FAILED}: lists missing frames; run the pc-ssl prepare that wrote it "
+                "again, or delete this file to continue without them"
             )
         return manifest
 
     def settled(self) -> Manifest | None:
-        """The manifest if no frame is missing and no other shard left a journal: then frames need only a check."""
+        """The manifest if no frame is missing and no other shard has a journal: frames then only need a check."""
         other_journals = len(list(self.path.glob(JOURNALS))) > (self._journal is not None)
         unsettled = other_journals or (self.path / FAILED).exists() or (self.path / BASE).exists()
         return None if unsettled or not self.is_complete else read_manifest(self.path)
 
     @property
     def is_complete(self) -> bool:
-        """Whether the manifest is there, which is written last."""
+        """Whether the manifest exists, which is written last."""
         return (self.path / MANIFEST).is_file()
 
     @property
     def is_read_only(self) -> bool:
-        """Whether nothing can be written, as on a disk that is mounted so."""
+        """Whether the folder cannot be written, as on a read-only disk."""
         return self.path.is_dir() and not os.access(self.path, os.W_OK)
 
     @property
@@ -128,7 +128,7 @@ class CacheFolder:
                 self._journal = None
 
     def close_settled(self) -> None:
-        """Leave a settled cache as it was: without a journal, and without the lock of a run that was killed."""
+        """Remove the journal, and the lock of a killed run, from a settled cache."""
         with finishing(self.path):
             self._open_journal.path.unlink(missing_ok=True)
 
@@ -139,7 +139,7 @@ class CacheFolder:
         return self._journal
 
     def recorded(self) -> Record:
-        """What the manifest and all journals say together."""
+        """Combined content of the manifest and all journals."""
         state = Record()
         for record in read_journals(self.path).values():
             state.entries |= record.entries
@@ -147,21 +147,21 @@ class CacheFolder:
             state.again |= record.again
         for token in state.entries.keys() | state.again:
             state.failures.pop(token, None)
-        if self.is_complete:  # a frame that failed since is one that was damaged and could not be made again
+        if self.is_complete:  # a frame that failed since then was damaged and could not be made again
             listed = {entry.token: entry for entry in read_manifest(self.path).frames}
             state.entries = {t: entry for t, entry in listed.items() if t not in state.failures} | state.entries
         return state
 
     def known_tokens(self) -> set[str]:
-        """Frames that are finished, of all shards."""
+        """Finished frames of all shards."""
         manifest = self.manifest()
         return {entry.token for entry in manifest.frames} if manifest else set(self.recorded().entries)
 
     def claim(self, frames: Sequence[FrameName], threads: int) -> tuple[list[FrameName], int]:
-        """Check which of this shard's frames are finished and undamaged.
+        """Check this shard's frames.
 
         Returns:
-            the frames that are left to do, and how many are there.
+            the frames to make, and the number of finished, undamaged ones.
         """
         own = self.shard.of(frames)
         self.remove_leftovers([frame.token for frame in own])
@@ -174,7 +174,7 @@ class CacheFolder:
         return left, len(kept)
 
     def undamaged(self, entries: Sequence[FrameEntry], threads: int) -> dict[str, FrameEntry]:
-        """The entries, by token, whose files are, byte for byte, what was written."""
+        """The entries, by token, whose files are equal to the written ones."""
         from joblib import Parallel, delayed
 
         if not entries:
@@ -182,18 +182,18 @@ class CacheFolder:
         checks = Parallel(n_jobs=threads, prefer="threads", return_as="generator")(
             delayed(damage_of)(self.path, entry) for entry in entries
         )
-        damages = track(checks, total=len(entries), what="checking what is there")
+        damages = track(checks, total=len(entries), what="checking existing frames")
         return {entry.token: entry for entry, damage in zip(entries, damages, strict=True) if damage is None}
 
     def remove_leftovers(self, tokens: Sequence[str]) -> None:
-        """Delete the unfinished files that killed runs of this shard left; those of others may be in use."""
+        """Delete unfinished files of killed runs of this shard; those of other shards may be in use."""
         own = set(tokens)
         for path in self.path.glob(f"frames/*/*{PARTIAL_SUFFIX}"):
             if self.shard.count == 1 or path.name.partition(".safetensors")[0] in own:
                 path.unlink(missing_ok=True)
 
     def note(self, result: FrameEntry | Failure) -> None:
-        """Record a finished frame, whose file is on the disk, or one that failed.
+        """Record a finished frame, whose file is on the disk, or a failed one.
 
         Raises:
             UserError: the journal cannot be written.
@@ -205,14 +205,14 @@ class CacheFolder:
     ) -> tuple[list[Failure], int]:
         """Complete the cache if all of its frames are finished or have failed.
 
-        A kill between any two steps leaves what the next run completes. Frames of the cache that are not among `frames`
-        stay in it, behind them.
+        After a kill between any two steps the next run completes the cache. Frames of the cache that are not in
+        `frames` are kept, after them.
 
         Returns:
-            the failures, of all shards, and how many frames are still missing.
+            the failures of all shards, and the number of missing frames.
 
         Raises:
-            UserError: no frame at all could be prepared, or the manifest cannot be written.
+            UserError: all frames failed, or the manifest cannot be written.
         """
         out = self.path
         with finishing(out):
@@ -242,16 +242,16 @@ class CacheFolder:
         return failures, 0
 
     def begin_adding(self) -> None:
-        """From here on the folder is not a complete cache, until the regions are added to all frames."""
-        with contextlib.suppress(FileNotFoundError):  # another shard has done it
+        """Mark the cache as incomplete until regions have been added to all frames."""
+        with contextlib.suppress(FileNotFoundError):  # another shard did so
             os.replace(self.path / MANIFEST, self.path / BASE)
 
     def undo_adding(self) -> None:
-        """Take back `begin_adding` if no frame was touched since."""
+        """Undo `begin_adding` if no frame was changed since."""
         if not self.is_complete and self.manifest() is not None:
             os.replace(self.path / BASE, self.path / MANIFEST)
 
     def free_bytes(self) -> int:
-        """Bytes that its disk has left."""
+        """Free bytes of its disk."""
         path = self.path.absolute()
         return shutil.disk_usage(next(folder for folder in [path, *path.parents] if folder.exists())).free

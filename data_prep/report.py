@@ -1,4 +1,4 @@
-"""What a preparation did, and what one would cost."""
+"""Results and estimates of preparation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pc_ssl.progress import duration
 
 FAILED = "failed.json"
 NO_REGIONS_ADVICE = "are points in metres, z up, and is the sensor's height above the ground right?"
-SHOWN_FAILURES = 5  # reasons that the summary prints; failed.json has all
+SHOWN_FAILURES = 5  # reasons printed in the summary; failed.json has all
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A frame that could not be prepared; the reason names the file."""
+    """A frame that could not be prepared; the reason contains the file."""
 
     token: str
     scene: str
@@ -24,19 +24,19 @@ class Failure:
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What a run did.
+    """The result of a run.
 
     Args:
         out: the cache.
-        prepared: frames that this run wrote.
-        kept: frames that were there already, checked byte for byte.
+        prepared: number of frames written by this run.
+        kept: number of existing frames, checked byte for byte.
         failures: frames that could not be prepared.
-        waiting: frames of other shards that are not prepared yet; the manifest is written when there are none.
-        seconds: that the run took.
-        memory_bytes: the most that a process held that made frames.
-        vanished: frames of the cache that the data set does not list any more.
-        without_regions: generator -> how many of the frames prepared have no region by it.
-        left_out: what of the frames prepared was left out, with its count.
+        waiting: number of missing frames of other shards; the manifest is written when there are none.
+        seconds: duration of the run.
+        memory_bytes: peak memory of a process that made frames.
+        vanished: frames of the cache that are no longer in the data set.
+        without_regions: generator -> number of prepared frames without its regions.
+        left_out: reason -> count of data left out of the prepared frames.
     """
 
     out: Path
@@ -56,7 +56,7 @@ class PrepareReport:
         return 3 if self.failures else 0
 
     def summary(self) -> str:
-        """For the user: what was done, the first few failures, and what there is to do."""
+        """Summary for the user: results, the first failures, and what to do."""
         return "\n".join([self._done(), *self._warnings()])
 
     def _warnings(self) -> list[str]:
@@ -67,8 +67,8 @@ class PrepareReport:
             )
         if self.vanished:
             lines.append(
-                f"{len(self.vanished)} frames of the cache are not in the data set any more, the first "
-                f"{self.vanished[0]}; they stay in the cache"
+                f"{len(self.vanished)} frames of the cache are no longer in the data set, the first "
+                f"{self.vanished[0]}; they are kept in the cache"
             )
         lines += [
             f"{name}: no regions in {count} of {self.prepared} frames prepared; {NO_REGIONS_ADVICE}"
@@ -80,7 +80,7 @@ class PrepareReport:
     def _done(self) -> str:
         if not self.prepared and not self.failures and not self.waiting:
             return f"{self.out}: already complete with these options, {self.kept} frames checked; nothing to do"
-        memory = f", at most {self.memory_bytes / 1e6:.0f} MB of memory a worker" if self.prepared else ""
+        memory = f", at most {self.memory_bytes / 1e6:.0f} MB of memory per worker" if self.prepared else ""
         lines = [f"{self.out}: {self.prepared} frames prepared, {self.kept} kept, in {duration(self.seconds)}{memory}"]
         if self.failures:
             lines[0] += f"; {len(self.failures)} frames failed"
@@ -96,16 +96,16 @@ class PrepareReport:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a preparation would cost.
+    """Estimated cost of a preparation.
 
     Args:
-        frames: that are left to do.
-        tried: how many of them the figures come from.
-        workers: processes at work at a time.
-        seconds: of all workers together, without the disk's own time.
-        bytes: that the frames take on the disk.
-        free_bytes: that the disk has.
-        memory_bytes: that each process which makes frames needs at most.
+        frames: number of frames to prepare.
+        tried: number of sampled frames.
+        workers: number of parallel processes.
+        seconds: duration with all workers, without disk time.
+        bytes: size of the frames on the disk.
+        free_bytes: free space of the disk.
+        memory_bytes: peak memory per process.
     """
 
     frames: int
@@ -117,12 +117,12 @@ class Estimate:
     memory_bytes: int
 
     def summary(self) -> str:
-        """For the user."""
+        """Summary for the user."""
         if not self.frames:
-            return "0 frames are left to do"
+            return "no frames to prepare"
         return (
             f"{self.frames} frames, about {duration(self.seconds)} with {self.workers} "
             f"worker{'s' if self.workers > 1 else ''}, about {self.bytes / 1e9:.2f} GB of disk "
-            f"({self.free_bytes / 1e9:.2f} GB free), up to {self.memory_bytes / 1e6:.0f} MB of memory a worker; "
+            f"({self.free_bytes / 1e9:.2f} GB free), up to {self.memory_bytes / 1e6:.0f} MB of memory per worker; "
             f"from {self.tried} frames tried"
         )

@@ -1,11 +1,11 @@
-"""The cache of prepared keyframes: this file alone reads it and writes it.
+"""The cache of prepared keyframes. Only this module reads and writes it.
 
 manifest.json                              written last: a folder without it is not a cache
 frames/<scene>/<token>.safetensors         one keyframe; the tensors are those of fields.py
 
 cache = Cache(Path("cache"))
 frame = cache[0]                                         # a mapping from names to tensors
-list(frame), frame["points"], frame["region/dbscan"]     # memory-mapped; nothing else is read
+list(frame), frame["points"], frame["region/dbscan"]     # memory-mapped; other tensors are not read
 cache.columns, frame.keyframe, frame.cameras, frame.regions
 """
 
@@ -36,7 +36,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 XYZ = ("x", "y", "z")
 ALL_FRAMES = "all"  # denotes all frames of a cache, unless a split has this name
-TIME = "time"  # column of the seconds from a point's sweep to the keyframe's: 0 for the keyframe, more for earlier ones
+TIME = "time"  # column of the time lag in seconds from a point's sweep to the keyframe: 0 for the keyframe's sweep
 
 
 @dataclass(frozen=True)
@@ -53,18 +53,18 @@ class FrameEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a cache holds.
+    """Description of a cache.
 
     Args:
         dataset: name of the data set, such as "nuscenes".
-        version: its version, such as "v1.0-mini".
+        version: version of the data set, such as "v1.0-mini".
         options: of preparation: plain JSON values, the same options give the same bytes.
         classes: names of the classes: "label" of points (index 0 is "ignore") and "box" of boxes; "attribute" of boxes
-            (index 0 is "none") and "map", where the data set has them.
-        splits: scene names of each split of the data set, those that the cache holds.
+            (index 0 is "none") and "map", if the data set has them.
+        splits: scene names of each split of the data set, limited to scenes of the cache.
         frames: in the order of the data set.
-        columns: names of the columns of `points`, in order, x y z first; None in caches that were written before they
-            were stored (`Cache.columns` derives them).
+        columns: names of the columns of `points`, in order, x y z first; None in older caches, for which
+            `Cache.columns` derives them.
     """
 
     dataset: str
@@ -101,7 +101,7 @@ class Manifest:
 
 
 def hash_of(options: Mapping[str, Any]) -> str:
-    """sha256 of JSON values, whatever the order of their keys."""
+    """sha256 of JSON values, independent of the order of keys."""
     return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
 
 
@@ -109,7 +109,7 @@ def read_manifest(folder: Path, file: str = MANIFEST) -> Manifest:
     """Read and check `folder`/manifest.json, or a manifest under another name.
 
     Raises:
-        UserError: no manifest, one of another schema version, or one with a missing or wrong field.
+        UserError: the manifest is missing, has another schema version, or has a missing or invalid field.
     """
     path = folder / file
     if not path.is_file():
@@ -136,7 +136,7 @@ def read_manifest(folder: Path, file: str = MANIFEST) -> Manifest:
         if name not in manifest.classes:
             raise UserError(f"{path}: field 'classes' has no {name!r}")
     if manifest.options_hash != content["options_hash"]:
-        raise UserError(f"{path}: options_hash does not belong to the options; the file was changed after preparation")
+        raise UserError(f"{path}: options_hash does not match the options; the file was changed after preparation")
     return manifest
 
 
@@ -170,7 +170,7 @@ def _entry_from_json(path: Path, index: int, value: Any) -> FrameEntry:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json, whole or not at all: from then on the folder is a cache.
+    """Write manifest.json atomically, which makes the folder a cache.
 
     Raises:
         UserError: it cannot be written.
@@ -179,23 +179,22 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def frame_file(scene: str, token: str) -> str:
-    """The frame's path below the cache.
+    """The frame's path relative to the cache.
 
     Raises:
         UserError: a name that is not a plain file name.
     """
     for kind, name in (("scene", scene), ("token", token)):
         if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_+.-]*", name):
-            raise UserError(f"{kind} {name!r}: only letters, digits and _ + - . can stand in a file name of the cache")
+            raise UserError(f"{kind} {name!r}: expected only letters, digits and _ + - . as in file names of the cache")
     return f"frames/{scene}/{token}.safetensors"
 
 
 def encode_frame(tensors: Mapping[str, NDArray]) -> bytes:
-    """One frame's file: the same tensors give the same bytes.
+    """Encode a frame's file; the same tensors give the same bytes.
 
     Raises:
-        ValueError: a tensor that FIELDS does not know, or of another dtype or shape than it says, or a label map with
-            ids out of range.
+        ValueError: a tensor is not in FIELDS or has another dtype or shape, or a label map has ids out of range.
     """
     from safetensors.numpy import save
 
@@ -208,7 +207,7 @@ def encode_frame(tensors: Mapping[str, NDArray]) -> bytes:
 
 
 def decode_frame(content: bytes) -> dict[str, NDArray]:
-    """The tensors of one frame's file, as `encode_frame` took them.
+    """The tensors of a frame's file, the inverse of `encode_frame`.
 
     Raises:
         ValueError: the content is not such a file, or holds a damaged label map.
@@ -224,7 +223,7 @@ def decode_frame(content: bytes) -> dict[str, NDArray]:
 
 
 def _label_map(key: str, stored: NDArray[np.uint8]) -> NDArray:
-    """The map behind the bytes of its PNG, of the dtype that FIELDS says.
+    """Decode a label map from its PNG, with the dtype of FIELDS.
 
     Raises:
         ValueError: the bytes are not such a PNG.
@@ -234,7 +233,7 @@ def _label_map(key: str, stored: NDArray[np.uint8]) -> NDArray:
 
 
 def write_frame(folder: Path, scene: str, token: str, timestamp_us: int, content: bytes) -> FrameEntry:
-    """Write one frame's file (`encode_frame`), whole or not at all.
+    """Write one frame's file (`encode_frame`) atomically.
 
     Raises:
         UserError: it cannot be written (the disk is full, ...), or scene or token is not a file name.
@@ -245,7 +244,7 @@ def write_frame(folder: Path, scene: str, token: str, timestamp_us: int, content
 
 
 def damage_of(folder: Path, entry: FrameEntry) -> str | None:
-    """Why the frame's file is not the one that was written; None if it is, byte for byte."""
+    """Reason why the frame's file differs from the written one; None if it is equal."""
     try:
         with inside(folder, entry.file).open("rb") as file:
             found = file.seek(0, 2)
@@ -257,17 +256,17 @@ def damage_of(folder: Path, entry: FrameEntry) -> str | None:
         return "is missing"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    return None if digest.hexdigest() == entry.sha256 else "has another checksum than what was written"
+    return None if digest.hexdigest() == entry.sha256 else "has another checksum than the written file"
 
 
 class Frame(Mapping[str, "Tensor"]):
-    """One keyframe: name -> tensor. `frame[key]` maps one tensor into memory (label maps are decoded) and leaves the
-    others alone; names come sorted.
+    """One keyframe: name -> tensor. `frame[key]` memory-maps one tensor (label maps are decoded) without
+    reading the others; names are sorted.
 
     Args:
         path: the frame's file.
         token, scene: of the frame.
-        merges_sweeps: whether the cache's frames may hold points of earlier sweeps.
+        merges_sweeps: whether frames of the cache may have points of earlier sweeps.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -297,7 +296,7 @@ class Frame(Mapping[str, "Tensor"]):
 
     def get(self, key: str, default: Any = None) -> Any:
         """The tensor, or `default` if the frame does not have it."""
-        return self[key] if key in self else default  # noqa: SIM401 - that would be this function
+        return self[key] if key in self else default  # noqa: SIM401 - it would call this function
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -311,9 +310,9 @@ class Frame(Mapping[str, "Tensor"]):
 
     @property
     def keyframe(self) -> Tensor:
-        """[N] bool: True for points of the keyframe's own sweep, False for those of earlier sweeps.
+        """[N] bool: True for points of the keyframe's sweep, False for those of earlier sweeps.
 
-        Caches that were written before `keyframe` was stored: the points with a time lag of 0.
+        In older caches without this tensor: points with a time lag of 0.
         """
         import torch
 
@@ -323,7 +322,7 @@ class Frame(Mapping[str, "Tensor"]):
         return points[:, -1] == 0 if self._merges_sweeps else torch.ones(len(points), dtype=torch.bool)
 
     def shape(self, key: str) -> tuple[int, ...]:
-        """Shape of a tensor as it is stored, from the file's header alone.
+        """Shape of a stored tensor, read from the file's header.
 
         Raises:
             UserError: the frame has no such tensor.
@@ -336,7 +335,7 @@ class Frame(Mapping[str, "Tensor"]):
             raise UserError(f"{self.path}: the frame has no {key!r}; it has {', '.join(self)}")
 
     def __getitem__(self, key: str) -> Tensor:
-        """The tensor on the CPU; FIELDS says its shape, unit and frame.
+        """The tensor on the CPU; see FIELDS for shape, unit and frame.
 
         Raises:
             UserError: the frame has no such tensor, or a damaged label map.
@@ -362,7 +361,7 @@ class Cache:
         path: the folder that `pc-ssl prepare` wrote.
 
     Raises:
-        UserError: no complete cache there, or one of another schema version.
+        UserError: the folder is not a complete cache, or has another schema version.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -390,8 +389,7 @@ class Cache:
         """Names of the columns of `points`, in order: x y z, then features such as intensity and time (`TIME`).
 
         Raises:
-            UserError: the cache was written before they were stored, and its points have another number of columns
-                than its options say.
+            UserError: an older cache whose points have a different number of columns than expected from its options.
         """
         if self.manifest.columns is not None:
             return tuple(self.manifest.columns)
@@ -407,9 +405,9 @@ class Cache:
         return columns
 
     def default_split(self, role: str) -> str:
-        """The split that serves as `role`, "train" or "val", where the user names none.
+        """The default split for `role`, "train" or "val".
 
-        That is the split of this very name, or else the only one whose name ends so (`mini_train`, `sim_train`).
+        This is the split of this name, or else the only one with this suffix (`mini_train`, `sim_train`).
 
         Raises:
             UserError: there is none, or more than one.
@@ -423,7 +421,7 @@ class Cache:
         return fitting[0]
 
     def indices(self, split: str) -> list[int]:
-        """Rows of `frames` that belong to a split, in order; `ALL_FRAMES` takes all of them.
+        """Rows of `frames` that belong to a split, in order; `ALL_FRAMES` selects all of them.
 
         Raises:
             UserError: the cache has no such split.

@@ -141,7 +141,7 @@ def test_columns_and_keyframe(tmp_path: Path, columns: tuple[str, ...], change: 
     ("damage", "reason"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-1]), "has "),
-        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x07"), "has another checksum than what was written"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x07"), "has another checksum"),
         (lambda path: path.unlink(), "is missing"),
         (lambda path: path.write_bytes(b""), "has 0 bytes, but "),
     ],
@@ -170,7 +170,7 @@ def test_a_manifest_with_paths_outside_the_cache_is_rejected(tmp_path: Path) -> 
     manifest = read_manifest(tmp_path / "cache")
     entry = replace(manifest.frames[0], scene="..", file="frames/../frame.safetensors")
     write_manifest(tmp_path / "cache", replace(manifest, frames=[entry]))
-    assert "can stand in a file name of the cache" in reasons(tmp_path / "cache")[0]
+    assert "expected only letters, digits" in reasons(tmp_path / "cache")[0]
 
 
 def test_no_cache_is_an_error(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_two_files_that_would_be_one_frame_are_told(tmp_path: Path) -> None:
 def test_names_that_the_cache_cannot_have_are_told_at_once(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir()
     np.save(tmp_path / name, cloud(0))
-    with pytest.raises(UserError, match=r"only letters, digits and _ \+ - \. can stand .*; rename") as caught:
+    with pytest.raises(UserError, match=r"only letters, digits and _ \+ - \. .*; rename") as caught:
         FolderReader(tmp_path, COLUMNS)
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
 

@@ -278,7 +278,7 @@ def test_adding_rejects_other_caches(pristine_root: Path, root: Path, tmp_path: 
     with pytest.raises(UsageError, match="unknown generator 'dbscn'"):
         add(pristine_root, out, "dbscn")
     (out / "failed.json").write_text("[]")
-    with pytest.raises(UserError, match=r"failed\.json: lists frames that the cache misses"):
+    with pytest.raises(UserError, match=r"failed\.json: lists missing frames"):
         add(pristine_root, out, "dbscan3d")
     (out / "failed.json").unlink()
     assert contents(out) == before

@@ -36,7 +36,7 @@ def test_box_encloses_its_volume(size: tuple, center: tuple) -> None:
     way=st.tuples(st.floats(-3, 3), st.floats(-3, 3), st.floats(0.2, 3)),
     radius=st.tuples(st.floats(0.1, 1), st.floats(0.1, 1)),
 )
-def test_tube_is_a_frustum_whatever_its_direction(start: tuple, way: tuple, radius: tuple) -> None:
+def test_tube_is_a_frustum_in_any_direction(start: tuple, way: tuple, radius: tuple) -> None:
     end = np.add(start, way)
     r, q = radius
     share = 0.5 * 24 * np.sin(2 * np.pi / 24) / np.pi  # of a circle that a polygon of 24 corners fills
