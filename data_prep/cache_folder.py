@@ -20,8 +20,8 @@ from data_prep.journal import JOURNALS, LOCK, WHOLE, Journal, Record, Shard, fin
 from data_prep.nuscenes_index import INDEX
 from data_prep.options import refuse_other_options
 from data_prep.reader import FrameName
-from data_prep.report import FAILED, Failure
-from pc_ssl.data.cache import MANIFEST, FrameEntry, Manifest, damage_of, read_manifest, write_manifest
+from data_prep.report import Failure
+from pc_ssl.data.cache import FAILED, MANIFEST, FrameEntry, Manifest, damage_of, read_manifest, write_manifest
 from pc_ssl.errors import UserError
 from pc_ssl.files import PARTIAL_SUFFIX, write_json
 from pc_ssl.progress import track

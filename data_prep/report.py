@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pc_ssl.data.cache import FAILED
 from pc_ssl.progress import duration
 
-FAILED = "failed.json"
 NO_REGIONS_ADVICE = "are points in metres, z up, and is the sensor's height above the ground right?"
 SHOWN_FAILURES = 5  # reasons printed in the summary; failed.json has all
 

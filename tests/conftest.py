@@ -104,7 +104,10 @@ def write_street_cache(folder: Path, train: int, val: int, keyframes: int = 2) -
     entries = []
     for number, scene in enumerate(scenes):
         for k in range(keyframes):
-            content = encode_frame(street_frame(np.random.default_rng([number, k])))
+            pose = np.eye(4)
+            pose[1, 3] = k  # metres along the road
+            street = street_frame(np.random.default_rng([number, k]))
+            content = encode_frame(street | {"ego_pose": pose, "global_from_lidar": pose})
             entries.append(write_frame(folder, scene, f"{scene}-{k}", 500_000 * k, content))
     manifest = Manifest(
         dataset="street",

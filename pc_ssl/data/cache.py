@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+FAILED = "failed.json"  # frames that could not be prepared: their token, scene and reason
 XYZ = ("x", "y", "z")
 ALL_FRAMES = "all"  # denotes all frames of a cache, unless a split has this name
 TIME = "time"  # column of the time lag in seconds from a point's sweep to the keyframe: 0 for the keyframe's sweep
@@ -419,6 +420,20 @@ class Cache:
             known = ", ".join(self.manifest.splits) or "none"
             raise UserError(f"{self.path / MANIFEST}: which split is the {role} split? the cache has: {known}")
         return fitting[0]
+
+    def num_failed(self, split: str) -> int:
+        """How many frames of a split could not be prepared, and of scenes that no split has any more.
+
+        Raises:
+            UserError: failed.json is damaged.
+        """
+        path = self.path / FAILED
+        failed = read_json(path) if path.is_file() else []
+        if not isinstance(failed, list) or not all(isinstance(of, dict) and "scene" in of for of in failed):
+            raise UserError(f"{path}: expected a list of frames with field 'scene'; run pc-ssl prepare again")
+        others = {scene for name, of in self.manifest.splits.items() if name != split for scene in of}
+        scenes = set(self.manifest.splits.get(split, ()))
+        return sum(frame["scene"] in scenes or frame["scene"] not in others for frame in failed)
 
     def indices(self, split: str) -> list[int]:
         """Rows of `frames` that belong to a split, in order; `ALL_FRAMES` selects all of them.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from pc_ssl.structures import Boxes3D, Camera, Scene
 # What views and transforms may request besides points and regions, by the names in their `reads`.
 LABEL, BOXES, CAMERAS, BEV_MAP, GROUND = "label", "boxes", "cameras", "bev_map", "ground"
 VISIBLE = "visible"  # the points that are seen in each image, without the images
+PAIRS = "pairs"  # of points and pixels; read with cameras
 SUPERPIXEL, PSEUDO_LABEL = "superpixel/", "pseudo_label/"  # followed by the generator's name; read with cameras
 NEIGHBOUR = "neighbour/"  # followed by how many keyframes later the neighbour is, in the same drive
 
@@ -52,8 +54,8 @@ class CacheScenes(Dataset):
         indices: which frames of the cache, in the order of their rows here.
         region: name of the region generator whose regions to read; None reads none, every point then has region -1.
         views: turns (scene, randomness, grids) into a sample; `reads` names what it needs besides points and regions:
-            "label", "boxes", "cameras", "visible", "bev_map", "ground", "superpixel/NAME", "pseudo_label/NAME",
-            "neighbour/K".
+            "label", "boxes", "cameras", "pairs", "visible", "bev_map", "ground", "superpixel/NAME",
+            "pseudo_label/NAME", "neighbour/K".
         transforms: change the scene, in this order, before the views see it; a neighbour goes through them as well.
         grids: boxes that the networks see; the views get them.
         min_points: a draw of a frame with fewer points inside every grid raises `TooSmall`.
@@ -79,10 +81,10 @@ class CacheScenes(Dataset):
         self.region_key = None if region is None else f"region/{region}"
         self.reads = views.reads.union(*(transform.reads for transform in transforms))
         apart = [int(name.removeprefix(NEIGHBOUR)) for name in self.reads if name.startswith(NEIGHBOUR)]
-        self.neighbours = _neighbours(cache, self.indices, apart[0]) if apart else None
+        self.neighbours = neighbours_of(cache, self.indices, apart[0]) if apart else None
         options = cache.manifest.options.get("bev_map")
         self.bev_map_reach = float(options["reach"]) if isinstance(options, dict) else 0.0
-        check_frames(cache, self.indices, self._needed)
+        check_frames(cache, self.indices, partial(needed_tensors, self.reads, region))
         if VISIBLE in self.reads:
             check_image_pairs(cache, self.indices)
         self.transforms = tuple(transform.over(cache, self.indices) for transform in transforms)
@@ -131,9 +133,7 @@ class CacheScenes(Dataset):
             if inside < min(self.min_points, len(xyz)):
                 where = f", {inside} of them inside the grid {grid.lower}..{grid.upper} (metres)"
         if where or len(xyz) < self.min_points:
-            raise TooSmall(
-                f"frame {scene.token} has {len(xyz)} points{where}; training needs {self.min_points} or more"
-            )
+            raise TooSmall(f"frame {scene.token} has {len(xyz)} points{where}; {self.min_points} or more are needed")
 
     def _transformed(self, scene: Scene, rng: np.random.Generator) -> Scene:
         for transform in self.transforms:
@@ -163,16 +163,6 @@ class CacheScenes(Dataset):
             visible=tuple(frame[f"point/{name}"].long() for name in frame.cameras) if VISIBLE in self.reads else None,
         )
 
-    def _needed(self, frame: Frame) -> list[str]:
-        """Tensors without which the frame cannot be read."""
-        needed = [] if self.region_key is None else [self.region_key]
-        needed += [key for name, key in ((LABEL, "label"), (BOXES, "box"), (BEV_MAP, "bev_map")) if name in self.reads]
-        names = frame.cameras
-        if CAMERAS in self.reads and not names and frame.token == self.cache.frames[self.indices[0]].token:
-            needed.append("image/")  # a later frame without images has no cameras, which costs only this frame
-        maps = [name for name in self.reads if name.startswith((SUPERPIXEL, PSEUDO_LABEL))]
-        return needed + [f"{prefix}/{name}" for prefix in sorted(maps) for name in names]
-
     def _cameras(self, frame: Frame) -> tuple[Camera, ...]:
         def of_image(prefix: str, camera: str) -> torch.Tensor | None:
             wanted = [name for name in self.reads if name.startswith(prefix)]
@@ -193,7 +183,18 @@ class CacheScenes(Dataset):
         )
 
 
-def _neighbours(cache: Cache, indices: Sequence[int], apart: int) -> dict[int, int | None]:
+def needed_tensors(reads: Collection[str], region: str | None, frame: Frame) -> list[str]:
+    """Names of the tensors without which the frame cannot be read; see `CacheScenes` for the arguments."""
+    needed = [] if region is None else [f"region/{region}"]
+    needed += [key for name, key in ((LABEL, "label"), (BOXES, "box"), (BEV_MAP, "bev_map")) if name in reads]
+    names = frame.cameras
+    if CAMERAS in reads and not names:
+        needed.append("image/")
+    maps = [name for name in reads if name.startswith((SUPERPIXEL, PSEUDO_LABEL))]
+    return needed + [f"{prefix}/{name}" for prefix in sorted(maps) for name in names]
+
+
+def neighbours_of(cache: Cache, indices: Sequence[int], apart: int) -> dict[int, int | None]:
     """For each frame the one of `indices` that is `apart` keyframes later in its scene, else as many earlier."""
     scenes: dict[str, list[int]] = {}
     for index in sorted(set(indices)):

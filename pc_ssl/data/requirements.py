@@ -70,5 +70,5 @@ def _advice(key: str, frame: Frame) -> str:
     if key.startswith(PER_IMAGE):
         return f"pc-ssl prepare --add-regions adds it ({name})"
     if kind == "image":
-        return "prepare the cache of a recording with images, or choose what needs none"
+        return "leave such frames out, prepare the cache of a recording with images, or choose what needs none"
     return "prepare the cache of a recording that has it, or name a split of frames that do"

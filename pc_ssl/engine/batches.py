@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 from pc_ssl.data.cache import Cache, Frame
 from pc_ssl.data.dataset import CacheScenes
-from pc_ssl.data.sampler import Draw
+from pc_ssl.data.sampler import Draw, TooSmall
 from pc_ssl.errors import UserError
 from pc_ssl.models.networks import grids_of
 from pc_ssl.models.voxelize import OutsideGrid
@@ -39,13 +40,25 @@ def evaluation_batches(
         transforms: applied to the evaluated scenes; the annotations in the `Frame` do not change.
         what: label of the progress display.
 
+    A frame without a point inside the network's grid is left out; a line on stderr counts such frames at the end.
+
     Raises:
-        UserError: a frame cannot be read.
+        UserError: a frame cannot be read, or all are left out.
     """
-    scenes = CacheScenes(cache, rows, None, task.views.still(), transforms, grids_of(task))
+    scenes = CacheScenes(cache, rows, None, task.views.still(), transforms, grids_of(task), min_points=1)
+    outside: list[str] = []
     for number, row in enumerate(track(rows, total=len(rows), what=what)):
-        sample = scenes[Draw(number, TRANSFORM_SEED, 0)]
+        try:
+            sample = scenes[Draw(number, TRANSFORM_SEED, 0)]
+        except TooSmall as error:
+            outside.append(str(error))
+            continue
         yield cache[row], task.collate([sample]).to(device)
+    if len(outside) == len(rows):
+        raise UserError(f"{outside[0]}; none of the {len(rows)} frames has any: are these the grid's units?")
+    if outside:
+        left_out = f"{what}: {len(outside)} of {len(rows)} frames left out, without a point inside the network's grid"
+        print(f"{left_out}; the first: {outside[0]}", file=sys.stderr, flush=True)
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from pc_ssl.data.cache import MANIFEST, Cache
+from pc_ssl.data.content import check_content, with_images
 from pc_ssl.data.dataset import CacheScenes
 from pc_ssl.data.images import decode_image
 from pc_ssl.engine.distributed import join
@@ -154,7 +155,10 @@ def train_clip_teacher(cache: Cache, out: Path, options: TeacherOptions, *, devi
         clip = make_clip(options, len(tokenizer), encoded["input_ids"].shape[1])
     views = SensorViews(images=_images(cache, options), label=True, pairs=True)
     task = ClipTeacher(clip, encoded["input_ids"].reshape(shape), encoded["attention_mask"].reshape(shape), views)
-    scenes = CacheScenes(cache, cache.indices(cache.default_split("train")), None, views)
+    split = cache.default_split("train")
+    rows = with_images(cache, cache.indices(split), views.reads, f"split {split}")
+    scenes = CacheScenes(cache, rows, None, views)
+    check_content(cache, rows, views.reads, f"split {split}")
     training = TrainOptions(
         steps=options.steps, batch_size=options.batch_size, learning_rate=options.learning_rate, seed=options.seed,
         num_workers=0, log_every=20, checkpoint_every=50,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from torch import nn
 
 from pc_ssl.config import RunConfig
 from pc_ssl.data.cache import MANIFEST, Cache
-from pc_ssl.data.dataset import CacheScenes, check_point_features
+from pc_ssl.data.content import check_content, with_images
+from pc_ssl.data.dataset import CacheScenes, check_point_features, needed_tensors
 from pc_ssl.data.facts import facts_of
+from pc_ssl.data.requirements import check_frames
 from pc_ssl.data.sampler import MIN_POINTS
 from pc_ssl.engine.batches import Transforms, evaluation_batches
 from pc_ssl.engine.distributed import join
@@ -140,8 +143,8 @@ def evaluate(
     before = _reused(work_dir, settings)
     if before is not None:
         return before
-    rows = cache.indices(split)
     task = (load_annotation_free if annotation_free else load_task)(config, cache, weights)
+    rows = _usable(task, cache, cache.indices(split), split)
     with join(device) as process, work_folder(work_dir, "evaluate", process):
         start = time.monotonic()
         folder, changes = work_dir if process.is_first else None, config.evaluation_transforms
@@ -154,6 +157,7 @@ def evaluate(
             fit={},
             result=result,
             seconds={"evaluate": time.monotonic() - start},
+            num_split_frames=len(cache.indices(split)) + cache.num_failed(split),
         )
         if process.is_first:
             _write(run, config, work_dir)
@@ -249,9 +253,9 @@ def _run(
     before = _reused(work_dir, settings)
     if before is not None:
         return before
-    scenes, rows = labels.scenes(cache), labels.rows(cache)
-    val_rows = cache.indices(labels.val_split)
-    task = build_task(config, cache, seed)
+    task, scenes = build_task(config, cache, seed), labels.scenes(cache)
+    rows = _usable(task, cache, labels.rows(cache), labels.train_split)
+    val_rows = _usable(task, cache, cache.indices(labels.val_split), labels.val_split)
     backbone = task.get_submodule("backbone")
     reports = init.load(backbone, backbone)
     with join(device) as process, work_folder(work_dir, command, process):
@@ -274,11 +278,25 @@ def _run(
             fit=details,
             result=result,
             seconds={"fit": fitted - start, "evaluate": time.monotonic() - fitted},
+            num_split_frames=len(cache.indices(labels.val_split)) + cache.num_failed(labels.val_split),
         )
         if process.is_first:
             save_weights(work_dir / WEIGHTS, task, {name: str(value) for name, value in settings.items()})
             _write(run, config, work_dir)
     return run
+
+
+def _usable(task: Any, cache: Cache, rows: Sequence[int], split: str) -> list[int]:
+    """Those of the frames that the task can be trained or judged on.
+
+    Raises:
+        UserError: none is, one lacks what the task reads, or there is nothing to learn from or to judge in any.
+    """
+    reads, what = task.views.reads, f"split {split}"
+    usable = with_images(cache, rows, reads, what)
+    check_frames(cache, usable, partial(needed_tensors, reads, None))
+    check_content(cache, usable, reads, what)
+    return usable
 
 
 def _write(run: RunResult, config: RunConfig, work_dir: Path) -> None:

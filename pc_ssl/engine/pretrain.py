@@ -17,6 +17,7 @@ import torch
 
 from pc_ssl.config import RunConfig, load_config
 from pc_ssl.data.cache import ALL_FRAMES, MANIFEST, Cache
+from pc_ssl.data.content import check_content, with_images
 from pc_ssl.data.dataset import CacheScenes, check_point_features
 from pc_ssl.data.facts import facts_of
 from pc_ssl.data.sampler import MIN_POINTS, Draw
@@ -121,7 +122,8 @@ def build(config: RunConfig, cache: Cache, split: str) -> Pretraining:
     """The config's method, initialised from `train.seed`, and its training frames.
 
     Raises:
-        UserError: the config holds no method, or the cache lacks the split, the regions or a feature of the points.
+        UserError: the config holds no method, or the cache lacks the split, the regions or a feature of the points, or
+            anything to learn from.
     """
     if config.kind != "method":
         raise UserError(f"{config.path}: holds a downstream task, expected a `method`")
@@ -129,11 +131,12 @@ def build(config: RunConfig, cache: Cache, split: str) -> Pretraining:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         method = config.build("method", facts_of(cache))
-    rows = cache.indices(split)
+    rows = with_images(cache, cache.indices(split), method.views.reads, f"split {split}")
     for network in networks_of(method).values():
         if network.point_features is not None:
             check_point_features(cache, network.point_features)
     scenes = CacheScenes(cache, rows, config.region, method.views, config.transforms, grids_of(method), MIN_POINTS)
+    check_content(cache, rows, method.views.reads, f"split {split}", config.region)
     return Pretraining(method, scenes, options)
 
 

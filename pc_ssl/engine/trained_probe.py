@@ -109,7 +109,7 @@ def train_probe(
     head = _classifier(task.head, protocol).to(device).train()
     optimizer = _optimizer(head, protocol)
     generator = torch.Generator().manual_seed(seed)
-    loss = torch.zeros(())
+    loss, outside = torch.zeros(()), list[str]()
     for step, draws in enumerate(track(StepBatches(len(rows), batch_size, seed, 0, steps), total=steps, what="probe")):
         batch = SegmentationBatch.pack([scenes[draw] for draw in draws]).to(device)
         chosen = trained_points(batch, protocol, generator)
@@ -119,7 +119,10 @@ def train_probe(
             with torch.no_grad():
                 feature = task.backbone(batch.points).at_points(batch.points, chosen).float()
         except OutsideGrid as error:
-            raise UserError(f"frames {', '.join(batch.tokens)}: {error}") from error
+            outside.append(f"frames {', '.join(batch.tokens)}: {error}")
+            if len(outside) == steps:
+                raise UserError(f"{outside[0]}; so it is in all {steps} steps") from error
+            continue
         for group in optimizer.param_groups:
             group["lr"] = protocol.learning_rate * protocol.schedule.factors(step, steps).learning_rate
         logits, target = head(feature), batch.label[chosen] - 1

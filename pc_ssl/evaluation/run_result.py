@@ -43,6 +43,8 @@ class RunResult:
         fit: statistics of training: loss, iterations, loaded tensors.
         result: what was measured on the evaluated split.
         seconds: wall-clock time by stage.
+        num_split_frames: of the evaluated split, those that could not be prepared or were left out of the evaluation
+            included; None in results that were written before it was noted.
     """
 
     settings: Mapping[str, Any]
@@ -52,6 +54,7 @@ class RunResult:
     fit: Mapping[str, Any]
     result: Result
     seconds: Mapping[str, float]
+    num_split_frames: int | None = None
 
     @property
     def origin(self) -> str:
@@ -74,7 +77,10 @@ class RunResult:
     def summary(self) -> str:
         """Lines of text: what was run, the scores of each class, time."""
         spent = ", ".join(f"{stage} {duration(value)}" for stage, value in self.seconds.items())
-        what = f"{self.settings['command']}, split {self.settings['val_split']}: {self.result.num_frames} frames"
+        judged, of_split = self.result.num_frames, self.num_split_frames
+        incomplete = of_split is not None and judged < of_split
+        frames = f"{judged} of {of_split} frames, an incomplete split" if incomplete else f"{judged} frames"
+        what = f"{self.settings['command']}, split {self.settings['val_split']}: {frames}"
         return f"{what} ({spent})\n{self.result.table()}"
 
     def write(self, folder: Path) -> None:
@@ -89,6 +95,7 @@ class RunResult:
             "measured": next(name for name, kind in MEASURED.items() if isinstance(self.result, kind)),
             "result": self.result.as_dict(),
             "seconds": dict(self.seconds),
+            "num_split_frames": self.num_split_frames,
         }
         write_json(folder / RESULT, content)
 
@@ -114,6 +121,7 @@ class RunResult:
             fit=content["fit"],
             result=MEASURED[measured].from_dict(content["result"]),
             seconds=content["seconds"],
+            num_split_frames=content.get("num_split_frames"),
         )
 
 

@@ -61,6 +61,7 @@ class SensorViews:
             "boxes": self.boxes,
             "bev_map": self.bev_map,
             "cameras": self.images is not None,
+            "pairs": self.pairs,
             f"superpixel/{self.superpixel}": self.superpixel,
             f"pseudo_label/{self.pseudo_label}": self.pseudo_label,
         }

@@ -243,8 +243,8 @@ def test_a_frame_with_too_few_points_in_the_grid_is_too_small(street_cache: Cach
     views = SingleView(Augmentation())
     CacheScenes(street_cache, [0], None, views, (), (grid,), inside)[Draw(0, 0, 0)]
     CacheScenes(street_cache, [0], None, views, (), (), len(xyz))[Draw(0, 0, 0)]
-    message = rf"has {len(xyz)} points, {inside} of them inside the grid .*; training needs {inside + 1} or more"
+    message = rf"has {len(xyz)} points, {inside} of them inside the grid .*; {inside + 1} or more are needed"
     with pytest.raises(TooSmall, match=message):
         CacheScenes(street_cache, [0], None, views, (), (grid,), inside + 1)[Draw(0, 0, 0)]
-    with pytest.raises(TooSmall, match=rf"has {len(xyz)} points; training needs"):
+    with pytest.raises(TooSmall, match=rf"has {len(xyz)} points; "):
         CacheScenes(street_cache, [0], None, views, (), (), len(xyz) + 1)[Draw(0, 0, 0)]
