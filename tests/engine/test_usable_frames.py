@@ -78,7 +78,7 @@ def test_cameras_may_differ_from_frame_to_frame_and_be_absent(
 
 def test_nothing_is_trained_on_frames_without_images(changed: Callable, tmp_path: Path) -> None:
     cache = changed(lambda _, tensors: {key: of for key, of in tensors.items() if not key.endswith("CAM_FRONT")})
-    with pytest.raises(UserError, match="none of the 8 frames of split train has images"):
+    with pytest.raises(UserError, match="none of the 8 frames of split train"):
         pretrain(SMOKE / "scalr_unet.py", cache.path, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
@@ -88,7 +88,7 @@ def test_a_validation_split_without_labels_is_refused_before_training(changed: C
         return tensors if token < "street-04" else tensors | {"label": np.zeros_like(tensors["label"])}
 
     cache = changed(unlabelled)
-    with pytest.raises(UserError, match="split val, 4 frames.* label 0"):
+    with pytest.raises(UserError, match=r"split val, 4 frames.* label 0"):
         finetune(load_config(SMOKE / "segmentation.py"), cache, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
 
