@@ -24,16 +24,15 @@ from typing import Any
 import numpy as np
 
 from data_prep.file_order import natural_order
-from data_prep.folder_source import XYZ, CameraFile, FolderSource
-from data_prep.point_files import ENDINGS, UNNAMED
+from data_prep.folder_source import CameraFile, FolderSource
+from data_prep.point_files import ENDINGS
+from data_prep.point_files.layout import XYZ, PointLayout, layout_of
 from data_prep.poses import pinhole, read_numbers, rigid
 from data_prep.reader import FrameName, of_split, read_splits
 from pc_ssl.data.cache import IGNORE, TIME, frame_file
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import may_enter, read_json
 
-USUAL_COLUMNS = (*XYZ, "intensity")
-SKIPPED = "-"  # a column that is not kept
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]+")  # it becomes part of tensors' names
 POSES, TIMES, CALIBRATION, SPLITS = "poses.txt", "times.txt", "calibration.json", "splits.json"
@@ -69,18 +68,10 @@ class FolderReader:
     ) -> None:
         if not root.is_dir():
             raise UserError(f"{root}: no such folder")
-        self.root, self._columns = root, tuple(columns) if columns is not None else USUAL_COLUMNS
-        kept = [name.partition("=")[0] for name in self._columns if name != SKIPPED]
-        if not set(XYZ) <= set(kept) or len(set(kept)) != len(kept):
-            raise UsageError(f"columns: {', '.join(self._columns)} are not x, y, z and others, each once")
-        if not 0 < intensity_max < float("inf"):
-            raise UsageError(f"intensity-max: {intensity_max} is not positive")
-        if color_max is not None and not 0 < color_max < float("inf"):
-            raise UsageError(f"color-max: {color_max} is not positive")
+        self.root, self.sweeps = root, sweeps
+        self.layout = layout_of(PointLayout(), columns, intensity_max, intensity_clip, color_max)
         if sweeps < 1:
             raise UsageError(f"sweeps: {sweeps} is not positive")
-        self.intensity_max, self.color_max, self.intensity_clip = intensity_max, color_max, intensity_clip
-        self.sweeps = sweeps
         _refuse_compressed(root)
         if not self._scenes:
             raise UserError(f"{root}: holds no files of points ({' '.join(ENDINGS)}), nor do the folders in it")
@@ -90,11 +81,8 @@ class FolderReader:
             raise UsageError(f"columns: {raw} does not say what its columns are; name all: --columns x,y,z,intensity,-")
 
     def options(self) -> dict[str, Any]:
-        read: dict[str, Any] = {"read": list(self._columns), "intensity_max": self.intensity_max}
-        if self.color_max is not None:
-            read["color_max"] = self.color_max
-        if self.intensity_clip:
-            read["intensity_clip"] = True
+        read: dict[str, Any] = {"read": list(self.layout.columns), "intensity_max": self.layout.intensity_max}
+        read |= self.layout.changes(PointLayout())
         if self.sweeps > 1:
             read["sweeps"] = self.sweeps
         return {"dataset": "folder", "version": "1", "columns": list(self.columns()), **read}
@@ -103,8 +91,7 @@ class FolderReader:
         return {"label": [IGNORE], "box": []}
 
     def columns(self) -> tuple[str, ...]:
-        kept = (name.partition("=")[0] for name in self._columns)
-        own = (*XYZ, *(name for name in kept if name not in (*XYZ, SKIPPED)))
+        own = (*XYZ, *self.layout.features)
         return (*own, TIME) if self.sweeps > 1 else own
 
     def splits(self) -> dict[str, list[str]]:
@@ -166,14 +153,9 @@ class FolderReader:
         file, home, poses = self._scenes[scene][row], self._home(scene), self._poses[scene]
         return FolderSource(
             file=file,
-            columns=self._columns
-            if file.suffix.lower() in UNNAMED
-            else tuple(c for c in self._columns if c != SKIPPED),
-            intensity_max=self.intensity_max,
+            layout=self.layout,
             global_from_lidar=np.eye(4) if poses is None else rigid(home / POSES, f"pose {row}", poses[row]),
             cameras=tuple(self._cameras(home, file.stem, self._calibrations[scene])),
-            color_max=self.color_max,
-            intensity_clip=self.intensity_clip,
         )
 
     @cached_property

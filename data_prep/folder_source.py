@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data_prep.images import check_image
 from data_prep.left_out import is_measured
-from data_prep.point_files import read_columns
+from data_prep.point_files.layout import XYZ, PointLayout
 from data_prep.projection import PinholeCamera
 from data_prep.reader import RawFrame, Sweep
 from data_prep.sweeps import FARTHEST
@@ -18,9 +18,6 @@ from pc_ssl.errors import UserError
 from pc_ssl.files import read_bytes
 from pc_ssl.geometry import invert
 
-XYZ = ("x", "y", "z")
-COLORS = ("red", "green", "blue", "diffuse_red", "diffuse_green", "diffuse_blue")
-MOST_RING, LARGEST = 255, 1e30  # of a feature
 COARSE = 2.0**14  # metres; float32 numbers beyond are more than 1 mm apart
 WIDE = 2000.0  # metres that no single sweep spans
 COARSE_FILES = "files of float32 coordinates coarser than 1 mm (write float64, or subtract an offset first)"
@@ -43,10 +40,7 @@ class FolderSource:
 
     Args:
         file: of the points.
-        columns: as `read_columns` takes them.
-        intensity_max: that the sensor gives.
-        color_max: of colours; None: 1 for floating point, the largest number of the type for integers.
-        intensity_clip: whether larger intensities count as intensity_max; they are refused otherwise.
+        layout: of the file.
         global_from_lidar: [4, 4].
         cameras: those with an image.
         earlier: sources of the sweeps before this frame's, the latest first, and how many seconds before it each began;
@@ -54,12 +48,9 @@ class FolderSource:
     """
 
     file: Path
-    columns: tuple[str, ...]
-    intensity_max: float
+    layout: PointLayout
     global_from_lidar: NDArray[np.float64]
     cameras: tuple[CameraFile, ...]
-    color_max: float | None = None
-    intensity_clip: bool = False
     earlier: tuple[tuple[FolderSource, float], ...] | None = None
 
     def read(self) -> RawFrame:
@@ -71,15 +62,14 @@ class FolderSource:
         Raises:
             UserError: a file is missing or damaged, or holds values out of range.
         """
-        columns = read_columns(self.file, self.columns)
+        columns = self.layout.read(self.file)
         with np.errstate(invalid="ignore"):  # a damaged file's signalling NaN
             xyz = np.stack([columns[axis] for axis in XYZ], 1).astype(np.float64)
         measured, left_out = is_measured(self.file, xyz)
         if left_out:
             xyz = xyz[measured]
             columns = {name: values[measured] for name, values in columns.items()}
-        with np.errstate(all="ignore"):  # `_feature` refuses what is not a number, and says more than numpy's warning
-            features = [self._feature(name, values) for name, values in columns.items() if name not in (*XYZ, "-")]
+        features = self.layout.scaled(self.file, columns)
         frame_from_cloud = np.eye(4)
         frame_from_cloud[:3, 3] = self._origin(xyz)
         points = np.column_stack([xyz - frame_from_cloud[:3, 3], *features]).astype(np.float32)
@@ -132,43 +122,3 @@ class FolderSource:
             WIDE_FILES: np.ptp(xyz, axis=0).max() > WIDE,
         }
         return {phrase: 1 for phrase, raised in doubts.items() if raised}
-
-    def _feature(self, name: str, values: NDArray) -> NDArray[np.float64]:
-        """[N] a column as a feature."""
-        if name in COLORS:
-            return self._color(name, values)
-        if name == "intensity":
-            if self.intensity_clip:
-                values = np.minimum(values, self.intensity_max)
-            advice = "the largest that the sensor gives: --intensity-max; to cut off larger ones: --intensity-clip"
-            return self._within(name, values, self.intensity_max, advice) / self.intensity_max
-        if name == "ring":
-            advice = "as a whole number; are these the file's columns? --columns"
-            return self._within(name, values, MOST_RING, advice, whole=True)
-        bad = ~(np.abs(values.astype(np.float64)) <= LARGEST)  # also true for NaN
-        if bad.any():
-            row = int(bad.argmax())
-            raise UserError(f"{self.file}: {name} of point {row} is {values[row]:g}, expected up to {LARGEST:g}")
-        return values.astype(np.float64)
-
-    def _color(self, name: str, values: NDArray) -> NDArray[np.float64]:
-        """[N] in [0, 1]."""
-        integer = values.dtype.kind in "iu"
-        most = self.color_max or (float(np.iinfo(values.dtype).max) if integer else 1.0)
-        if self.color_max is None and values.dtype == np.uint16 and 0 < values.max(initial=0) <= 255:
-            raise UserError(
-                f"{self.file}: {name} holds 16-bit numbers up to {values.max()}, which would be black; are they 8-bit "
-                "colours? --color-max 255, or --color-max 65535 if they are not"
-            )
-        return self._within(name, values, most, "the largest value of a colour: --color-max 255") / most
-
-    def _within(
-        self, name: str, values: NDArray, most: float, advice: str, *, whole: bool = False
-    ) -> NDArray[np.float64]:
-        bad = ~((values >= 0) & (values <= most))  # also true for NaN
-        if whole:
-            bad |= values != np.rint(values)
-        if bad.any():
-            row = int(bad.argmax())
-            raise UserError(f"{self.file}: {name} of point {row} is {values[row]:g}, expected 0 to {most:g}; {advice}")
-        return values.astype(np.float64)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from data_prep.file_order import natural_order
 from data_prep.folder_source import CameraFile, FolderSource
+from data_prep.point_files.layout import XYZ, PointLayout
 from data_prep.poses import pinhole, rigid
 from data_prep.reader import FrameName, RawFrame, of_split
 from data_prep.regions import SensorMount
@@ -29,7 +30,7 @@ from pc_ssl.taxonomies import KITTI
 
 BOX_CLASSES = list(KITTI.box_classes)
 REGION_WITHOUT_BOXES = "DontCare"
-COLUMNS = ("x", "y", "z", "intensity")
+LAYOUT = PointLayout()
 PARTS = ("training", "testing")
 CAMERA = "image_2"  # the left colour camera
 MOUNT = SensorMount(height=1.73, forward="x")  # Geiger et al., "Vision meets Robotics", IJRR 2013
@@ -38,10 +39,11 @@ FIELDS = 15  # of a line in label_2
 
 @dataclass(frozen=True)
 class KittiSource:
-    """One frame; `part` is the folder training or testing."""
+    """One frame; `part` is the folder training or testing, `layout` that of the files of points."""
 
     part: Path
     number: str
+    layout: PointLayout = LAYOUT
 
     def read(self) -> RawFrame:
         """Points with the reflectance as intensity, and what is there of the left colour image and the boxes.
@@ -53,13 +55,13 @@ class KittiSource:
         """
         file = self.part / "velodyne" / f"{self.number}.bin"
         if not (self.part / "calib").is_dir():  # without it neither the image nor the boxes can be placed
-            return replace(FolderSource(file, COLUMNS, 1.0, np.eye(4), ()).read(), mount=MOUNT)
+            return replace(FolderSource(file, self.layout, np.eye(4), ()).read(), mount=MOUNT)
         calib = self.part / "calib" / f"{self.number}.txt"
         intrinsic, camera_from_rectified, rectified_from_lidar = read_calibration(calib)
         image = self.part / CAMERA / f"{self.number}.png"
         camera = CameraFile(CAMERA, image, intrinsic, camera_from_rectified @ rectified_from_lidar)
         cameras = (camera,) if image.is_file() else ()
-        raw = replace(FolderSource(file, COLUMNS, 1.0, np.eye(4), cameras).read(), mount=MOUNT)
+        raw = replace(FolderSource(file, self.layout, np.eye(4), cameras).read(), mount=MOUNT)
         if not cameras and image.parent.is_dir():
             raw = replace(raw, left_out={**raw.left_out, f"images of {CAMERA}, without a file": 1})
         if not (self.part / "label_2").is_dir():
@@ -70,26 +72,28 @@ class KittiSource:
 
 @dataclass(frozen=True)
 class KittiReader:
-    """Reads a data root.
+    """Reads a data root, or one that was converted to its form, whose points may have further columns.
 
     Raises:
         UserError: no such root.
     """
 
     root: Path
+    layout: PointLayout = LAYOUT
 
     def __post_init__(self) -> None:
         if not any((self.root / part / "velodyne").is_dir() for part in PARTS):
             raise UserError(f"{self.root}: holds neither training/velodyne nor testing/velodyne, as KITTI's root does")
 
     def options(self) -> dict[str, Any]:
-        return {"dataset": "kitti", "version": "object", "columns": list(COLUMNS)}
+        changed = self.layout.changes(LAYOUT)
+        return {"dataset": "kitti", "version": "object", "columns": list(self.columns()), **changed}
 
     def classes(self) -> dict[str, list[str]]:
         return {"label": [IGNORE], "box": BOX_CLASSES}
 
     def columns(self) -> tuple[str, ...]:
-        return COLUMNS
+        return (*XYZ, *self.layout.features)
 
     def splits(self) -> dict[str, list[str]]:
         lists = sorted((self.root / "ImageSets").glob("*.txt"))
@@ -122,7 +126,7 @@ class KittiReader:
 
     def source(self, frame: FrameName) -> KittiSource:
         part, _, number = frame.scene.partition("_")
-        return KittiSource(self.root / part, number)
+        return KittiSource(self.root / part, number, self.layout)
 
 
 def read_calibration(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

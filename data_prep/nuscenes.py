@@ -30,8 +30,10 @@ from data_prep.nuscenes_names import (
 )
 from data_prep.nuscenes_source import Annotation, CameraFile, NuScenesSource, SweepFile
 from data_prep.nuscenes_tables import LIDAR, NuScenesTables, check_tables_exist
+from data_prep.point_files.layout import PointLayout
 from data_prep.projection import PinholeCamera
 from data_prep.reader import FrameName, of_split, read_splits
+from data_prep.sweeps import LAYOUT
 from pc_ssl.data.cache import TIME, XYZ
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.extras import extra
@@ -56,6 +58,7 @@ class NuScenesReader:
         index: file that the tables' columns are read from if it is valid for them, as `indexed_tables`.
         keep_index: write that file where it is missing.
         images: whether images are read.
+        layout: of the files of points.
         classes: file of what the recording's own names of categories and attributes stand for, as `ClassNames.read`.
 
     Raises:
@@ -73,12 +76,14 @@ class NuScenesReader:
         keep_index: bool = True,
         images: bool = True,
         classes: Path | None = None,
+        layout: PointLayout = LAYOUT,
     ) -> None:
         if not 1 <= sweeps <= MAX_SWEEPS:
             raise UsageError(f"sweeps: {sweeps} is not in 1..{MAX_SWEEPS}")
         check_tables_exist(root, version)
         self.root, self.version, self.sweeps = root, version, sweeps
         self.index, self.keep_index, self.images = index, keep_index, images
+        self.layout = layout
         self.names = ClassNames() if classes is None else ClassNames.read(classes)
 
     def options(self) -> dict[str, Any]:
@@ -87,13 +92,14 @@ class NuScenesReader:
             options["cameras"] = "none"
         if self.names != ClassNames():
             options["classes"] = asdict(self.names)
-        return options
+        return options | self.layout.changes(LAYOUT)
 
     def classes(self) -> dict[str, list[str]]:
         return {"label": LABEL_CLASSES, "box": BOX_CLASSES, "attribute": ATTRIBUTES, "map": list(MAP_LAYERS)}
 
     def columns(self) -> tuple[str, ...]:
-        return (*XYZ, "intensity", TIME) if self.sweeps > 1 else (*XYZ, "intensity")
+        own = (*XYZ, *self.layout.features)
+        return (*own, TIME) if self.sweeps > 1 else own
 
     def splits(self) -> dict[str, list[str]]:
         """The devkit's splits, SLidR's two parts of "train", and those of <version>/splits.json."""
@@ -173,6 +179,7 @@ class NuScenesReader:
             ego_pose=_transform(files.ego[key]),
             global_from_lidar=global_from_lidar,
             cameras=tuple(cameras),
+            layout=self.layout,
         )
 
     @cached_property

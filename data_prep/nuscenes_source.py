@@ -19,10 +19,11 @@ from data_prep.bev_map import MapElements
 from data_prep.images import check_size
 from data_prep.left_out import left_out
 from data_prep.nuscenes_map import GRID, MAP_LAYERS
+from data_prep.point_files.layout import PointLayout
 from data_prep.projection import PinholeCamera
 from data_prep.reader import RawFrame, Sweep
 from data_prep.regions import SensorMount
-from data_prep.sweeps import columns_of, is_return, read_sweep
+from data_prep.sweeps import LAYOUT, is_return, read_sweep
 from pc_ssl.errors import UserError
 from pc_ssl.files import inside, read_bytes
 from pc_ssl.geometry import invert, points_in_boxes, transform_from, yaw_of
@@ -84,6 +85,7 @@ class NuScenesSource:
     ego_pose: NDArray[np.float64]
     global_from_lidar: NDArray[np.float64]
     cameras: tuple[CameraFile, ...]
+    layout: PointLayout = LAYOUT
 
     def read(self) -> RawFrame:
         """Read the sensors' files.
@@ -91,10 +93,10 @@ class NuScenesSource:
         Raises:
             UserError: a file is missing or damaged.
         """
-        key, *earlier = (read_sweep(inside(self.root, sweep.file)) for sweep in self.sweeps)
+        key, *earlier = (read_sweep(inside(self.root, sweep.file), self.layout) for sweep in self.sweeps)
         kept = is_return(key)
-        points = columns_of(key, kept)
-        said = Counter(left_out(np.concatenate([key, *earlier])[:, :3]))
+        points = key[kept]
+        said = Counter(left_out(np.concatenate([key[:, :3], *(sweep[:, :3] for sweep in earlier)])))
         label, instance = self._labels(kept, len(points), said)
         annotations = self.annotations
         box = self._boxes(annotations) if annotations is not None else None
@@ -117,7 +119,7 @@ class NuScenesSource:
             merges_sweeps=self.with_lag,
             mount=MOUNT,
             earlier=[
-                Sweep(columns_of(sweep, is_return(sweep)), file.key_from_sweep, file.lag_s)
+                Sweep(sweep[is_return(sweep)], file.key_from_sweep, file.lag_s)
                 for sweep, file in zip(earlier, self.sweeps[1:], strict=True)
             ],
             left_out=dict(said),

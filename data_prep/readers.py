@@ -48,15 +48,24 @@ def _nuscenes(
     sweeps: int = 1,
     images: bool = True,
     classes: Path | None = None,
+    columns: Sequence[str] | None = None,
+    intensity_max: float | None = None,
+    color_max: float | None = None,
+    intensity_clip: bool = False,
     *,
     cache: Path | None = None,
     read_only: bool = False,
 ) -> Reader:
     from data_prep.nuscenes import NuScenesReader
     from data_prep.nuscenes_index import INDEX
+    from data_prep.point_files.layout import layout_of
+    from data_prep.sweeps import LAYOUT
 
     index = None if cache is None else cache / INDEX
-    return NuScenesReader(root, version, sweeps, index=index, keep_index=not read_only, images=images, classes=classes)
+    layout = layout_of(LAYOUT, columns, intensity_max, intensity_clip, color_max)
+    return NuScenesReader(
+        root, version, sweeps, index=index, keep_index=not read_only, images=images, classes=classes, layout=layout
+    )
 
 
 def _scannet(root: Path, frame_step: int = 20, images: bool = True) -> Reader:
@@ -78,10 +87,17 @@ def _folder(
     return FolderReader(root, columns, intensity_max, color_max, intensity_clip, sweeps)
 
 
-def _kitti(root: Path) -> Reader:
-    from data_prep.kitti import KittiReader
+def _kitti(
+    root: Path,
+    columns: Sequence[str] | None = None,
+    intensity_max: float | None = None,
+    color_max: float | None = None,
+    intensity_clip: bool = False,
+) -> Reader:
+    from data_prep.kitti import LAYOUT, KittiReader
+    from data_prep.point_files.layout import layout_of
 
-    return KittiReader(root)
+    return KittiReader(root, layout_of(LAYOUT, columns, intensity_max, intensity_clip, color_max))
 
 
 READERS: dict[str, DataSet] = {

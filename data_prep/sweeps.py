@@ -8,48 +8,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.left_out import is_finite
+from data_prep.point_files.arrays import read_bin
+from data_prep.point_files.layout import XYZ, PointLayout
 from pc_ssl.errors import UserError
-from pc_ssl.files import read_bytes
 
-COLUMNS = ("x", "y", "z", "intensity", "ring")  # of a nuScenes .pcd.bin file, float32
-FARTHEST = 10_000.0  # metres; larger coordinates indicate damage
+FARTHEST = 10_000.0  # metres; a coordinate beyond is damage, not a return
 CLOSE = (
     1.0  # metres; |x| and |y| below this are returns from the recording vehicle, as in nuScenes' devkit (remove_close)
 )
-MAX_INTENSITY = 255.0  # nuScenes intensities are whole numbers from 0 to 255
-RANGES = (*3 * ((-FARTHEST, FARTHEST),), (0.0, MAX_INTENSITY), (-1.0, 255.0))  # of COLUMNS; ring -1: unknown
+# Of a nuScenes .pcd.bin file: float32; intensities are whole numbers from 0 to 255.
+LAYOUT = PointLayout(columns=(*XYZ, "intensity", "ring"), intensity_max=255.0, checked=("ring",))
 
 
-def read_sweep(path: Path) -> NDArray[np.float32]:
-    """Read a nuScenes point file: [N, 5] float32, x y z in metres in the sensor's frame, intensity 0..255, ring.
+def read_sweep(path: Path, layout: PointLayout = LAYOUT) -> NDArray[np.float32]:
+    """Read a nuScenes point file: [N, 3 + F] float32, x y z in metres in the sensor's frame, and the features.
 
     Raises:
         UserError: the file is missing, empty or cut off; values are out of range, as with other columns; or the
             coordinates of most points are not finite.
     """
-    record = 4 * len(COLUMNS)
-    content = read_bytes(path)
-    if len(content) == 0 or len(content) % record:
+    columns = read_bin(path, layout.columns)
+    xyz = np.stack([columns[axis] for axis in XYZ], axis=1)
+    if not len(xyz):
+        raise UserError(f"{path}: 0 bytes, it holds no points; the file is cut off (copy it again)")
+    finite = is_finite(path, xyz)
+    far = finite[:, None] & ~(np.abs(xyz) <= FARTHEST)
+    if far.any():
+        row, axis = (int(place) for place in np.argwhere(far)[0])
         raise UserError(
-            f"{path}: {len(content)} bytes are not a whole number of points of {record} bytes "
-            f"({' '.join(COLUMNS)} as float32); the file is cut off (copy it again), or has other columns"
+            f"{path}: {XYZ[axis]} of point {row} is {xyz[row, axis]:g}, expected {-FARTHEST:g} to {FARTHEST:g}; are "
+            f"{' '.join(layout.columns)} the file's columns? --columns"
         )
-    points = np.frombuffer(content, np.dtype("<f4")).reshape(-1, len(COLUMNS))
-    finite = is_finite(path, points[:, :3])
-    for column, (least, most) in enumerate(RANGES):
-        values = points[:, column]
-        bad = ~((values >= least) & (values <= most))  # also True for NaN
-        if column < 3:
-            bad &= finite  # points without finite coordinates are left out, see `is_return`
-        elif COLUMNS[column] == "ring":
-            bad |= values != np.rint(values)
-        if bad.any():
-            row, whole = int(bad.argmax()), "a whole number " if COLUMNS[column] == "ring" else ""
-            raise UserError(
-                f"{path}: {COLUMNS[column]} of point {row} is {values[row]:g}, expected {whole}{least:g} to {most:g}; "
-                f"are {' '.join(COLUMNS)} the file's columns?"
-            )
-    return points
+    return np.column_stack([xyz, *layout.scaled(path, columns)]).astype(np.float32)
 
 
 def is_return(points: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -59,10 +49,3 @@ def is_return(points: NDArray[np.float32]) -> NDArray[np.bool_]:
     """
     finite = np.isfinite(points[:, :3]).all(axis=1)
     return finite & ((np.abs(points[:, 0]) >= CLOSE) | (np.abs(points[:, 1]) >= CLOSE))
-
-
-def columns_of(sweep: NDArray[np.float32], kept: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """[n, 4] float32 x y z intensity in [0, 1] of the `kept` [N] points of a sweep [N, 5]."""
-    points = sweep[kept, :4]
-    points[:, 3] /= MAX_INTENSITY
-    return points

@@ -34,8 +34,8 @@ def read_bin(path: Path, names: Sequence[str]) -> Columns:
     content = read_bytes(path)
     if len(content) % (4 * len(names)):
         raise UserError(
-            f"{path}: {len(content)} bytes are not a whole number of points of {len(names)} float32 "
-            f"({' '.join(names)}); are these its columns?"
+            f"{path}: {len(content)} bytes are not a whole number of points of {4 * len(names)} bytes "
+            f"({' '.join(names)} as float32); the file is cut off (copy it again), or has other columns: --columns"
         )
     return _named(np.frombuffer(content, np.dtype("<f4")).reshape(-1, len(names)), names)
 

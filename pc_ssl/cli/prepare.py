@@ -88,26 +88,30 @@ def prepare(
     columns: Annotated[
         str | None,
         typer.Option(
-            help="folder: names of the columns; - skips one: `x,y,z,intensity,-`. [default: x,y,z,intensity]",
+            help="folder, kitti, nuscenes: names of the columns; - skips one: `x,y,z,intensity,-`. "
+            "[default: x,y,z,intensity; nuscenes: and ring]",
             rich_help_panel=OF_A_DATA_SET,
         ),
     ] = None,
     intensity_max: Annotated[
         float | None,
         typer.Option(
-            help="folder: largest intensity that the sensor gives. [default: 1.0]", rich_help_panel=OF_A_DATA_SET
+            help="folder, kitti, nuscenes: largest intensity that the sensor gives. [default: 1.0; nuscenes: 255]",
+            rich_help_panel=OF_A_DATA_SET,
         ),
     ] = None,
     intensity_clip: Annotated[
         bool,
         typer.Option(
-            "--intensity-clip", help="folder: larger intensities count as the largest.", rich_help_panel=OF_A_DATA_SET
+            "--intensity-clip",
+            help="folder, kitti, nuscenes: larger intensities count as the largest.",
+            rich_help_panel=OF_A_DATA_SET,
         ),
     ] = False,
     color_max: Annotated[
         float | None,
         typer.Option(
-            help="folder: value of full brightness in colours that are floats, such as 255. [default: 1]",
+            help="folder, kitti, nuscenes: full brightness in colours that are floats, such as 255. [default: 1]",
             rich_help_panel=OF_A_DATA_SET,
         ),
     ] = None,

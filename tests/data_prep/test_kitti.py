@@ -159,3 +159,30 @@ def test_what_a_copy_lacks_does_not_stop_what_it_has(root: Path) -> None:
     raw = reader.source(reader.frames(None)[0]).read()
     assert (raw.cameras, raw.box) == ({}, None)
     assert "training/calib (no images, no boxes)" in reader.absent()
+
+
+def test_a_conversion_with_other_columns_and_intensities_is_prepared_as_the_command_says(
+    root: Path, tmp_path: Path
+) -> None:
+    """Waymo's intensities have no limit, and its conversions to KITTI's form carry the elongation."""
+    for path in root.glob("*/velodyne/*.bin"):
+        points = np.column_stack([np.fromfile(path, np.float32).reshape(-1, 4), np.full(600, 0.5)])
+        points[0, 3] = 1500.0
+        points.astype(np.float32).tofile(path)
+    base = ["prepare", "kitti", "--root", str(root), "--regions", "", "--out"]
+    columns = ["--columns", "x,y,z,intensity,elongation", "--intensity-max", "2"]
+    refused = CliRunner().invoke(app, [*base, str(tmp_path / "refused"), *columns])
+    assert refused.exit_code != 0
+    assert "--intensity-clip" in refused.output
+    result = CliRunner().invoke(app, [*base, str(tmp_path / "cache"), *columns, "--intensity-clip"])
+    assert result.exit_code == 0, result.output
+    cache = Cache(tmp_path / "cache")
+    assert cache.columns == ("x", "y", "z", "intensity", "elongation")
+    points = cache[0]["points"].numpy()
+    assert points[0, 3] == 1.0
+    np.testing.assert_array_equal(points[1:, 3], cloud(3)[1:, 3] / 2)
+    assert (points[:, 4] == 0.5).all()
+    again = CliRunner().invoke(app, [*base, str(tmp_path / "cache")])
+    assert again.exit_code != 0
+    assert isinstance(again.exception, UserError)
+    assert "other options" in str(again.exception)

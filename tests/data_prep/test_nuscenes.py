@@ -17,6 +17,7 @@ from nuscenes.utils.splits import create_splits_scenes
 from data_prep.nuscenes import NuScenesReader
 from data_prep.nuscenes_classes import WITHOUT_CLASS, ClassNames
 from data_prep.nuscenes_names import ATTRIBUTES, BOX_CLASSES, LABEL_CLASSES, VERIFYING_SCENES
+from data_prep.point_files.layout import PointLayout
 from data_prep.reader import RawFrame
 from data_prep.stages import MergeStage
 from pc_ssl.errors import UsageError, UserError
@@ -469,7 +470,7 @@ def overwrite(folder: str, change: Callable[[bytes], bytes]) -> Callable[[Path],
             overwrite("samples/LIDAR_TOP", lambda b: b[:-7]),
             r"\.pcd\.bin: \d+ bytes are not a whole number of points of 20",
         ),
-        (overwrite("samples/LIDAR_TOP", lambda b: b""), r"\.pcd\.bin: 0 bytes are not a whole number of points of 20"),
+        (overwrite("samples/LIDAR_TOP", lambda b: b""), r"\.pcd\.bin: .*no points"),
         (overwrite("sweeps/LIDAR_TOP", lambda b: b[:-7]), r"sweeps/LIDAR_TOP/\d+\.pcd\.bin: \d+ bytes are not a whole"),
         (set_value(np.nan), r"\.pcd\.bin: intensity of point 17 is nan"),
         (set_value(-np.inf), r"\.pcd\.bin: intensity of point 17 is -inf"),
@@ -645,3 +646,16 @@ def test_the_real_keyframe(real_root: Path) -> None:
     assert raw.box.shape == (68, 9)
     assert len(raw.cameras) == 6
     assert raw.label is None
+
+
+def test_columns_and_scales_are_those_that_the_user_names(root: Path) -> None:
+    """Every file of points holds a fifth column that is kept, and intensities up to 510."""
+    layout = PointLayout(("x", "y", "z", "intensity", "row"), intensity_max=510.0)
+    reader = NuScenesReader(root, VERSION, sweeps=2, layout=layout)
+    assert reader.columns() == ("x", "y", "z", "intensity", "row", "time")
+    assert reader.options()["read"] == ["x", "y", "z", "intensity", "row"]
+    assert "read" not in NuScenesReader(root, VERSION).options()
+    usual, named = read(root), reader.source(reader.frames(None)[-1]).read()
+    np.testing.assert_allclose(named.points[:, 3], usual.points[:, 3] / 2, rtol=1e-6)
+    assert set(named.points[:, 4]) <= set(range(-1, 256))
+    assert MergeStage()(named).points.shape[1] == 6

@@ -1,0 +1,155 @@
+"""How the points of a recording are stored: the columns of its files, and which value of each is full scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.point_files import UNNAMED, read_columns
+from data_prep.point_files.columns import Columns
+from pc_ssl.errors import UsageError, UserError
+
+XYZ = ("x", "y", "z")
+SKIPPED = "-"  # a column that is not kept
+COLORS = ("red", "green", "blue", "diffuse_red", "diffuse_green", "diffuse_blue")
+RING = (-1.0, 255.0)  # -1: not known
+LARGEST = 1e30  # of a feature
+
+
+@dataclass(frozen=True)
+class PointLayout:
+    """How every reader reads files of points.
+
+    Args:
+        columns: their names, x, y and z among them. Of .bin, .npy and .npz files these are all columns in their order,
+            "-" for one that is not kept; of the others those that are read: NAME, or NAME=COLUMN where the file calls
+            it COLUMN.
+        intensity_max: the largest intensity that the sensor gives; it becomes 1.
+        intensity_clip: whether larger intensities count as `intensity_max`; they are refused otherwise.
+        color_max: the largest value of a colour; None: 1 for floating point, the type's largest number for integers.
+        checked: columns that are read to check the others by, such as nuScenes' ring, and are not features.
+
+    Raises:
+        UsageError: `columns` lacks x, y or z or names one twice, or a largest value is not positive.
+    """
+
+    columns: tuple[str, ...] = (*XYZ, "intensity")
+    intensity_max: float = 1.0
+    intensity_clip: bool = False
+    color_max: float | None = None
+    checked: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        named = [_name(column) for column in self.columns if column != SKIPPED]
+        if not set(XYZ) <= set(named) or len(set(named)) != len(named):
+            raise UsageError(f"columns: {', '.join(self.columns)} are not x, y, z and others, each once")
+        for option, value in (("intensity-max", self.intensity_max), ("color-max", self.color_max)):
+            if value is not None and not 0 < value < math.inf:
+                raise UsageError(f"{option}: {value} is not positive")
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the features, in the order of their columns."""
+        names = (_name(column) for column in self.columns if column != SKIPPED)
+        return tuple(name for name in names if name not in (*XYZ, *self.checked))
+
+    def changes(self, usual: PointLayout) -> dict[str, Any]:
+        """What differs from the usual layout of a data set, as JSON values for the manifest."""
+        now = {field.name: getattr(self, field.name) for field in fields(self)}
+        values = {name: value for name, value in now.items() if value != getattr(usual, name)}
+        named = {("read" if name == "columns" else name): value for name, value in values.items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
+
+    def read(self, path: Path) -> Columns:
+        """The columns of a file, by name; their values are checked by `scaled`.
+
+        Raises:
+            UserError: the file is missing or damaged, or has other columns.
+        """
+        named = path.suffix.lower() not in UNNAMED
+        return read_columns(path, [column for column in self.columns if not (named and column == SKIPPED)])
+
+    def scaled(self, path: Path, columns: Columns) -> list[NDArray[np.float64]]:
+        """Each of `features` [N] float64; intensity and colours in [0, 1]. `path` is for errors.
+
+        Raises:
+            UserError: a value is out of range, or is not a number.
+        """
+        with np.errstate(all="ignore"):  # what is not a number is refused, and the error says more than the warning
+            values = {name: self._feature(path, name, columns[name]) for name in (*self.features, *self.checked)}
+        return [values[name] for name in self.features]
+
+    def _feature(self, path: Path, name: str, values: NDArray) -> NDArray[np.float64]:
+        if name in COLORS:
+            return self._color(path, name, values)
+        if name == "intensity":
+            if self.intensity_clip:
+                values = np.minimum(values, self.intensity_max)
+            advice = (
+                "the largest that the sensor gives: --intensity-max; to cut off larger ones: --intensity-clip; are "
+                f"{' '.join(self.columns)} the file's columns? --columns"
+            )
+            return _within(path, name, values, (0.0, self.intensity_max), advice) / self.intensity_max
+        if name == "ring":
+            advice = f"as a whole number; are {' '.join(self.columns)} the file's columns? --columns"
+            return _within(path, name, values, RING, advice, whole=True)
+        bad = ~(np.abs(values.astype(np.float64)) <= LARGEST)  # also true for NaN
+        if bad.any():
+            row = int(bad.argmax())
+            raise UserError(f"{path}: {name} of point {row} is {values[row]:g}, expected up to {LARGEST:g}")
+        return values.astype(np.float64)
+
+    def _color(self, path: Path, name: str, values: NDArray) -> NDArray[np.float64]:
+        integer = values.dtype.kind in "iu"
+        most = self.color_max or (float(np.iinfo(values.dtype).max) if integer else 1.0)
+        if self.color_max is None and values.dtype == np.uint16 and 0 < values.max(initial=0) <= 255:
+            raise UserError(
+                f"{path}: {name} holds 16-bit numbers up to {values.max()}, which would be black; are they 8-bit "
+                "colours? --color-max 255, or --color-max 65535 if they are not"
+            )
+        return _within(path, name, values, (0.0, most), "the largest value of a colour: --color-max 255") / most
+
+
+def layout_of(
+    usual: PointLayout,
+    columns: Iterable[str] | None,
+    intensity_max: float | None,
+    intensity_clip: bool,
+    color_max: float | None,
+) -> PointLayout:
+    """The usual layout of a data set with what the user says; None: as usual.
+
+    Raises:
+        UsageError: as `PointLayout`.
+    """
+    named = usual.columns if columns is None else tuple(columns)
+    return PointLayout(
+        columns=named,
+        intensity_max=usual.intensity_max if intensity_max is None else intensity_max,
+        intensity_clip=intensity_clip,
+        color_max=color_max,
+        checked=tuple(name for name in usual.checked if name in named),
+    )
+
+
+def _name(column: str) -> str:
+    return column.partition("=")[0]
+
+
+def _within(
+    path: Path, name: str, values: NDArray, limits: tuple[float, float], advice: str, *, whole: bool = False
+) -> NDArray[np.float64]:
+    least, most = limits
+    bad = ~((values >= least) & (values <= most))  # also true for NaN
+    if whole:
+        bad |= values != np.rint(values)
+    if bad.any():
+        row = int(bad.argmax())
+        raise UserError(f"{path}: {name} of point {row} is {values[row]:g}, expected {least:g} to {most:g}; {advice}")
+    return values.astype(np.float64)
