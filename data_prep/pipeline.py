@@ -106,7 +106,7 @@ def estimate(reader: Reader, stages: Stages, folder: CacheFolder, executor: Exec
 
 
 def _plan(reader: Reader, stages: Stages, asked: dict) -> Plan:
-    """The work for a data set. Raises UserError: there are no frames, or a table is damaged."""
+    """Raises UserError: no frame is there, a table is damaged, or a scene's name cannot be that of a folder."""
     manifest = Manifest(
         dataset=asked["dataset"],
         version=asked["version"],
@@ -117,6 +117,7 @@ def _plan(reader: Reader, stages: Stages, asked: dict) -> Plan:
         columns=reader.columns(),
     )
     frames = reader.frames(stages.read.split)
+    _check_names(frames)
     _warn_missing_files(reader)
     return Plan(frames, partial(_job, reader, stages), stages, manifest)
 
@@ -219,10 +220,22 @@ def _check_on_read_only_disk(plan: Plan, folder: CacheFolder, executor: Executor
     return PrepareReport(folder.path, 0, len(own), (), 0, time.monotonic() - start, 0, _vanished(plan, settled))
 
 
+def _check_names(frames: Sequence[FrameName]) -> None:
+    """Refuse at the start what each frame would fail with: scenes and tokens that the cache cannot have.
+
+    Raises:
+        UserError: a name holds other characters than those of file names, such as a blank.
+    """
+    for frame in frames:
+        try:
+            frame_file(frame.scene, frame.token)
+        except UserError as error:
+            raise UserError(f"{error}; rename it, nothing was prepared") from None
+
+
 def _job(reader: Reader, stages: Stages, frame: FrameName) -> Job:
     """The job of a frame; missing entries of tables are reported as the failure of the job."""
     try:
-        frame_file(frame.scene, frame.token)
         return Job(frame, partial(_content, reader.source(frame), stages))
     except UserError as error:
         return Job(frame, partial(_fail, str(error)))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.left_out import NOT_FINITE, is_finite
 from data_prep.point_files.columns import Columns
 from data_prep.point_files.ply import read_mesh, read_ply
 from data_prep.poses import rigid
@@ -109,16 +110,19 @@ class ScanNetSource:
         """
         paths = self.paths
         vertex, triangle = read_mesh(paths.mesh)
+        kept = _finite(paths.mesh, vertex)
+        triangle = _without(triangle, kept)
         room_from_world = read_alignment(paths.description) if paths.description.is_file() else np.eye(4)
-        points = _points(paths.mesh, vertex, triangle, room_from_world)
-        label = _labels(paths.labels, len(points)) if paths.labels.is_file() else None
+        points = _points(paths.mesh, {name: of[kept] for name, of in vertex.items()}, triangle, room_from_world)
+        label = _labels(paths.labels, len(kept))[kept] if paths.labels.is_file() else None
         segment = instance = None
         if paths.segments.is_file():
-            segment = _segments(paths.segments, len(points))
+            segment = _segments(paths.segments, len(kept))
             if paths.aggregation.is_file():
-                instance = _instances(paths.aggregation, segment)
+                instance = _instances(paths.aggregation, segment)[kept]
                 if label is None and paths.label_table.is_file():
                     label = _labels_of_objects(paths.aggregation, read_label_table(paths.label_table), instance)
+            segment = segment[kept]
         elif len(triangle):
             segment = mesh_segments(points[:, :3], triangle).astype(np.int64)
         box = box_class = None
@@ -138,7 +142,7 @@ class ScanNetSource:
             image_names={name: f"{paths.folder.name}_{name}" for name in views},
             instance=instance,
             region={} if segment is None else {"segment": _numbered(segment)},
-            left_out=frames.left_out,
+            left_out={**frames.left_out, **({} if kept.all() else {NOT_FINITE: int((~kept).sum())})},
         )
 
     def _frames(self) -> RgbdFrames:
@@ -167,18 +171,36 @@ def read_alignment(path: Path) -> NDArray[np.float64]:
     return np.eye(4)
 
 
+def _finite(path: Path, vertex: Columns) -> NDArray[np.bool_]:
+    """[N] which vertices have finite coordinates.
+
+    Raises:
+        UserError: there are no vertices or no coordinates, or those of most are not finite.
+    """
+    if not set("xyz") <= set(vertex):
+        raise UserError(f"{path}: the vertices have no x, y and z, but {', '.join(vertex)}")
+    with np.errstate(all="ignore"):  # a signalling NaN
+        xyz = np.stack([vertex[name] for name in "xyz"], 1).astype(np.float64)
+    if not len(xyz):
+        raise UserError(f"{path}: holds no vertices")
+    return is_finite(path, xyz)
+
+
+def _without(triangle: NDArray[np.int32], kept: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The triangles [T, 3] whose vertices are all kept [N], by the numbers of these alone."""
+    number = np.cumsum(kept, dtype=np.int32) - 1
+    return number[triangle[kept[triangle].all(axis=1)]].astype(np.int32)
+
+
 def _points(path: Path, vertex: Columns, triangle: NDArray[np.int32], room_from_world: NDArray) -> NDArray[np.float32]:
     """[N, 9]: `COLUMNS`."""
-    for name in ("x", "y", "z", "red", "green", "blue"):
+    for name in ("red", "green", "blue"):
         if name not in vertex:
             raise UserError(f"{path}: the vertices have no {name!r}, found {', '.join(vertex)}")
     if any(vertex[name].dtype != np.uint8 for name in ("red", "green", "blue")):
         raise UserError(f"{path}: red, green and blue are not of type uchar")
-    with np.errstate(all="ignore"):  # values that are not finite are reported below
-        world = np.stack([vertex[name] for name in "xyz"], 1).astype(np.float64)
-    if not len(world):
-        raise UserError(f"{path}: holds no vertices")
-    bad = ~(np.abs(world) <= FARTHEST).all(axis=1)  # also True for NaN
+    world = np.stack([vertex[name] for name in "xyz"], 1).astype(np.float64)
+    bad = (np.abs(world) > FARTHEST).any(axis=1)
     if bad.any():
         row = int(bad.argmax())
         raise UserError(f"{path}: vertex {row} is at {world[row].tolist()}, expected coordinates up to {FARTHEST:g} m")

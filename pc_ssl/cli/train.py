@@ -11,6 +11,7 @@ import typer
 
 from pc_ssl.cli.app import DryRun, app
 from pc_ssl.data.fractions import FractionRule
+from pc_ssl.errors import UsageError
 
 if TYPE_CHECKING:
     from pc_ssl.config import RunConfig
@@ -206,7 +207,15 @@ def _labels(
 
 
 def _number_or_file(text: str | None) -> int | Path | None:
-    """`20` -> 20, `points20` -> Path("points20")."""
+    """`20` -> 20, `points20` -> Path("points20").
+
+    Raises:
+        UsageError: a number below 1.
+    """
     if text is None:
         return None
-    return int(text) if text.isdecimal() else Path(text)
+    if not text.removeprefix("-").isdecimal():
+        return Path(text)
+    if int(text) < 1:
+        raise UsageError(f"label-points: {text} is not positive; give the number of labelled points of each scene")
+    return int(text)

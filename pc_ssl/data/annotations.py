@@ -58,10 +58,11 @@ def read_annotations(path: Path) -> Annotations:
     return {str(scene): _rows(path, scene, rows) for scene, rows in content.items()}
 
 
-# the classes in pickled arrays of integers
+# what pickled arrays of whole numbers are made of; numpy 1 and numpy 2 name the function differently in a file
+_RECONSTRUCT = np.empty(0).__reduce__()[0]
 _ARRAYS: list[Any] = [
     *(np.ndarray, np.dtype, np.dtypes.Int64DType, np.dtypes.Int32DType),
-    np.core.multiarray._reconstruct,  # type: ignore[attr-defined]
+    *((_RECONSTRUCT, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
 ]
 
 

@@ -1,3 +1,5 @@
+import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,21 @@ def test_official_lists_are_read(tmp_path: Path, kind: str) -> None:
     listed = ListedAnnotations(tmp_path / "points3", read_annotations(tmp_path / "points3"))
     sample = FewLabels(listed)(scene(), np.random.default_rng(0))
     assert (sample.label != 0).nonzero()[:, 0].tolist() == [2, 3, 7]
+
+
+@pytest.mark.parametrize("core", ["core", "_core"])
+def test_lists_of_arrays_are_read_whichever_numpy_wrote_them(tmp_path: Path, core: str) -> None:
+    """numpy 1 names the function that rebuilds an array numpy.core.multiarray._reconstruct, numpy 2 numpy._core."""
+    torch.save({"scene0000_00": np.array([3, 7, 2])}, tmp_path / "here")
+    with zipfile.ZipFile(tmp_path / "here") as source, zipfile.ZipFile(tmp_path / "there", "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith("data.pkl"):
+                content, replaced = re.subn(rb"cnumpy\._?core\.multiarray\n", b"cnumpy.%s.multiarray\n" % core.encode(),
+                                            content)  # fmt: skip
+                assert replaced == 1
+            target.writestr(name, content)
+    assert read_annotations(tmp_path / "there")["scene0000_00"].tolist() == [3, 7, 2]
 
 
 class Harmful:

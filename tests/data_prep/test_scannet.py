@@ -237,7 +237,13 @@ MISTAKES: dict[str, tuple[Edit, str]] = {
         lambda folder: (folder / f"{SCENE}_vh_clean_2.ply").write_bytes(
             ply(np.full((300, 3), np.inf), np.zeros((300, 3), int))
         ),
-        r"_vh_clean_2.ply: vertex 0 is at \[inf, inf, inf\], expected .* 1000 m",
+        r"_vh_clean_2.ply: x, y, z of 300 of 300 points are not finite",
+    ),
+    "vertices far away": (
+        lambda folder: (folder / f"{SCENE}_vh_clean_2.ply").write_bytes(
+            ply(np.full((300, 3), 2e4), np.zeros((300, 3), int))
+        ),
+        r"_vh_clean_2.ply: vertex 0 .* expected .* 1000 m",
     ),
     "too few segments": (
         replace("_vh_clean_2.0.010000.segs.json", b"[0, ", b"["),
@@ -277,6 +283,33 @@ def test_errors_name_file_and_field(root: Path, name: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         read(root)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("segments", [True, False])
+def test_vertices_that_are_not_finite_are_left_out_with_all_that_belongs_to_them(root: Path, segments: bool) -> None:
+    folder = root / "scans" / SCENE
+    if not segments:
+        (folder / f"{SCENE}_vh_clean_2.0.010000.segs.json").unlink()
+    whole, lost = read(root), [0, 7, 130, 299]
+    content = bytearray((folder / f"{SCENE}_vh_clean_2.ply").read_bytes())
+    first = content.index(b"end_header\n") + len(b"end_header\n")
+    for row in lost:
+        content[first + 16 * row : first + 16 * row + 4] = np.float32(np.nan).tobytes()
+    (folder / f"{SCENE}_vh_clean_2.ply").write_bytes(content)
+    raw, kept = read(root), np.setdiff1d(np.arange(300), lost)
+    assert raw.left_out == {**whole.left_out, "points without finite coordinates": 4}
+    np.testing.assert_array_equal(raw.points[:, :6], whole.points[kept, :6])
+    np.testing.assert_array_equal(raw.label, whole.label[kept])
+    assert len(raw.region["segment"]) == 296
+    if segments:
+        np.testing.assert_array_equal(raw.instance, whole.instance[kept])
+        pairs = set(zip(whole.region["segment"][kept].tolist(), raw.region["segment"].tolist(), strict=True))
+        assert len(pairs) == len({old for old, _ in pairs}) == len({new for _, new in pairs})
+    whole_faces = {0, 7 // 3, 130 // 3, 299 // 3}  # each face has three vertices of its own
+    touched = [row for row in kept if row // 3 in whole_faces]
+    untouched = np.setdiff1d(kept, touched)
+    np.testing.assert_array_equal(raw.points[np.searchsorted(kept, untouched), 6:], whole.points[untouched, 6:])
+    assert (raw.points[np.searchsorted(kept, touched), 6:] == 0).all()
 
 
 BAD_VIEWS: dict[str, tuple[Edit, str]] = {
