@@ -26,8 +26,9 @@ import torch
 
 from pc_ssl.data.cache import Cache, encode_frame, write_frame, write_manifest
 from pc_ssl.data.dataset import CacheScenes
+from pc_ssl.engine.batches import evaluation_batches
 from pc_ssl.engine.options import TrainOptions
-from pc_ssl.engine.tasks import TASKS
+from pc_ssl.engine.tasks import TASK_KINDS
 from pc_ssl.engine.train import train
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.detection_result import DetectionResult
@@ -134,7 +135,8 @@ def overfit(cache: Cache, sensors: str, head: str) -> Outcome:
         frame = seen(cache, Path(folder) / "seen")
         task = detector(frame, sensors, head)
         train(task, CacheScenes(frame, [0], None, task.views), options, Path(folder) / "train", device="cpu")
-        result = TASKS[DetectionTask].evaluate(task.eval(), frame, [0], torch.device("cpu"), None)
+        batches = evaluation_batches(task, frame, [0], torch.device("cpu"))
+        result = TASK_KINDS[DetectionTask].evaluate(task.eval(), frame, batches, None)
     assert isinstance(result, DetectionResult)
     own, boxes = result.annotated, sum(of.boxes for of in result.classes)
     seconds = time.monotonic() - start
