@@ -1,14 +1,14 @@
-"""A folder of point files, of any sensor, without further tables.
+"""A folder of point files of any sensor, without metadata tables.
 
     ROOT/SCENE/points/000000.bin         or .npy .npz .ply .pcd .las; or directly in ROOT/SCENE, or ROOT is one scene
-    ROOT/SCENE/poses.txt                 optional: global_from_lidar, 12 or 16 numbers a line, one line a file
-    ROOT/SCENE/times.txt                 optional: seconds, increasing, one line a file; for merging sweeps
+    ROOT/SCENE/poses.txt                 optional: global_from_lidar, 12 or 16 numbers per line, one line per file
+    ROOT/SCENE/times.txt                 optional: seconds, increasing, one line per file; for merging sweeps
     ROOT/SCENE/calibration.json          optional: {"FRONT": {"intrinsic": [3, 3], "camera_from_lidar": [4, 4]}, ...}
     ROOT/SCENE/images/FRONT/000000.jpg   optional: an image of the same name as the points; .jpg or .png
     ROOT/splits.json                     optional: {"train": ["SCENE", ...], ...}; without it all are "train"
 
-Files are taken in the order of their names, numbers in them by value. A frame is called SCENE-NAME; the names of its
-file and of its scene become part of the cache's own, and are made of letters, digits and _ + - . alone.
+Files are sorted by name, numbers in names by value. A frame is called SCENE-NAME. Names of files and scenes are used in
+the cache and may contain only letters, digits and _ + - .
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import may_enter, read_json
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
-CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]+")  # it becomes part of tensors' names
+CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]+")  # used in names of tensors
 POSES, TIMES, CALIBRATION, SPLITS = "poses.txt", "times.txt", "calibration.json", "splits.json"
 
 
@@ -42,18 +42,19 @@ class FolderReader:
     """Reads a folder of point files.
 
     Args:
-        root: the folder.
-        columns: names of the columns, x, y and z among them. Of .bin, .npy and .npz files these are all columns in
-            their order, "-" for one that is not kept; of the others those that are read. None: x, y, z, intensity; but
-            a .bin file does not say how many columns it has, so that they must be named.
-            Where a file that names its columns calls one otherwise: NAME=COLUMN, such as intensity=reflectivity.
-        intensity_max: the largest intensity that the sensor gives.
+        root: root folder.
+        columns: names of the columns, including x, y and z. For .bin, .npy and .npz files all columns in order, "-" for
+            columns to skip; for other formats the columns to read, NAME=COLUMN if a column has another name in the
+            file, such as intensity=reflectivity. None: x, y, z, intensity; required for .bin files, which do not store
+            the number of columns.
+        intensity_max: the largest intensity of the sensor.
         color_max: the largest value of a colour; None: 1 for floating point, the type's largest number for integers.
-        intensity_clip: whether larger intensities count as intensity_max; they are refused otherwise.
-        sweeps: number of sweeps per frame: its own file and the ones before it, which takes poses.txt and times.txt.
+        intensity_clip: whether to clip larger intensities to intensity_max; they are an error otherwise.
+        sweeps: number of sweeps per frame: its file and the ones before it; more than one requires poses.txt and
+            times.txt.
 
     Raises:
-        UserError: no such folder, no point files in it, or names that the cache cannot have or tell apart.
+        UserError: the folder does not exist or has no point files, or names are invalid or ambiguous in the cache.
         UsageError: columns lacks x, y or z, names one twice, or is None with .bin files; intensity_max is not positive.
     """
 
@@ -74,11 +75,13 @@ class FolderReader:
             raise UsageError(f"sweeps: {sweeps} is not positive")
         _refuse_compressed(root)
         if not self._scenes:
-            raise UserError(f"{root}: holds no files of points ({' '.join(ENDINGS)}), nor do the folders in it")
+            raise UserError(f"{root}: no point files ({' '.join(ENDINGS)}) in it or in its folders")
         _check_names(self._scenes)
         raw = next((file for files in self._scenes.values() for file in files if file.suffix.lower() == ".bin"), None)
         if columns is None and raw is not None:
-            raise UsageError(f"columns: {raw} does not say what its columns are; name all: --columns x,y,z,intensity,-")
+            raise UsageError(
+                f"columns: {raw} does not store names of its columns; name all: --columns x,y,z,intensity,-"
+            )
 
     def options(self) -> dict[str, Any]:
         read: dict[str, Any] = {"read": list(self.layout.columns), "intensity_max": self.layout.intensity_max}
@@ -108,15 +111,15 @@ class FolderReader:
         }
         absent = [f"{what} of {count} of {len(self._scenes)} scenes" for what, count in counts.items() if count]
         closed = [path for path in self.root.iterdir() if path.is_dir() and not may_enter(path)]
-        absent += [f"{path} (the folder may not be read)" for path in closed]
+        absent += [f"{path} (no permission to read the folder)" for path in closed]
         return absent + [
-            f"use of {unused} of {total} images in {folder} (no file of points has their name)"
+            f"use of {unused} of {total} images in {folder} (no point file of the same name)"
             for scene in self._scenes
             for folder, unused, total in self._unused_images(scene)
         ]
 
     def _unused_images(self, scene: str) -> list[tuple[Path, int, int]]:
-        """Folders of images with some that belong to no frame: the folder, how many, and of how many."""
+        """Image folders with images of no frame: the folder, their number, and the number of all images."""
         stems = {file.stem for file in self._scenes[scene]}
         found = []
         for camera in self._calibrations[scene]:
@@ -160,7 +163,7 @@ class FolderReader:
 
     @cached_property
     def _scenes(self) -> dict[str, list[Path]]:
-        """Scene -> its files of points, both in the order of their names."""
+        """Scene -> its point files, both in natural order of names."""
         own = _point_files(self.root)
         if own:
             return {self.root.resolve().name: own}
@@ -169,7 +172,7 @@ class FolderReader:
         return {name: files for name, files in scenes.items() if files}
 
     def _home(self, scene: str) -> Path:
-        """The folder of a scene, which holds what goes with its points."""
+        """The folder of a scene, with its poses, times, calibration and images."""
         folder = self._scenes[scene][0].parent
         return folder.parent if folder.name == "points" else folder
 
@@ -187,7 +190,7 @@ class FolderReader:
             path = self._home(scene) / POSES
             found[scene] = poses = read_numbers(path) if path.is_file() else None
             if poses is not None and len(poses) != len(files):
-                raise UserError(f"{path}: holds {len(poses)} poses, but the scene has {len(files)} files of points")
+                raise UserError(f"{path}: holds {len(poses)} poses, but the scene has {len(files)} point files")
         return found
 
     @cached_property
@@ -202,8 +205,8 @@ class FolderReader:
                 increasing = all(0 <= first < second < 1e11 for first, second in pairwise(times))
                 if len(times) != len(files) or any(len(row) != 1 for row in rows) or not increasing:
                     raise UserError(
-                        f"{path}: expected {len(files)} lines of one number, increasing seconds, one for each file of "
-                        f"points; it holds {len(times)} lines"
+                        f"{path}: expected {len(files)} lines of one number, increasing seconds, one per point "
+                        f"file, found {len(times)} lines"
                     )
             found[scene] = None if rows is None else times
         return found
@@ -213,7 +216,7 @@ class FolderReader:
         return {scene: read_calibration(self._home(scene) / CALIBRATION) for scene in self._scenes}
 
     def _cameras(self, home: Path, stem: str, calibration: Mapping[str, tuple]) -> list[CameraFile]:
-        """Those with an image of this name."""
+        """The cameras with an image of this name."""
         cameras = []
         for name, (intrinsic, camera_from_lidar) in calibration.items():
             files = (home / "images" / name / f"{stem}{ending}" for ending in IMAGE_ENDINGS)
@@ -236,10 +239,10 @@ def _token(scene: str, file: Path) -> str:
 
 
 def _check_names(scenes: Mapping[str, Sequence[Path]]) -> None:
-    """Refuse what would fail frame by frame, or make one frame of two.
+    """Reject names that would fail for single frames, or give two frames the same name.
 
     Raises:
-        UserError: a scene or a file has a name that the cache cannot have, or two files of two scenes make one token.
+        UserError: the name of a scene or a file is invalid in the cache, or two files have the same token.
     """
     known: dict[str, Path] = {}
     for scene, files in scenes.items():
@@ -250,23 +253,23 @@ def _check_names(scenes: Mapping[str, Sequence[Path]]) -> None:
             except UserError as error:
                 raise UserError(f"{file}: {error}; rename the file or its folder") from None
             if token in known:
-                raise UserError(f"{file}: would be called {token!r}, as {known[token]} is; rename one of them")
+                raise UserError(f"{file}: has the frame name {token!r} of {known[token]}; rename one of them")
             known[token] = file
 
 
 def read_calibration(path: Path) -> dict[str, tuple]:
-    """Camera -> intrinsic [3, 3] and camera_from_lidar [4, 4]; none without the file.
+    """Camera -> intrinsic [3, 3] and camera_from_lidar [4, 4]; empty without the file.
 
     Raises:
         UserError: a name or a matrix is wrong.
     """
     content = read_json(path) if path.is_file() else {}
     if not isinstance(content, dict):
-        raise UserError(f"{path}: expected an object of cameras")
+        raise UserError(f"{path}: expected an object with cameras as keys")
     cameras = {}
     for name, entry in content.items():
         if not CAMERA_NAME.fullmatch(name):
-            raise UserError(f"{path}: the camera's name {name!r} has other characters than letters, digits, _ and -")
+            raise UserError(f"{path}: camera name {name!r}: expected only letters, digits, _ and -")
         if isinstance(entry, dict):
             _check_keys(path, name, entry)
         matrices = []
@@ -284,7 +287,7 @@ def read_calibration(path: Path) -> dict[str, tuple]:
 
 
 def _check_keys(path: Path, camera: str, entry: Mapping[str, Any]) -> None:
-    """Refuse what would be ignored: lens distortion that is not zero, and keys that are not known."""
+    """Reject entries that would be ignored: non-zero lens distortion, and unknown keys."""
     for key, value in entry.items():
         if key in ("intrinsic", "camera_from_lidar") or (key == "distortion" and not np.any(value)):
             continue
@@ -296,7 +299,7 @@ def _check_keys(path: Path, camera: str, entry: Mapping[str, Any]) -> None:
 
 
 def _point_files(folder: Path) -> list[Path]:
-    """The files of points in a folder, or else in its folder `points`."""
+    """The point files in a folder, or else in its folder `points`."""
     for place in (folder, folder / "points"):
         files = natural_order(path for path in place.glob("*") if path.suffix.lower() in ENDINGS and path.is_file())
         for first, second in pairwise(files):

@@ -18,8 +18,8 @@ from pc_ssl.errors import UserError
 from pc_ssl.files import read_bytes
 from pc_ssl.geometry import invert
 
-COARSE = 2.0**14  # metres; float32 numbers beyond are more than 1 mm apart
-WIDE = 2000.0  # metres that no single sweep spans
+COARSE = 2.0**14  # metres; float32 resolution is coarser than 1 mm beyond
+WIDE = 2000.0  # metres; larger than the extent of any sweep
 COARSE_FILES = "files of float32 coordinates coarser than 1 mm (write float64, or subtract an offset first)"
 WIDE_FILES = f"files whose points span over {WIDE:g} m (are their coordinates millimetres?)"
 
@@ -39,10 +39,10 @@ class FolderSource:
     """Reads one frame.
 
     Args:
-        file: of the points.
+        file: point file.
         layout: of the file.
         global_from_lidar: [4, 4].
-        cameras: those with an image.
+        cameras: the cameras with an image.
         earlier: sources of the sweeps before this frame's, the latest first, and how many seconds before it each began;
             None: sweeps are not merged.
     """
@@ -54,10 +54,11 @@ class FolderSource:
     earlier: tuple[tuple[FolderSource, float], ...] | None = None
 
     def read(self) -> RawFrame:
-        """Points [N, 3 + F]: x, y, z, then the other columns as they are named; intensity and colours in [0, 1].
+        """Points [N, 3 + F]: x, y, z, then the other columns in the order of `columns`; intensity and colours in [0,
+        1].
 
-        Coordinates too large for float32, as in a map's frame, are counted from a corner of the cloud, and
-        global_from_lidar says where that is. Points that are not measurements are left out (`is_measured`).
+        Coordinates too large for float32, as in a map frame, are shifted to a corner of the cloud, and the shift is
+        part of global_from_lidar. Points that are not returns are left out (`is_measured`).
 
         Raises:
             UserError: a file is missing or damaged, or holds values out of range.
@@ -104,19 +105,19 @@ class FolderSource:
         return Sweep(raw.points, key_from_global @ raw.global_from_lidar, lag_s)
 
     def _origin(self, xyz: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[3] whole metres; zero if the coordinates are a sensor's own."""
+        """[3] whole metres; zero for coordinates in a sensor frame."""
         low, high = xyz.min(axis=0), xyz.max(axis=0)
         if np.abs([low, high]).max() <= FARTHEST:
             return np.zeros(3)
         if (high - low).max() > FARTHEST or np.abs([low, high]).max() > 1e9:
             raise UserError(
-                f"{self.file}: points range from {low.tolist()} to {high.tolist()}, expected up to {FARTHEST:g} m; "
+                f"{self.file}: points range from {low.tolist()} to {high.tolist()}, expected at most {FARTHEST:g} m; "
                 "are these the file's columns, and metres?"
             )
         return np.floor(low)
 
     def _doubts(self, dtype: np.dtype, xyz: NDArray[np.float64]) -> dict[str, int]:
-        """What the user should look at, though nothing is left out for it."""
+        """Warnings for the user about points that are kept."""
         doubts = {
             COARSE_FILES: dtype == np.float32 and np.abs(xyz).max() >= COARSE,
             WIDE_FILES: np.ptp(xyz, axis=0).max() > WIDE,

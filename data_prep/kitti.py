@@ -1,10 +1,10 @@
-"""KITTI's 3D object benchmark: a reader on one page, as an example for other data sets.
+"""KITTI's 3D object benchmark: a short reader, as an example for other data sets.
 
     ROOT/training/velodyne/000000.bin, image_2/000000.png, calib/000000.txt, label_2/000000.txt
     ROOT/testing/...                    the same without label_2
-    ROOT/ImageSets/train.txt, ...       numbers of frames; "test" is of testing, the others are of training
+    ROOT/ImageSets/train.txt, ...       numbers of frames; "test" refers to testing, the others to training
 
-Its frames come from shuffled drives, so that each is a scene of its own. Format: the development kit's readme.txt.
+Frames are from shuffled drives, so each is a separate scene. Format: the development kit's readme.txt.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ LAYOUT = PointLayout()
 PARTS = ("training", "testing")
 CAMERA = "image_2"  # the left colour camera
 MOUNT = SensorMount(height=1.73, forward="x")  # Geiger et al., "Vision meets Robotics", IJRR 2013
-FIELDS = 15  # of a line in label_2
+FIELDS = 15  # per line of label_2
 
 
 @dataclass(frozen=True)
 class KittiSource:
-    """One frame; `part` is the folder training or testing, `layout` that of the files of points."""
+    """One frame; `part` is the folder training or testing, `layout` that of the point files."""
 
     part: Path
     number: str
     layout: PointLayout = LAYOUT
 
     def read(self) -> RawFrame:
-        """Points with the reflectance as intensity, and what is there of the left colour image and the boxes.
+        """Points with the reflectance as intensity, and, if present, the left colour image and the boxes.
 
-        Both need the frame's calibration.
+        Image and boxes require the frame's calibration.
 
         Raises:
             UserError: a file is missing or damaged.
         """
         file = self.part / "velodyne" / f"{self.number}.bin"
-        if not (self.part / "calib").is_dir():  # without it neither the image nor the boxes can be placed
+        if not (self.part / "calib").is_dir():  # required for image and boxes
             return replace(FolderSource(file, self.layout, np.eye(4), ()).read(), mount=MOUNT)
         calib = self.part / "calib" / f"{self.number}.txt"
         intrinsic, camera_from_rectified, rectified_from_lidar = read_calibration(calib)
@@ -72,10 +72,10 @@ class KittiSource:
 
 @dataclass(frozen=True)
 class KittiReader:
-    """Reads a data root, or one that was converted to its form, whose points may have further columns.
+    """Reads a data root in KITTI's format; points of converted data sets may have further columns.
 
     Raises:
-        UserError: no such root.
+        UserError: the root is not KITTI's.
     """
 
     root: Path
@@ -83,7 +83,9 @@ class KittiReader:
 
     def __post_init__(self) -> None:
         if not any((self.root / part / "velodyne").is_dir() for part in PARTS):
-            raise UserError(f"{self.root}: holds neither training/velodyne nor testing/velodyne, as KITTI's root does")
+            raise UserError(
+                f"{self.root}: has neither training/velodyne nor testing/velodyne, expected a root of KITTI"
+            )
 
     def options(self) -> dict[str, Any]:
         changed = self.layout.changes(LAYOUT)
@@ -121,7 +123,7 @@ class KittiReader:
             for path in natural_order((self.root / part / "velodyne").glob("*.bin"))
         ]
         if not scenes:
-            raise UserError(f"{self.root}: no frame is there")
+            raise UserError(f"{self.root}: no frames found")
         return [FrameName(scene, scene, 0) for scene in of_split(self, split, scenes, self.root)]
 
     def source(self, frame: FrameName) -> KittiSource:
@@ -143,7 +145,7 @@ def read_calibration(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float6
         try:
             rows[name] = [float(value) for value in values.split()]
         except ValueError:
-            raise UserError(f"{path}: {name[:40]!r} is followed by something else than numbers") from None
+            raise UserError(f"{path}: {name[:40]!r} is not followed by numbers") from None
     for name, count in (("P2", 12), ("R0_rect", 9), ("Tr_velo_to_cam", 12)):
         if len(rows.get(name, ())) != count:
             raise UserError(f"{path}: has no {name!r} of {count} numbers")
@@ -158,11 +160,11 @@ def read_calibration(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float6
 def read_boxes(path: Path, lidar_from_rectified: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """box [M, 9] x y z l w h yaw vx vy in the LiDAR frame (velocity unknown: NaN) and box_class [M].
 
-    A line holds type, truncation, occlusion, alpha, 4 of the image, height, width, length, the middle of the lower
-    face x y z and the rotation about y, in the rectified camera frame: x right, y down, z forward; 0 is along x.
+    A line holds type, truncation, occlusion, alpha, the 2D box (4), height, width, length, the centre of the lower face
+    x y z and the rotation about y, in the rectified camera frame: x right, y down, z forward; rotation 0 is along x.
 
     Raises:
-        UserError: the file is missing, or a line is none of that kind.
+        UserError: the file is missing, or a line does not have this format.
     """
     boxes, classes = [], []
     for number, line in enumerate(read_bytes(path).decode("latin-1").splitlines(), 1):
@@ -174,7 +176,9 @@ def read_boxes(path: Path, lidar_from_rectified: NDArray[np.float64]) -> tuple[N
         except ValueError:
             values = np.empty(0)
         if kind not in BOX_CLASSES or len(values) < FIELDS - 1 or not (np.abs(values) < 1e6).all():
-            raise UserError(f"{path}: line {number} is no type of {', '.join(BOX_CLASSES)} and {FIELDS - 1} numbers")
+            raise UserError(
+                f"{path}: line {number}: expected a type ({', '.join(BOX_CLASSES)}) and {FIELDS - 1} numbers"
+            )
         (height, width, length), (x, y, z), turn = values[7:10], values[10:13], values[13]
         if min(height, width, length) <= 0:
             raise UserError(f"{path}: line {number} has a box of {height} x {width} x {length} m")

@@ -49,20 +49,20 @@ MAX_SWEEPS = 10  # half a second at 20 Hz: the devkit's and the detection task's
 
 
 class NuScenesReader:
-    """Reads a nuScenes data root. The tables are loaded at the first use.
+    """Reads a nuScenes data root. The tables are loaded on first use.
 
     Args:
-        root: data root, which holds `samples/` and the version's folder.
+        root: data root with `samples/` and the version's folder.
         version: such as "v1.0-mini".
         sweeps: number of LiDAR sweeps per frame: the key sweep and the ones before it.
-        index: file that the tables' columns are read from if it is valid for them, as `indexed_tables`.
-        keep_index: write that file where it is missing.
-        images: whether images are read.
+        index: file of the tables' columns, used if valid, see `indexed_tables`.
+        keep_index: write that file if it is missing.
+        images: whether to read images.
         layout: of the files of points.
-        classes: file of what the recording's own names of categories and attributes stand for, as `ClassNames.read`.
+        classes: file that maps the recording's names of categories and attributes to classes, see `ClassNames.read`.
 
     Raises:
-        UserError: no such root or version, or a missing table.
+        UserError: the root or version does not exist, or a table is missing.
         UsageError: sweeps is out of range.
     """
 
@@ -88,7 +88,7 @@ class NuScenesReader:
 
     def options(self) -> dict[str, Any]:
         options = {"dataset": "nuscenes", "version": self.version, "sweeps": self.sweeps, "bev_map": asdict(GRID)}
-        if not self.images:  # what is usual is not named: caches from before there was a choice are as good
+        if not self.images:  # recorded only if False, so that older caches without this option remain valid
             options["cameras"] = "none"
         if self.names != ClassNames():
             options["classes"] = asdict(self.names)
@@ -112,14 +112,14 @@ class NuScenesReader:
         path = self.root / self.version / "splits.json"
         for name, scenes in (read_splits(path) if path.is_file() else {}).items():
             if name in splits:
-                raise UserError(f"{path}: {name!r} is a split of nuScenes itself; give this one another name")
+                raise UserError(f"{path}: {name!r} is an official split of nuScenes; rename this one")
             splits[name] = scenes
         return splits
 
     def absent(self) -> list[str]:
         missing = []
         if not self._has_sweeps:
-            missing.append("sweeps (frames hold the key sweep alone)")
+            missing.append("sweeps (frames hold only the key sweep)")
         if not any(self._tables.recordings.lidarseg_file.end):
             missing.append("lidarseg (no point labels)")
         if not any(self._tables.recordings.panoptic_file.end):
@@ -133,7 +133,7 @@ class NuScenesReader:
         return missing + self._incomplete_splits()
 
     def _incomplete_splits(self) -> list[str]:
-        """Splits that this version should hold, or that splits.json names, and that lack scenes."""
+        """Splits of this version or of splits.json that lack scenes."""
         splits, there = self.splits(), set(self._tables.names.scene)
         path = self.root / self.version / "splits.json"
         own = [*read_splits(path)] if path.is_file() else []
@@ -196,12 +196,12 @@ class NuScenesReader:
 
     @cached_property
     def _has_sweeps(self) -> bool:
-        """Whether the recordings between the keyframes are there: in the table, and on the disk."""
+        """Whether recordings between keyframes exist in the table and on the disk."""
         return not self._tables.recordings.is_key.all() and (self.root / "sweeps" / LIDAR).is_dir()
 
     @cached_property
     def _cameras_without_files(self) -> list[str]:
-        """Cameras of whose folder nothing is there; an image that is missing from a folder is left out and counted."""
+        """Cameras without a folder of images; single missing images are left out and counted."""
         samples, files = self._tables.samples, self._tables.recordings
         found = []
         for number, channel in enumerate(self._tables.names.camera, 1):
@@ -213,19 +213,19 @@ class NuScenesReader:
 
     @cached_property
     def _points_are_counted(self) -> bool:
-        """Whether the tables say how many returns any box has; Lyft's hold -1."""
+        """Whether the tables have the number of returns in boxes; Lyft's hold -1."""
         return bool((self._tables.boxes.points > 0).any())
 
     @cached_property
     def _unknown_labels(self) -> dict[int, str]:
-        """Values of label files whose category no class is known for."""
+        """Values of label files whose category has no known class."""
         names = self._tables.names
         pairs = zip(names.category_index.tolist(), names.category, strict=True)
         return {index: name for index, name in pairs if index != NONE and not self.names.knows_category(name)}
 
     @cached_property
     def _class_of_label(self) -> NDArray[np.int16]:
-        """[256]: index into LABEL_CLASSES of each value of a label file; -1 for values that no category has."""
+        """[256]: index into LABEL_CLASSES of each value of a label file; -1 for values without a category."""
         classes = np.full(256, -1, np.int16)
         names = self._tables.names
         for name, index in zip(names.category, names.category_index.tolist(), strict=True):
@@ -235,7 +235,7 @@ class NuScenesReader:
 
     @cached_property
     def _maps(self) -> dict[str, LocationMap]:
-        """Location -> its map; without those whose file is not there."""
+        """Location -> its map; locations without a file are left out."""
         locations = sorted(set(self._tables.names.location))
         files = {name: inside(self.root, f"maps/expansion/{name}.json") for name in locations}
         return {name: LocationMap.read(file) for name, file in files.items() if file.is_file()}
@@ -295,19 +295,19 @@ class NuScenesReader:
         return tuple(annotations)
 
     def _attribute(self, row: int) -> str:
-        """Name of a row of the table; that of nuScenes for none."""
+        """Attribute name of a row of the table; nuScenes' name for none."""
         return ATTRIBUTES[0] if row == NONE else self._tables.names.attribute[row]
 
     def _unknown(self, category: str, attribute: str) -> tuple[str, ...]:
-        """What of a box has no class, in words."""
+        """Messages about names of a box without a class."""
         found = []
         if not self.names.knows_category(category):
-            found.append(f"boxes of the unknown category {category!r}, taken as other")
+            found.append(f"boxes of the unknown category {category!r}, used as other")
         if not self.names.knows_attribute(attribute):
-            found.append(f"boxes with the unknown attribute {attribute!r}, taken as none")
+            found.append(f"boxes with the unknown attribute {attribute!r}, used as none")
         return tuple(found)
 
 
 def _transform(pose: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[4, 4] of a translation and a quaternion [7]."""
+    """[4, 4] transform of a translation and a quaternion [7]."""
     return transform_from(pose[3:], pose[:3])

@@ -172,13 +172,13 @@ def read_alignment(path: Path) -> NDArray[np.float64]:
 
 
 def _finite(path: Path, vertex: Columns) -> NDArray[np.bool_]:
-    """[N] which vertices have finite coordinates.
+    """[N] bool: vertices with finite coordinates.
 
     Raises:
         UserError: there are no vertices or no coordinates, or those of most are not finite.
     """
     if not set("xyz") <= set(vertex):
-        raise UserError(f"{path}: the vertices have no x, y and z, but {', '.join(vertex)}")
+        raise UserError(f"{path}: the vertices have no x, y and z, found {', '.join(vertex)}")
     with np.errstate(all="ignore"):  # a signalling NaN
         xyz = np.stack([vertex[name] for name in "xyz"], 1).astype(np.float64)
     if not len(xyz):
@@ -187,7 +187,7 @@ def _finite(path: Path, vertex: Columns) -> NDArray[np.bool_]:
 
 
 def _without(triangle: NDArray[np.int32], kept: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """The triangles [T, 3] whose vertices are all kept [N], by the numbers of these alone."""
+    """The triangles [T, 3] whose vertices are all kept [N], as indices of the kept vertices."""
     number = np.cumsum(kept, dtype=np.int32) - 1
     return number[triangle[kept[triangle].all(axis=1)]].astype(np.int32)
 

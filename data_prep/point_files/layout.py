@@ -1,4 +1,4 @@
-"""How the points of a recording are stored: the columns of its files, and which value of each is full scale."""
+"""Layout of point files: columns, and full-scale values of intensity and colours."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ from data_prep.point_files.columns import Columns
 from pc_ssl.errors import UsageError, UserError
 
 XYZ = ("x", "y", "z")
-SKIPPED = "-"  # a column that is not kept
+SKIPPED = "-"  # a column to skip
 COLORS = ("red", "green", "blue", "diffuse_red", "diffuse_green", "diffuse_blue")
-RING = (-1.0, 255.0)  # -1: not known
+RING = (-1.0, 255.0)  # -1: unknown
 LARGEST = 1e30  # of a feature
 
 
 @dataclass(frozen=True)
 class PointLayout:
-    """How every reader reads files of points.
+    """Layout of point files, used by all readers.
 
     Args:
-        columns: their names, x, y and z among them. Of .bin, .npy and .npz files these are all columns in their order,
-            "-" for one that is not kept; of the others those that are read: NAME, or NAME=COLUMN where the file calls
-            it COLUMN.
-        intensity_max: the largest intensity that the sensor gives; it becomes 1.
-        intensity_clip: whether larger intensities count as `intensity_max`; they are refused otherwise.
+        columns: names, including x, y and z. For .bin, .npy and .npz files all columns in order, "-" for columns to
+            skip; for other formats the columns to read: NAME, or NAME=COLUMN for a column COLUMN of the file.
+        intensity_max: the largest intensity of the sensor, scaled to 1.
+        intensity_clip: whether to clip larger intensities to `intensity_max`; they are an error otherwise.
         color_max: the largest value of a colour; None: 1 for floating point, the type's largest number for integers.
-        checked: columns that are read to check the others by, such as nuScenes' ring, and are not features.
+        checked: columns that are only read to validate the file, such as nuScenes' ring.
 
     Raises:
         UsageError: `columns` lacks x, y or z or names one twice, or a largest value is not positive.
@@ -48,7 +47,7 @@ class PointLayout:
     def __post_init__(self) -> None:
         named = [_name(column) for column in self.columns if column != SKIPPED]
         if not set(XYZ) <= set(named) or len(set(named)) != len(named):
-            raise UsageError(f"columns: {', '.join(self.columns)} are not x, y, z and others, each once")
+            raise UsageError(f"columns: got {', '.join(self.columns)}, expected x, y, z and others, each once")
         for option, value in (("intensity-max", self.intensity_max), ("color-max", self.color_max)):
             if value is not None and not 0 < value < math.inf:
                 raise UsageError(f"{option}: {value} is not positive")
@@ -60,7 +59,7 @@ class PointLayout:
         return tuple(name for name in names if name not in (*XYZ, *self.checked))
 
     def changes(self, usual: PointLayout) -> dict[str, Any]:
-        """What differs from the usual layout of a data set, as JSON values for the manifest."""
+        """Differences from the default layout of a data set, as JSON values for the manifest."""
         now = {field.name: getattr(self, field.name) for field in fields(self)}
         values = {name: value for name, value in now.items() if value != getattr(usual, name)}
         named = {("read" if name == "columns" else name): value for name, value in values.items()}
@@ -81,7 +80,7 @@ class PointLayout:
         Raises:
             UserError: a value is out of range, or is not a number.
         """
-        with np.errstate(all="ignore"):  # what is not a number is refused, and the error says more than the warning
+        with np.errstate(all="ignore"):  # values that are not finite are reported below
             values = {name: self._feature(path, name, columns[name]) for name in (*self.features, *self.checked)}
         return [values[name] for name in self.features]
 
@@ -92,17 +91,17 @@ class PointLayout:
             if self.intensity_clip:
                 values = np.minimum(values, self.intensity_max)
             advice = (
-                "the largest that the sensor gives: --intensity-max; to cut off larger ones: --intensity-clip; are "
+                "the sensor's largest intensity: --intensity-max; to clip larger ones: --intensity-clip; are "
                 f"{' '.join(self.columns)} the file's columns? --columns"
             )
             return _within(path, name, values, (0.0, self.intensity_max), advice) / self.intensity_max
         if name == "ring":
             advice = f"as a whole number; are {' '.join(self.columns)} the file's columns? --columns"
             return _within(path, name, values, RING, advice, whole=True)
-        bad = ~(np.abs(values.astype(np.float64)) <= LARGEST)  # also true for NaN
+        bad = ~(np.abs(values.astype(np.float64)) <= LARGEST)  # also True for NaN
         if bad.any():
             row = int(bad.argmax())
-            raise UserError(f"{path}: {name} of point {row} is {values[row]:g}, expected up to {LARGEST:g}")
+            raise UserError(f"{path}: {name} of point {row} is {values[row]:g}, expected at most {LARGEST:g}")
         return values.astype(np.float64)
 
     def _color(self, path: Path, name: str, values: NDArray) -> NDArray[np.float64]:
@@ -110,8 +109,8 @@ class PointLayout:
         most = self.color_max or (float(np.iinfo(values.dtype).max) if integer else 1.0)
         if self.color_max is None and values.dtype == np.uint16 and 0 < values.max(initial=0) <= 255:
             raise UserError(
-                f"{path}: {name} holds 16-bit numbers up to {values.max()}, which would be black; are they 8-bit "
-                "colours? --color-max 255, or --color-max 65535 if they are not"
+                f"{path}: {name} holds 16-bit numbers up to {values.max()}, nearly black; are they 8-bit colours? "
+                "--color-max 255, or --color-max 65535 if they are not"
             )
         return _within(path, name, values, (0.0, most), "the largest value of a colour: --color-max 255") / most
 
@@ -123,10 +122,10 @@ def layout_of(
     intensity_clip: bool,
     color_max: float | None,
 ) -> PointLayout:
-    """The usual layout of a data set with what the user says; None: as usual.
+    """The default layout of a data set with the user's options; None: the default.
 
     Raises:
-        UsageError: as `PointLayout`.
+        UsageError: see `PointLayout`.
     """
     named = usual.columns if columns is None else tuple(columns)
     return PointLayout(
@@ -146,7 +145,7 @@ def _within(
     path: Path, name: str, values: NDArray, limits: tuple[float, float], advice: str, *, whole: bool = False
 ) -> NDArray[np.float64]:
     least, most = limits
-    bad = ~((values >= least) & (values <= most))  # also true for NaN
+    bad = ~((values >= least) & (values <= most))  # also True for NaN
     if whole:
         bad |= values != np.rint(values)
     if bad.any():

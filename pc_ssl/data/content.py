@@ -1,6 +1,6 @@
-"""What the frames of a split hold: those without images are left out, and a split that teaches nothing is refused.
+"""Checks of a split's content: frames without images are left out, and a split without training signal is an error.
 
-Looked for before the first step. Only headers and small tensors are read, and no more frames than needed.
+They run before the first step. Only headers and small tensors are read, of no more frames than needed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pc_ssl.errors import UserError
 
 
 def with_images(cache: Cache, indices: Sequence[int], reads: Collection[str], what: str) -> list[int]:
-    """The frames that have images, where images are read; a line on stderr counts those that are left out.
+    """The frames with images, if images are read; a line on stderr reports the number of others.
 
     Args:
-        cache: where the frames are.
+        cache: cache of the frames.
         indices: of the frames in the cache.
-        reads: what views read of a frame (`CacheScenes`).
-        what: names the frames in messages, such as "split val".
+        reads: tensors that views read (`CacheScenes`).
+        what: description of the frames in messages, such as "split val".
 
     Raises:
         UserError: no frame has images. A frame's file is missing or damaged.
@@ -49,14 +49,14 @@ def with_images(cache: Cache, indices: Sequence[int], reads: Collection[str], wh
 def check_content(
     cache: Cache, indices: Sequence[int], reads: Collection[str], what: str, region: str | None = None
 ) -> None:
-    """Look whether there is something to learn, or to judge, in any of the frames.
+    """Check that at least one frame has content for training or evaluation.
 
     Args:
-        cache: where the frames are; they hold the tensors that are read (`check_frames`).
+        cache: cache of the frames, which have the tensors that are read (`check_frames`).
         indices: of the frames in the cache.
-        reads: what views read of a frame (`CacheScenes`).
-        what: names the frames in messages, such as "split val".
-        region: name of the region generator whose regions are read; None: none are.
+        reads: tensors that views read (`CacheScenes`).
+        what: description of the frames in messages, such as "split val".
+        region: name of the region generator; None: regions are not read.
 
     Raises:
         UserError: no frame has a labelled point, a box with points, a cell of a map class, a point seen in an image, a

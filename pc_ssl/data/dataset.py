@@ -1,4 +1,4 @@
-"""Frames of a cache as scenes, and as training samples: the one path by which training and evaluation read frames."""
+"""Frames of a cache as scenes and training samples, used by training and evaluation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LABEL, BOXES, CAMERAS, BEV_MAP, GROUND = "label", "boxes", "cameras", "bev_map",
 VISIBLE = "visible"  # the points that are seen in each image, without the images
 PAIRS = "pairs"  # of points and pixels; read with cameras
 SUPERPIXEL, PSEUDO_LABEL = "superpixel/", "pseudo_label/"  # followed by the generator's name; read with cameras
-NEIGHBOUR = "neighbour/"  # followed by how many keyframes later the neighbour is, in the same drive
+NEIGHBOUR = "neighbour/"  # followed by the number of keyframes to the neighbour in the same scene
 
 
 def check_point_features(cache: Cache, expected: int) -> None:
@@ -37,7 +37,7 @@ def check_point_features(cache: Cache, expected: int) -> None:
     columns = cache.columns
     if len(columns) - 3 != expected:
         raise UserError(
-            f"{cache.path / MANIFEST}: points have {len(columns) - 3} features besides x, y, z "
+            f"{cache.path / MANIFEST}: points have {len(columns) - 3} features in addition to x, y, z "
             f"({', '.join(columns[3:]) or 'none'}), but the backbone's point_features is {expected}; columns of the "
             f"cache: {', '.join(columns)}; a cache prepared with --sweeps above 1 also has the time lag"
         )
@@ -46,19 +46,19 @@ def check_point_features(cache: Cache, expected: int) -> None:
 class CacheScenes(Dataset):
     """Reads a frame, only the requested tensors, transforms it, and gives views of it.
 
-    `dataset[draw]` depends on the frame and the draw alone; `dataset.scene(row)` is the frame as it was recorded,
-    but for boxes that no sensor returned anything from.
+    `dataset[draw]` is a function of the frame and the draw; `dataset.scene(row)` is the recorded frame, without boxes
+    that have no returns.
 
     Args:
-        cache: where the frames are.
-        indices: which frames of the cache, in the order of their rows here.
-        region: name of the region generator whose regions to read; None reads none, every point then has region -1.
-        views: turns (scene, randomness, grids) into a sample; `reads` names what it needs besides points and regions:
+        cache: the cache of the frames.
+        indices: frames of the cache, in the order of the rows of this data set.
+        region: name of the region generator; None: regions are not read, and every point has region -1.
+        views: makes a sample of (scene, generator, grids); `reads` lists further tensors that it needs:
             "label", "boxes", "cameras", "pairs", "visible", "bev_map", "ground", "superpixel/NAME",
             "pseudo_label/NAME", "neighbour/K".
-        transforms: change the scene, in this order, before the views see it; a neighbour goes through them as well.
-        grids: boxes that the networks see; the views get them.
-        min_points: a draw of a frame with fewer points inside every grid raises `TooSmall`.
+        transforms: applied to the scene, in this order, before the views; also applied to a neighbour.
+        grids: grids of the networks, passed to the views.
+        min_points: a draw of a frame with fewer points in any grid raises `TooSmall`.
 
     Raises:
         UserError: there are no frames, or a frame lacks a required tensor.
@@ -118,7 +118,7 @@ class CacheScenes(Dataset):
         return self._transformed(scene, rng)
 
     def scene(self, row: int) -> Scene:
-        """The frame in row `row`, as it was recorded.
+        """The recorded frame in row `row`.
 
         Raises:
             UserError: the frame's file is missing or damaged, or lacks a tensor.
@@ -195,7 +195,7 @@ def needed_tensors(reads: Collection[str], region: str | None, frame: Frame) -> 
 
 
 def neighbours_of(cache: Cache, indices: Sequence[int], apart: int) -> dict[int, int | None]:
-    """For each frame the one of `indices` that is `apart` keyframes later in its scene, else as many earlier."""
+    """For each frame the one of `indices` that is `apart` keyframes later in its scene, else `apart` earlier."""
     scenes: dict[str, list[int]] = {}
     for index in sorted(set(indices)):
         scenes.setdefault(cache.frames[index].scene, []).append(index)
@@ -209,9 +209,9 @@ def neighbours_of(cache: Cache, indices: Sequence[int], apart: int) -> dict[int,
 
 
 def _boxes(frame: Frame) -> Boxes3D:
-    """The frame's boxes but for those without any return, which cannot be seen and which nuScenes does not count.
+    """The frame's boxes, without those that have no returns, which nuScenes does not evaluate.
 
-    BEVFusion's reference code leaves the same out (mit-han-lab/bevfusion, nuscenes_dataset.py, `use_valid_flag`).
+    BEVFusion's reference code leaves out the same boxes (mit-han-lab/bevfusion, nuscenes_dataset.py, `use_valid_flag`).
     """
     attribute = frame["box_attribute"].long() if "box_attribute" in frame else None
     boxes = Boxes3D(frame["box"], frame["box_class"].long(), attribute)

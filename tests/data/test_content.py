@@ -1,4 +1,4 @@
-"""Frames without images are left out with a count, and a split that teaches nothing is refused in one line."""
+"""Frames without images are left out with a count, and a split without training signal is a one-line error."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ Change = Callable[[int, dict[str, NDArray]], None]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[[Change], Cache]:
-    """Writes three frames of a drive, with everything there is to learn from, each changed by a function."""
+    """Writes three frames of a drive with all tensors, each changed by a function."""
 
     def frame(number: int) -> dict[str, NDArray]:
         pose = np.eye(4)
@@ -97,7 +97,7 @@ NOTHING: dict[str, tuple[Change, set[str], str | None, str]] = {
 
 
 @pytest.mark.parametrize(("change", "reads", "region", "expected"), NOTHING.values(), ids=NOTHING)
-def test_a_split_that_holds_nothing_to_learn_from_is_refused_in_one_line(
+def test_a_split_without_training_signal_is_a_one_line_error(
     make: Callable[[Change], Cache], change: Change, reads: set[str], region: str | None, expected: str
 ) -> None:
     with pytest.raises(UserError) as caught:
@@ -109,7 +109,7 @@ def test_a_split_that_holds_nothing_to_learn_from_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize(("change", "reads", "region"), [line[:3] for line in NOTHING.values()][:-1])
-def test_one_frame_with_something_is_enough(
+def test_one_frame_with_content_is_enough(
     make: Callable[[Change], Cache], change: Change, reads: set[str], region: str | None
 ) -> None:
     cache = make(lambda number, tensors: change(number, tensors) if number != 2 else None)

@@ -65,7 +65,7 @@ def read(root: Path, split: str = "train") -> RawFrame:
     return reader.source(reader.frames(split)[0]).read()
 
 
-def test_points_project_as_the_development_kit_says(root: Path) -> None:
+def test_points_project_as_in_the_development_kit(root: Path) -> None:
     raw = read(root)
     np.testing.assert_array_equal(raw.points, cloud(3))
     pixel, point = raw.cameras["image_2"].pairs(raw.points[:, :3])
@@ -97,20 +97,20 @@ def test_boxes_have_the_corners_of_the_label_files(root: Path) -> None:
         spin = np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
         found = (corners(*box[3:6]) - [0, 0, 0.5 * box[5]]) @ spin.T + box[:3]
         near = np.linalg.norm(found[:, None] - expected[None], axis=2)
-        assert near.min(axis=1).max() < 0.05  # a box in the cache stands upright in the LiDAR frame, KITTI's nearly so
+        assert near.min(axis=1).max() < 0.05  # boxes of the cache are upright in the LiDAR frame, KITTI's only nearly
         front = [0, 1, 4, 5]
         np.testing.assert_allclose(found[front].mean(axis=0), expected[front].mean(axis=0), atol=0.05)
         assert np.isnan(box[7:]).all()
 
 
-def test_frames_are_scenes_of_their_own_in_the_splits_of_the_benchmark(root: Path) -> None:
+def test_each_frame_is_a_scene_in_the_splits_of_the_benchmark(root: Path) -> None:
     reader = KittiReader(root)
     assert reader.splits() == {"test": ["testing_000003"], "train": ["training_000003"], "val": ["training_000008"]}
     assert [frame.token for frame in reader.frames(None)] == ["training_000003", "training_000008", "testing_000003"]
     assert read(root, "test").box is None
 
 
-def test_it_goes_into_a_sound_cache(root: Path, tmp_path: Path) -> None:
+def test_it_gives_a_valid_cache(root: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["prepare", "kitti", "--root", str(root), "--out", str(tmp_path / "cache")])
     assert result.exit_code == 0, result.output
     assert not verify(tmp_path / "cache").problems
@@ -118,40 +118,40 @@ def test_it_goes_into_a_sound_cache(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "old", "new", "told"),
+    ("file", "old", "new", "message"),
     [
         ("calib/000003.txt", "R0_rect", "R0", "has no 'R0_rect' of 9 numbers"),
-        ("calib/000003.txt", "R0_rect: 1", "R0_rect: one", "'R0_rect' is followed by something else than numbers"),
+        ("calib/000003.txt", "R0_rect: 1", "R0_rect: one", "'R0_rect' is not followed by numbers"),
         ("calib/000003.txt", "R0_rect: 1", "R0_rect: 5", "R0_rect is not a rigid transform"),
         ("calib/000003.txt", "P2: 7", "P2: -7", "P2 is not a camera matrix"),
-        ("label_2/000003.txt", "Car", "Horse", "line 1 is no type of Car, Van"),
-        ("label_2/000003.txt", "1.50 1.60 4.20", "1.50 1.60", "line 1 is no type of .* and 14 numbers"),
+        ("label_2/000003.txt", "Car", "Horse", "line 1: expected a type .Car, Van"),
+        ("label_2/000003.txt", "1.50 1.60 4.20", "1.50 1.60", "line 1: expected a type .* and 14 numbers"),
         ("label_2/000003.txt", "1.50 1.60", "0.00 1.60", "line 1 has a box of 0.0 x 1.6 x 4.2 m"),
     ],
 )
-def test_mistakes_are_told_by_file_and_field(root: Path, file: str, old: str, new: str, told: str) -> None:
+def test_errors_name_file_and_field(root: Path, file: str, old: str, new: str, message: str) -> None:
     path = root / "training" / file
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))
-    with pytest.raises(UserError, match=told) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read(root)
     assert file in str(caught.value)
 
 
-def test_other_folders_are_no_root(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds neither training/velodyne nor testing/velodyne"):
+def test_other_folders_are_rejected(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither training/velodyne nor testing/velodyne"):
         KittiReader(tmp_path)
 
 
-def test_what_a_copy_lacks_does_not_stop_what_it_has(root: Path) -> None:
-    """No image of one frame, no images of testing, then no calibration at all: points are there all the same."""
+def test_missing_files_of_a_copy_are_left_out(root: Path) -> None:
+    """Without the image of one frame, the images of testing, or any calibration, points are still read."""
     (root / "training/image_2/000003.png").unlink()
     shutil.rmtree(root / "testing/image_2")
     reader = KittiReader(root)
     first, second, third = (reader.source(frame).read() for frame in reader.frames(None))
     assert [len(raw.cameras) for raw in (first, second, third)] == [0, 1, 0]
     assert sum(first.left_out.values()) == 1
-    assert [second.left_out, third.left_out] == [{}, {}]  # a missing folder is named once, for all frames
+    assert [second.left_out, third.left_out] == [{}, {}]  # a missing folder is reported once for all frames
     assert first.box is not None
     assert len(first.box) == 2
     assert "testing/image_2 (no images)" in reader.absent()
@@ -164,7 +164,7 @@ def test_what_a_copy_lacks_does_not_stop_what_it_has(root: Path) -> None:
 def test_a_conversion_with_other_columns_and_intensities_is_prepared_as_the_command_says(
     root: Path, tmp_path: Path
 ) -> None:
-    """Waymo's intensities have no limit, and its conversions to KITTI's form carry the elongation."""
+    """Waymo's intensities are unbounded, and its conversions to KITTI's format have the elongation."""
     for path in root.glob("*/velodyne/*.bin"):
         points = np.column_stack([np.fromfile(path, np.float32).reshape(-1, 4), np.full(600, 0.5)])
         points[0, 3] = 1500.0

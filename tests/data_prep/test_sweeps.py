@@ -31,14 +31,14 @@ def test_a_sweep_of_other_columns_is_read_by_their_names(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("length", [1, 19, 21, 1999])
-def test_a_cut_off_file_is_refused(tmp_path: Path, length: int) -> None:
+def test_a_cut_off_file_is_rejected(tmp_path: Path, length: int) -> None:
     path = tmp_path / "sweep.bin"
     path.write_bytes(np.zeros((100, 5), np.float32).tobytes()[:length])
     with pytest.raises(UserError, match=rf"sweep\.bin: {length} bytes .* points of 20 bytes"):
         read_sweep(path)
 
 
-def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+def test_an_empty_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "sweep.bin").touch()
     with pytest.raises(UserError, match=r"sweep\.bin: .*no points"):
         read_sweep(tmp_path / "sweep.bin")
@@ -51,7 +51,7 @@ def test_values_out_of_range_are_rejected(tmp_path: Path, value: float, column: 
     points[42, column] = value
     points.tofile(tmp_path / "sweep.bin")
     name = ["x", "y", "z", "intensity", "ring"][column]
-    if column < 3 and not np.isfinite(value):  # one point is left out, most of them are damage
+    if column < 3 and not np.isfinite(value):  # a single point is left out, many indicate damage
         kept = is_return(read_sweep(tmp_path / "sweep.bin") + np.float32([5, 0, 0, 0]))
         assert np.flatnonzero(~kept).tolist() == [42]
         points[:91, column] = value
