@@ -48,18 +48,18 @@ class FramePairs:
         """
         if scene.visible is None:
             raise ValueError(f"{scene.token}: the scene was read without the points that are visible in its images")
-        seen = torch.zeros(len(scene.visible), len(scene.points), dtype=torch.bool)
+        seen = np.zeros((len(scene.visible), len(scene.points)), dtype=np.bool_)
         for row, points in enumerate(scene.visible):
-            seen[row, points] = True
-        seen = seen[seen.sum(dim=1) >= self.min_points]
-        size = seen.sum(dim=1)
-        for first in rng.permutation(len(seen)).tolist():
-            shared = seen[:, seen[first]].sum(dim=1)
-            partner = shared.double() / torch.minimum(size, size[first]) >= self.overlap
+            seen[row, points.numpy()] = True
+        seen = seen[np.count_nonzero(seen, axis=1) >= self.min_points]
+        size = np.count_nonzero(seen, axis=1)
+        for first in rng.permutation(len(seen)):
+            shared = np.count_nonzero(seen & seen[first], axis=1)
+            partner = shared / np.minimum(size, size[first]) >= self.overlap
             partner[first] = False
             if partner.any():
-                second = int(rng.choice(partner.nonzero()[:, 0].numpy()))
-                return seen[first], seen[second]
+                second = rng.choice(np.flatnonzero(partner))
+                return torch.from_numpy(seen[first]), torch.from_numpy(seen[second])
         raise TooSmall(
             f"frame {scene.token} has {len(scene.visible)} images, of which {len(seen)} see {self.min_points} points "
             f"or more and no two overlap by {self.overlap:.0%}"
