@@ -221,10 +221,10 @@ def _check_on_read_only_disk(plan: Plan, folder: CacheFolder, executor: Executor
 
 
 def _check_names(frames: Sequence[FrameName]) -> None:
-    """Refuse at the start what each frame would fail with: scenes and tokens that the cache cannot have.
+    """Reject names of scenes and tokens that are invalid in the cache, before any frame is made.
 
     Raises:
-        UserError: a name holds other characters than those of file names, such as a blank.
+        UserError: a name has a character that is not allowed in file names, such as a blank.
     """
     for frame in frames:
         try:

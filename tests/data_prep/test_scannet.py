@@ -305,7 +305,7 @@ def test_vertices_that_are_not_finite_are_left_out_with_all_that_belongs_to_them
         np.testing.assert_array_equal(raw.instance, whole.instance[kept])
         pairs = set(zip(whole.region["segment"][kept].tolist(), raw.region["segment"].tolist(), strict=True))
         assert len(pairs) == len({old for old, _ in pairs}) == len({new for _, new in pairs})
-    whole_faces = {0, 7 // 3, 130 // 3, 299 // 3}  # each face has three vertices of its own
+    whole_faces = {0, 7 // 3, 130 // 3, 299 // 3}  # faces do not share vertices
     touched = [row for row in kept if row // 3 in whole_faces]
     untouched = np.setdiff1d(kept, touched)
     np.testing.assert_array_equal(raw.points[np.searchsorted(kept, untouched), 6:], whole.points[untouched, 6:])
