@@ -24,7 +24,12 @@ def experiment_page(title: str, experiment: Experiment, comparison: Comparison) 
     rows = cache.indices(plan.val_split or cache.default_split("val"))
     shown, table = rows[len(rows) // 2], comparison.by_evaluation()
     about = f"Percent on held-out scenes. {comparison.about} Each seed initialises and trains all networks anew."
-    parts = [html.heading("Result"), html.table(table.header, table.rows, about), *sections.regions(cache, shown)]
+    parts = [
+        html.heading("Result"),
+        html.table(table.header, table.rows, about),
+        html.heading("Regions"),
+        *sections.regions(cache[shown]),
+    ]
     for pretraining in plan.pretrainings:
         folders = {f"seed {seed}": commands.folder(PretrainingRun(pretraining, seed)) for seed in plan.seeds}
         parts += [html.heading(pretraining.name.upper()), *sections.training(folders)]

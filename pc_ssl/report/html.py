@@ -41,6 +41,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str) ->
     return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
 
 
+def png_of(picture: str) -> str:
+    """The encoded PNG in a `picture`, to compare it with others by."""
+    return picture.partition("base64,")[2].partition('"')[0]
+
+
 def picture(png: bytes, caption: str) -> str:
     """A PNG inlined as base64, with its caption as alternative text."""
     data = base64.b64encode(png).decode()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pc_ssl.config import load_config
 from pc_ssl.data.cache import MANIFEST, Cache
+from pc_ssl.data.content import with_images
 from pc_ssl.engine.downstream import load_task
 from pc_ssl.engine.run_folder import RunFolder
 from pc_ssl.errors import UserError
@@ -51,7 +52,7 @@ def report(folder: Path, out: Path | None = None) -> Path:
 
 
 def of_cache(cache: Cache, recording: Path) -> list[str]:
-    """What the cache holds, and its first frame; its first scene is saved as a recording.
+    """What the cache holds, and three of its frames; its first scene is saved as a recording.
 
     Raises:
         UserError: the recording cannot be written, or a frame is damaged.
@@ -62,10 +63,10 @@ def of_cache(cache: Cache, recording: Path) -> list[str]:
     sdk = viewer_sdk()
     if sdk is None:
         print(MISSING, file=sys.stderr)
-        return [*parts, html.paragraph(f"{MISSING}."), *sections.regions(cache, 0)]
+        return [*parts, html.paragraph(f"{MISSING}."), *sections.frames(cache)]
     save_recording(cache, recording, sdk)
     note = f"{recording.name} holds the frames of {cache.frames[0].scene} for the Rerun viewer."
-    return [*parts, html.paragraph(note), *sections.regions(cache, 0)]
+    return [*parts, html.paragraph(note), *sections.frames(cache)]
 
 
 def of_training(folder: Path) -> list[str]:
@@ -105,8 +106,8 @@ def of_result(folder: Path) -> list[str]:
     weights = Path(run.paths["weights"] or "") if run.settings["command"] == "evaluate" else folder / WEIGHTS
     try:
         cache = Cache(Path(run.paths["cache"] or ""))
-        task = load_task(load_config(folder / CONFIG), cache, weights)
+        task, split = load_task(load_config(folder / CONFIG), cache, weights), run.settings["val_split"]
+        rows = with_images(cache, cache.indices(split), task.views.reads, f"split {split}")
+        return [*parts, *downstream.pictures(task, cache, rows[len(rows) // 2])]
     except UserError as error:
         return [*parts, html.paragraph(f"No pictures of the network: {error}.")]
-    rows = cache.indices(run.settings["val_split"])
-    return [*parts, *downstream.pictures(task, cache, rows[len(rows) // 2])]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pc_ssl.data.images import decode_image
 from pc_ssl.report.palette import GROUND, NO_REGION, class_colors, distinct_colors, feature_colors, region_colors
 
 if TYPE_CHECKING:
@@ -168,6 +169,27 @@ def points_on_image(image: bytes, pixel: NDArray, depth: NDArray, region: NDArra
     far = far[region[far] >= 0]
     below.scatter(*pixel[far].T, c=region_colors(region[far]), s=size, linewidths=0)
     below.set_title(f"{title}: {len(far)} points of {len(np.unique(region[far]))} regions", fontsize=11)
+    return figure
+
+
+def superpixels_on_image(image: bytes, superpixel: NDArray) -> Figure:
+    """The image, and beside it each superpixel in a colour of its own.
+
+    Args:
+        image: the encoded image.
+        superpixel: [H, W], -1 means none (not coloured).
+    """
+    from matplotlib.figure import Figure
+
+    picture = decode_image(np.frombuffer(image, np.uint8)) / 255
+    colors = region_colors(superpixel.ravel()).reshape(*superpixel.shape, -1)[..., :3]
+    mixed = np.where(superpixel[..., None] < 0, picture, 0.4 * picture + 0.6 * colors)
+    height, width = superpixel.shape
+    inches = 9.0
+    figure = Figure(figsize=(inches, 0.5 * inches * height / width + 0.2), layout="constrained")
+    for axes, shown in zip(figure.subplots(1, 2), (picture, mixed), strict=True):
+        axes.imshow(shown)
+        axes.set_axis_off()
     return figure
 
 

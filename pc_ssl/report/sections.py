@@ -17,11 +17,19 @@ from pc_ssl.evaluation.run_result import RunResult
 from pc_ssl.heads.segmentation import SegmentationTask
 from pc_ssl.report import html
 from pc_ssl.report.curves import read_log, terms_over_steps
-from pc_ssl.report.pictures import classes_from_above, features_from_above, png, points_on_image, regions_from_above
+from pc_ssl.report.pictures import (
+    classes_from_above,
+    features_from_above,
+    png,
+    points_on_image,
+    regions_from_above,
+    superpixels_on_image,
+)
 from pc_ssl.structures import PointBatch
 
 REGION = "region/"
 CAMERA = "pixel/"
+SUPERPIXEL = "superpixel/"
 
 
 def contents(cache: Cache) -> list[str]:
@@ -41,13 +49,43 @@ def contents(cache: Cache) -> list[str]:
     ]
 
 
-def regions(cache: Cache, index: int) -> list[str]:
+def frames(cache: Cache) -> list[str]:
+    """What the first frame, the middle one and the last one hold; a picture that was shown already is left out."""
+    parts, shown = list[str](), set[str]()
+    for index in sorted({0, len(cache) // 2, len(cache) - 1}):
+        frame = cache[index]
+        found = [*regions(frame), *labels(frame, cache.class_names), *superpixels(frame)]
+        new = [part for part in found if html.png_of(part) not in shown]
+        shown |= {html.png_of(part) for part in new}
+        parts += [html.heading(f"Keyframe {frame.token} of {frame.scene}"), *new] if new else []
+    return parts
+
+
+def labels(frame: Frame, class_names: Sequence[str]) -> list[str]:
+    """The class of each point from above, where the frame has labels."""
+    if "label" not in frame or len(class_names) < 2:
+        return []
+    picture = png(classes_from_above(_xyz(frame), {"labels": frame["label"].numpy()}, class_names))
+    return [html.picture(picture, f"Labels, keyframe {frame.token} of {frame.scene}.")]
+
+
+def superpixels(frame: Frame) -> list[str]:
+    """The superpixels of the first camera, per generator."""
+    found = {key.split("/")[1]: key for key in reversed(list(frame)) if key.startswith(SUPERPIXEL)}
+    parts = []
+    for generator, key in sorted(found.items()):
+        camera = key.rpartition("/")[2]
+        figure = superpixels_on_image(frame[f"image/{camera}"].numpy().tobytes(), frame[key].numpy())
+        parts.append(html.picture(png(figure), f"Superpixels of {generator} on {camera}, keyframe {frame.token}."))
+    return parts
+
+
+def regions(frame: Frame) -> list[str]:
     """The regions of one frame from above, and its points on the image that sees most of them: per generator."""
-    frame = cache[index]
     generators = [key.removeprefix(REGION) for key in frame.keys() if key.startswith(REGION)]  # noqa: SIM118
     xyz, ground = _xyz(frame), frame["ground"].numpy()
     box = frame["box"].numpy() if "box" in frame else None
-    parts = [html.heading("Regions")] if generators else []
+    parts = []
     for generator in generators:
         region = frame[REGION + generator].numpy()
         above = png(regions_from_above(xyz, region, ground, box))

@@ -66,12 +66,15 @@ def images(page: Path) -> list[np.ndarray]:
 def test_page_of_a_cache_shows_its_contents_regions_and_image(street_cache: Cache, tmp_path: Path) -> None:
     page = report(street_cache.path, tmp_path / "page.html")
     assert page == tmp_path / "page.html"
-    assert headings(page) == ["Contents", "Regions"]
+    frames = [f"Keyframe {scene}-{k} of {scene}" for scene, k in (("street-00", 0), ("street-03", 0), ("street-05", 1))]
+    assert headings(page) == ["Contents", *frames]
     text = page.read_text()
     assert "12 keyframes" in text
     assert "<td>train</td><td>4</td><td>8</td>" in text
     assert "The points that CAM_FRONT sees." in text
-    assert len(images(page)) == 2
+    # regions from above and on the image, and labels, of three frames; their superpixels are the same squares
+    assert len(images(page)) == 3 * 3 + 1
+    assert len({picture.tobytes() for picture in images(page)}) == 3 * 3 + 1
 
 
 def test_page_of_a_finetuning_shows_result_training_and_network(runs: Path) -> None:
