@@ -25,6 +25,7 @@ import numpy as np
 
 from data_prep.file_order import natural_order
 from data_prep.folder_source import CameraFile, FolderSource
+from data_prep.image_times import matched_by_time
 from data_prep.point_files import ENDINGS
 from data_prep.point_files.layout import XYZ, PointLayout, layout_of
 from data_prep.poses import pinhole, read_numbers, rigid
@@ -33,6 +34,7 @@ from pc_ssl.data.cache import IGNORE, TIME, frame_file
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import may_enter, read_json
 
+IMAGE_TOLERANCE = 0.05  # seconds between points and an image of them: half a turn of a LiDAR of 10 Hz
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]+")  # used in names of tensors
 POSES, TIMES, CALIBRATION, SPLITS = "poses.txt", "times.txt", "calibration.json", "splits.json"
@@ -52,6 +54,8 @@ class FolderReader:
         intensity_clip: whether to clip larger intensities to intensity_max; they are an error otherwise.
         sweeps: number of sweeps per frame: its file and the ones before it; more than one requires poses.txt and
             times.txt.
+        image_tolerance: seconds that points and their image may be apart, where the files of both are named by their
+            own times (`data_prep/image_times.py`).
 
     Raises:
         UserError: the folder does not exist or has no point files, or names are invalid or ambiguous in the cache.
@@ -66,10 +70,13 @@ class FolderReader:
         color_max: float | None = None,
         intensity_clip: bool = False,
         sweeps: int = 1,
+        image_tolerance: float = IMAGE_TOLERANCE,
     ) -> None:
         if not root.is_dir():
             raise UserError(f"{root}: no such folder")
-        self.root, self.sweeps = root, sweeps
+        if not 0 <= image_tolerance < float("inf"):
+            raise UsageError(f"image-tolerance: {image_tolerance} is not a number of seconds")
+        self.root, self.sweeps, self.image_tolerance = root, sweeps, image_tolerance
         self.layout = layout_of(PointLayout(), columns, intensity_max, intensity_clip, color_max)
         if sweeps < 1:
             raise UsageError(f"sweeps: {sweeps} is not positive")
@@ -88,6 +95,8 @@ class FolderReader:
         read |= self.layout.changes(PointLayout())
         if self.sweeps > 1:
             read["sweeps"] = self.sweeps
+        if self.image_tolerance != IMAGE_TOLERANCE:
+            read["image_tolerance"] = self.image_tolerance
         return {"dataset": "folder", "version": "1", "columns": list(self.columns()), **read}
 
     def classes(self) -> dict[str, list[str]]:
@@ -113,19 +122,18 @@ class FolderReader:
         closed = [path for path in self.root.iterdir() if path.is_dir() and not may_enter(path)]
         absent += [f"{path} (no permission to read the folder)" for path in closed]
         return absent + [
-            f"use of {unused} of {total} images in {folder} (no point file of the same name)"
+            f"use of {unused} of {total} images in {folder} (no point file has their name or is near in time)"
             for scene in self._scenes
             for folder, unused, total in self._unused_images(scene)
         ]
 
     def _unused_images(self, scene: str) -> list[tuple[Path, int, int]]:
         """Image folders with images of no frame: the folder, their number, and the number of all images."""
-        stems = {file.stem for file in self._scenes[scene]}
         found = []
-        for camera in self._calibrations[scene]:
+        for camera, used in self._images[scene].items():
             folder = self._home(scene) / "images" / camera
-            images = natural_order(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_ENDINGS)
-            unused = sum(path.stem not in stems for path in images)
+            images, files = _image_files(folder), set(used.values())
+            unused = sum(path not in files for path in images)
             if unused:
                 found.append((folder, unused, len(images)))
         return found
@@ -158,7 +166,11 @@ class FolderReader:
             file=file,
             layout=self.layout,
             global_from_lidar=np.eye(4) if poses is None else rigid(home / POSES, f"pose {row}", poses[row]),
-            cameras=tuple(self._cameras(home, file.stem, self._calibrations[scene])),
+            cameras=tuple(
+                CameraFile(name, images[file.stem], *self._calibrations[scene][name])
+                for name, images in self._images[scene].items()
+                if file.stem in images
+            ),
         )
 
     @cached_property
@@ -215,15 +227,25 @@ class FolderReader:
     def _calibrations(self) -> dict[str, dict[str, Any]]:
         return {scene: read_calibration(self._home(scene) / CALIBRATION) for scene in self._scenes}
 
-    def _cameras(self, home: Path, stem: str, calibration: Mapping[str, tuple]) -> list[CameraFile]:
-        """The cameras with an image of this name."""
-        cameras = []
-        for name, (intrinsic, camera_from_lidar) in calibration.items():
-            files = (home / "images" / name / f"{stem}{ending}" for ending in IMAGE_ENDINGS)
-            file = next((file for file in files if file.is_file()), None)
-            if file is not None:
-                cameras.append(CameraFile(name, file, intrinsic, camera_from_lidar))
-        return cameras
+    @cached_property
+    def _images(self) -> dict[str, dict[str, dict[str, Path]]]:
+        """Scene -> camera -> name of a file of points -> its image: of the same name, or else near in time."""
+        found: dict[str, dict[str, dict[str, Path]]] = {}
+        for scene, points in self._scenes.items():
+            found[scene] = {}
+            for camera in self._calibrations[scene]:
+                images = _image_files(self._home(scene) / "images" / camera)
+                named = {image.stem: image for image in reversed(images)}
+                same = {file.stem: named[file.stem] for file in points if file.stem in named}
+                others = [file for file in points if file.stem not in same]
+                left = [image for image in images if image.stem not in same]
+                found[scene][camera] = same | matched_by_time(others, left, self.image_tolerance)
+        return found
+
+
+def _image_files(folder: Path) -> list[Path]:
+    """The images in a folder, in natural order of names; of those that differ by their ending, .jpg comes first."""
+    return natural_order(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_ENDINGS)
 
 
 def _refuse_compressed(root: Path) -> None:

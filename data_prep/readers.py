@@ -81,10 +81,11 @@ def _folder(
     color_max: float | None = None,
     intensity_clip: bool = False,
     sweeps: int = 1,
+    image_tolerance: float = 0.05,
 ) -> Reader:
     from data_prep.folder import FolderReader
 
-    return FolderReader(root, columns, intensity_max, color_max, intensity_clip, sweeps)
+    return FolderReader(root, columns, intensity_max, color_max, intensity_clip, sweeps, image_tolerance)
 
 
 def _kitti(

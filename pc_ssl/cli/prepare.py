@@ -115,6 +115,14 @@ def prepare(
             rich_help_panel=OF_A_DATA_SET,
         ),
     ] = None,
+    image_tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="folder: seconds that points and their image may be apart, where both are named by their times. "
+            "[default: 0.05]",
+            rich_help_panel=OF_A_DATA_SET,
+        ),
+    ] = None,
 ) -> None:
     """Turn a recording into a cache that training reads: points, ground, regions, labels, boxes, images, pairs.
 
@@ -148,6 +156,7 @@ def prepare(
         "intensity_max": intensity_max,
         "intensity_clip": True if intensity_clip else None,
         "color_max": color_max,
+        "image_tolerance": image_tolerance,
         "images": False if no_images else None,
         "classes": None if classes is None else classes.absolute(),
     }

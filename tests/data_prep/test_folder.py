@@ -291,6 +291,26 @@ def test_images_without_a_frame_are_reported(root: Path) -> None:
     assert any("1 of 3 images" in phrase and "FRONT" in phrase for phrase in FolderReader(root, COLUMNS).absent())
 
 
+def test_images_named_by_their_own_times_go_to_the_nearest_points(tmp_path: Path) -> None:
+    """Points each 100 ms in nanoseconds; images in microseconds, 20 ms later, but for one 60 ms and one 1 s later."""
+    start = 1_690_000_000
+    (tmp_path / "images/FRONT").mkdir(parents=True)
+    (tmp_path / "calibration.json").write_text(json.dumps(CALIBRATION))
+    for row in range(3):
+        cloud(row).tofile(tmp_path / f"{start * 10**9 + row * 10**8}.bin")
+    for delay_us in (20_000, 160_000, 220_000, 1_200_000):
+        (tmp_path / f"images/FRONT/{start * 10**6 + delay_us}.jpg").write_bytes(encoded("JPEG"))
+    reader = FolderReader(tmp_path, COLUMNS)
+    assert [len(raw.cameras) for raw in frames(reader)] == [1, 0, 1]
+    assert any("2 of 4 images" in phrase for phrase in reader.absent())
+    assert "image_tolerance" not in reader.options()
+    wider = FolderReader(tmp_path, COLUMNS, image_tolerance=0.061)
+    assert [len(raw.cameras) for raw in frames(wider)] == [1, 1, 1]
+    assert wider.options()["image_tolerance"] == 0.061
+    with pytest.raises(UsageError, match="image-tolerance"):
+        FolderReader(tmp_path, COLUMNS, image_tolerance=-1)
+
+
 def named_cloud(path: Path, **features: np.ndarray) -> Path:
     """A PCD file of 50 points with float64 or integer features."""
     xyz = np.random.default_rng(0).uniform(-9, 9, (50, 3))
