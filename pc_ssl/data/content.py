@@ -11,12 +11,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 import torch
 
 from pc_ssl.data.cache import Cache, Frame
-from pc_ssl.data.dataset import BEV_MAP, BOXES, CAMERAS, LABEL, NEIGHBOUR, PAIRS, neighbours_of
+from pc_ssl.data.dataset import BEV_MAP, BOXES, CAMERAS, LABEL, NEIGHBOUR, PAIRS, VISIBLE, neighbours_of
 from pc_ssl.errors import UserError
 
 
 def with_images(cache: Cache, indices: Sequence[int], reads: Collection[str], what: str) -> list[int]:
     """The frames with images, if images are read; a line on stderr reports the number of others.
+
+    Views that are pairs of images read "visible", and need two images of a frame.
 
     Args:
         cache: cache of the frames.
@@ -25,20 +27,21 @@ def with_images(cache: Cache, indices: Sequence[int], reads: Collection[str], wh
         what: description of the frames in messages, such as "split val".
 
     Raises:
-        UserError: no frame has images. A frame's file is missing or damaged.
+        UserError: no frame has as many images. A frame's file is missing or damaged.
     """
-    if CAMERAS not in reads:
+    if CAMERAS not in reads and VISIBLE not in reads:
         return list(indices)
-    kept = [index for index in indices if cache[index].cameras]
+    least, images = (2, "two images") if VISIBLE in reads else (1, "images")
+    kept = [index for index in indices if len(cache[index].cameras) >= least]
     if indices and not kept:
         raise UserError(
-            f"{cache.path}: none of the {len(indices)} frames of {what} has images; prepare the cache of a recording "
+            f"{cache.path}: none of the {len(indices)} frames of {what} has {images}; prepare the cache of a recording "
             "with images, or choose what needs none"
         )
     if len(kept) < len(indices):
         first = next(index for index in indices if index not in set(kept))
         print(
-            f"{what}: {len(indices) - len(kept)} of {len(indices)} frames are left out, as they have no images; the "
+            f"{what}: {len(indices) - len(kept)} of {len(indices)} frames are left out, without {images}; the "
             f"first is {cache.frames[first].token}",
             file=sys.stderr,
             flush=True,

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from pc_ssl.data.cache import MANIFEST, Cache, Frame
 from pc_ssl.data.images import decode_image
-from pc_ssl.data.requirements import check_frames, check_image_pairs
+from pc_ssl.data.requirements import check_frames
 from pc_ssl.data.sampler import Draw, TooSmall
 from pc_ssl.errors import UserError
 from pc_ssl.geometry import BevGrid
@@ -85,8 +85,6 @@ class CacheScenes(Dataset):
         options = cache.manifest.options.get("bev_map")
         self.bev_map_reach = float(options["reach"]) if isinstance(options, dict) else 0.0
         check_frames(cache, self.indices, partial(needed_tensors, self.reads, region))
-        if VISIBLE in self.reads:
-            check_image_pairs(cache, self.indices)
         self.transforms = tuple(transform.over(cache, self.indices) for transform in transforms)
 
     def __len__(self) -> int:

@@ -36,27 +36,6 @@ def check_frames(cache: Cache, indices: Sequence[int], needed: Callable[[Frame],
         )
 
 
-def check_image_pairs(cache: Cache, indices: Sequence[int]) -> None:
-    """Look whether there are frames with two images or more, for views that are pairs of images.
-
-    Frames with fewer are left out when they are drawn, with a count; so are frames whose images do not overlap.
-
-    Args:
-        cache: where the frames are.
-        indices: of the frames in the cache.
-
-    Raises:
-        UserError: no frame has two images.
-    """
-    if all(len(cache[index].cameras) < 2 for index in indices):
-        frame = cache[indices[0]]
-        raise UserError(
-            f"{frame.path}: the frame has {len(frame.cameras)} images, and none of the {len(indices)} frames has the 2 "
-            "whose visible points make a pair of views; prepare the cache of a recording with images (without "
-            "--no-images), or remove `frames` from the config's views"
-        )
-
-
 def _without_camera(key: str) -> str:
     """`superpixel/slic/CAM_FRONT` -> `superpixel/slic`."""
     return key.rpartition("/")[0] if key.startswith(PER_IMAGE) else key

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pc_ssl.config import load_config
 from pc_ssl.data.cache import Cache, Manifest, encode_frame, write_frame, write_manifest
+from pc_ssl.data.content import with_images
 from pc_ssl.data.dataset import CacheScenes
 from pc_ssl.data.sampler import Draw, TooSmall
 from pc_ssl.engine.pretrain import pretrain
@@ -176,24 +177,26 @@ def test_visible_points_are_read_without_decoding_an_image(tmp_path: Path, room_
     assert CacheScenes(cache, [0], "graph", ForegroundViews(STILL)).scene(0).visible is None
 
 
-def test_rooms_without_a_pair_are_left_out_and_a_cache_of_such_rooms_is_refused_before_the_first_step(
-    tmp_path: Path, room_cache: Cache
+def test_rooms_without_two_images_are_left_out_before_the_first_step(
+    tmp_path: Path, room_cache: Cache, capsys: pytest.CaptureFixture
 ) -> None:
-    views = PairViews(STILL, 64, 64, frames=FramePairs())
-    some = write_rooms(tmp_path / "some", room_cache, [2, 1])
-    with pytest.raises(TooSmall, match="room-1 has 1 images"):
-        CacheScenes(some, [0, 1], "graph", views)[Draw(1, 0, 0)]
+    reads = PairViews(STILL, frames=FramePairs()).reads
+    some = write_rooms(tmp_path / "some", room_cache, [2, 1, 0, 4])
+    assert with_images(some, range(4), reads, "split train") == [0, 3]
+    assert "split train: 2 of 4 frames are left out, without two images; the first is room-1" in capsys.readouterr().err
     none = write_rooms(tmp_path / "none", room_cache, [1, 0])
-    with pytest.raises(UserError, match=r"room-0.*has 1 images, and none of the 2 frames.*--no-images") as caught:
-        CacheScenes(none, [0, 1], "graph", views)
+    with pytest.raises(UserError, match="none of the 2 frames of split train has two images") as caught:
+        with_images(none, range(2), reads, "split train")
     assert "\n" not in str(caught.value)
 
 
 def test_the_full_size_config_trains_on_pairs_of_frames(
     tmp_path: Path, room_cache: Cache, capsys: pytest.CaptureFixture
 ) -> None:
-    """Its network and its numbers made small; a room with one image is left out with a count."""
-    write_rooms(tmp_path / "cache", room_cache, [4, 3, 1])
+    """Its network and its numbers made small; rooms without a pair that overlaps are left out with a count."""
+    cache = write_rooms(tmp_path / "cache", room_cache, [4, 3, 1, 3])
+    apart = {name: value.numpy() for name, value in cache[3].items() if not name.endswith("/000001")}
+    write_frame(cache.path, "room-3", "room-3", 0, encode_frame(apart))  # images 0 and 2 overlap by less than 30 %
     method = load_config(CONFIG).flat()
     assert (method["method.correlation"], method["method.views.frames.overlap"]) == ("learned", 0.3)
     small = {
@@ -206,4 +209,6 @@ def test_the_full_size_config_trains_on_pairs_of_frames(
     overrides += ["region=graph", "train.steps=2", "train.batch_size=3", "train.num_workers=0", "train.log_every=1"]
     pretrain(CONFIG, tmp_path / "cache", tmp_path / "run", overrides=overrides, device="cpu")
     assert (tmp_path / "run" / "weights.safetensors").is_file()
-    assert "room-2 has 1 images" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "1 of 4 frames are left out, without two images; the first is room-2" in err
+    assert "frame room-3 has 2 images, of which 2 see 64 points or more and no two overlap by 30%" in out
