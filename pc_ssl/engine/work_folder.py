@@ -112,6 +112,8 @@ def _acquire(path: Path, command: str) -> BinaryIO:
         if _is_at(path, file):
             break
         file.close()  # the previous run removed the file between our opening and locking it
+    # A forked loader process shares the lock, and would keep it for a while after this process is killed.
+    os.register_at_fork(after_in_child=file.close)
     file.truncate(0)
     file.write(json.dumps({"command": command, "pid": os.getpid(), "host": socket.gethostname()}).encode())
     file.flush()

@@ -65,6 +65,19 @@ def test_a_kill_releases_the_folder(other: subprocess.Popen, tmp_path: Path) -> 
     enter(tmp_path / "run")
 
 
+def test_a_kill_releases_the_folder_though_a_forked_loader_process_lives_on(tmp_path: Path) -> None:
+    forked = HOLD.replace('print("inside"', 'child = os.fork()\n    print("inside" if child else "forked"')
+    command = [sys.executable, "-c", f"import os{forked}", str(tmp_path / "run"), "pretrain"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert {process.stdout.readline() for _ in range(2)} == {"inside\n", "forked\n"}
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with work_folder(tmp_path / "run", "pretrain"):  # the child still waits for its standard input
+        pass
+    process.communicate()
+
+
 def test_nothing_is_left_of_a_run_that_wrote_nothing(tmp_path: Path) -> None:
     enter(tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
