@@ -16,9 +16,20 @@ MEMORY_MARGIN = 1.25  # frames differ in size, and the samples rarely include th
 
 
 def estimate_cost(
-    frames: Sequence[FrameName], job_of: Callable[[FrameName], Job], executor: Executor, free_bytes: int
+    frames: Sequence[FrameName],
+    job_of: Callable[[FrameName], Job],
+    executor: Executor,
+    free_bytes: int,
+    trials_by: Executor | None = None,
 ) -> Estimate:
     """Make a few of `frames` without writing.
+
+    Args:
+        frames: that are left.
+        job_of: how one is made.
+        executor: that will make them all.
+        free_bytes: of the disk.
+        trials_by: makes the few; None: `executor`. Their peak memory includes all that its processes hold.
 
     Raises:
         UserError: all of them failed.
@@ -26,7 +37,7 @@ def estimate_cost(
     if not frames:
         return Estimate(0, 0, executor.workers, 0.0, 0, free_bytes, 0)
     tried = sorted({round(index) for index in np.linspace(0, len(frames) - 1, SAMPLES)})
-    results = list(executor.map(attempt, ((job_of(frames[index]),) for index in tried), len(tried)))
+    results = list((trials_by or executor).map(attempt, ((job_of(frames[index]),) for index in tried), len(tried)))
     trials = [result for result in results if isinstance(result, Trial)]
     reasons = [result.reason for result in results if isinstance(result, Failure)]
     if not trials:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -134,6 +134,10 @@ class Executor:
     @property
     def is_this_process(self) -> bool:
         return self.workers == 1 and self.scheduler is None
+
+    def outside_this_process(self) -> Executor:
+        """The same with at least two workers: jobs run apart from this process, whose tables do not count to theirs."""
+        return replace(self, workers=max(self.workers, 2))
 
     def map(self, function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], count: int) -> Iterator[T]:
         """Results of `function` for each of `count` tasks, in order of completion.

@@ -102,7 +102,8 @@ def estimate(reader: Reader, stages: Stages, folder: CacheFolder, executor: Exec
     folder.check(asked)
     plan, known = _plan(reader, stages, asked), folder.known_tokens()
     left = [frame for frame in folder.shard.of(plan.frames) if frame.token not in known]
-    return estimate_cost(left, plan.job_of, executor or Executor(), folder.free_bytes())
+    executor = executor or Executor()
+    return estimate_cost(left, plan.job_of, executor, folder.free_bytes(), executor.outside_this_process())
 
 
 def _plan(reader: Reader, stages: Stages, asked: dict) -> Plan:

@@ -180,6 +180,15 @@ def test_a_scheduler_that_does_not_answer(pristine_root: Path, tmp_path: Path) -
 # Memory
 
 
+def test_memory_of_a_worker_does_not_count_what_this_process_holds(pristine_root: Path, tmp_path: Path) -> None:
+    held = np.ones(200_000_000)  # 1.6 GB, as tables of a large data set might take
+    cost = estimate(
+        NuScenesReader(pristine_root, VERSION), STAGES, CacheFolder(tmp_path / "cache"), Executor(workers=1)
+    )
+    assert 50e6 < cost.memory_bytes < held.nbytes
+    assert cost.workers == 1
+
+
 @pytest.mark.slow
 def test_peak_memory_is_within_the_estimate(pristine_root: Path, tmp_path: Path) -> None:
     reader = NuScenesReader(pristine_root, VERSION, 10)
