@@ -88,8 +88,15 @@ def refuse_other_options(out: Path, found: Mapping[str, Any], asked: Mapping[str
     if differences:
         advice = "choose another folder"
         if _without_regions(found) == _without_regions(asked):
+            held, wanted = (_generators(options) for options in (found, asked))
             advice += ", or add regions to a finished cache with --add-regions"
+            if wanted <= held:
+                advice = f"the cache holds more regions: name all of them, --regions {','.join(sorted(held))}"
         raise UserError(f"{out}: was prepared with other options ({'; '.join(differences)}); {advice}")
+
+
+def _generators(options: Mapping[str, Any]) -> set[str]:
+    return {*options.get("regions", {}), *options.get("images", {})}
 
 
 def _without_regions(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,7 +123,11 @@ def read_manifest(folder: Path, file: str = MANIFEST) -> Manifest:
         )
     for name, kind in _MANIFEST_FIELDS.items():
         if not isinstance(content.get(name), kind):
-            raise UserError(f"{path}: field {name!r} is {type(content.get(name)).__name__}, expected {kind.__name__}")
+            found = f"is {str(content[name])[:40]!r}" if name in content else "is missing"
+            raise UserError(
+                f"{path}: field {name!r} {found}, expected {_KINDS[kind]}; the file was changed after preparation: run "
+                "the same pc-ssl prepare into another folder"
+            )
     manifest = Manifest(
         dataset=content["dataset"],
         version=content["version"],
@@ -150,6 +154,9 @@ _MANIFEST_FIELDS: dict[str, type] = {
     "splits": dict,
     "frames": list,
 }
+
+
+_KINDS: dict[type, str] = {str: "a text", dict: "an object", list: "a list"}
 
 
 def _columns_from_json(path: Path, content: Mapping[str, Any]) -> tuple[str, ...] | None:

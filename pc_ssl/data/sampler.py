@@ -66,7 +66,10 @@ class StepBatches:
         world_size: int = 1,
     ) -> None:
         if batch_size > num_rows:
-            raise UserError(f"train.batch_size is {batch_size}, but there are only {num_rows} frames to train on")
+            raise UserError(
+                f"train.batch_size is {batch_size}, but there are only {num_rows} frames to train on: choose a larger "
+                f"fraction of the labels, or --set train.batch_size={num_rows}"
+            )
         if batch_size % world_size:
             raise UserError(f"train.batch_size is {batch_size}, which {world_size} processes cannot share equally")
         self.num_rows, self.batch_size, self.seed = num_rows, batch_size, seed

@@ -149,7 +149,7 @@ def test_unknown_key_lists_the_known(folder: Path) -> None:
     [
         ({"schema_version": 99}, f"schema_version is 99, but this pc_ssl reads {SCHEMA_VERSION}"),
         ({"schema_version": None}, f"schema_version is None, but this pc_ssl reads {SCHEMA_VERSION}"),
-        ({"splits": []}, "field 'splits' is list, expected dict"),
+        ({"splits": []}, r"field 'splits' is '\[\]', expected an object"),
         ({"frames": [{"token": "a"}]}, r"frames\[0\] has no field 'scene' of type str"),
         ({"classes": {"label": []}}, "field 'classes' has no 'box'"),
         ({"columns": "xyz"}, "field 'columns' is 'xyz', expected names"),
@@ -235,3 +235,14 @@ def test_a_name_that_is_not_a_file_name_is_rejected(tmp_path: Path, name: str) -
 def test_field_of_knows_families() -> None:
     assert field_of("region/any_name") is not None
     assert field_of("region") is None
+
+
+def test_a_manifest_without_a_field_says_what_is_missing_and_what_to_do(folder: Path) -> None:
+    path = folder / "manifest.json"
+    content = json.loads(path.read_text())
+    del content["splits"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(
+        UserError, match=r"manifest\.json: field 'splits' is missing, expected an object; .*pc-ssl prepare"
+    ):
+        Cache(folder)

@@ -66,6 +66,10 @@ def test_later_runs_start_from_the_index_of_the_tables(command: Command, root: P
     assert prepare(command, root, tmp_path / "cache", "--shard", "2/2")[0] == 0
     assert prepare(command, root, tmp_path / "cache")[0] == 0
     assert prepare(command, root, tmp_path / "cache", "--add-regions", "random_boxes")[0] == 0
+    code, _, error = prepare(command, root, tmp_path / "cache")
+    assert code == 1
+    assert "--regions dbscan,random_boxes" in error
+    assert prepare(command, root, tmp_path / "cache", "--regions", "dbscan,random_boxes")[0] == 0
     assert command("verify", tmp_path / "cache")[0] == 0
     assert index.stat().st_mtime_ns == written
 
