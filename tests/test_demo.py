@@ -135,7 +135,7 @@ def test_report_shows_every_promised_picture(finished: tuple[Path, str]) -> None
         "The points that CAM_",
         "Each term",
         "Features of the backbone",
-        "Predictions",
+        "Labels and predictions",
     ):
         assert any(caption.startswith(expected) for caption in captions), expected
     assert text.count("data:image/png;base64,") == len(captions) == 6

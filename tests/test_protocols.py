@@ -30,7 +30,9 @@ CHECKS = [
     *(("RegionGenerator", kind) for kind in {type(generator) for generator in GENERATORS.values()}),
 ]
 # `READERS` makes its readers by functions that import them when they are called.
-READER_CLASSES = re.findall(r"from (data_prep\.\w+) import (\w+Reader)\n", (ROOT / "data_prep/readers.py").read_text())
+READER_CLASSES = re.findall(
+    r"from (data_prep\.\w+) import (?:.*, )?(\w+Reader)\b", (ROOT / "data_prep/readers.py").read_text()
+)
 # Classes that lack one member, or have it of another type.
 WRONG = '''
 class Whole(PRC): ...

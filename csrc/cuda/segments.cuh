@@ -65,9 +65,9 @@ __device__ inline int64_t last_region_before(const Plan& plan, int64_t bound) {
   while (size > 1) {
     const int64_t step = (size + kWarp - 1) / kWarp;
     const int64_t probe = low + lane * step;
-    // lane 0 is below in a sound plan, and must be in any other for the search to stay inside
-    const bool below = lane == 0 || (lane * step < size && __ldg(plan.offsets + probe) < bound);
-    const int last = __popc(__ballot_sync(kAllLanes, below)) - 1;
+    const bool below = lane * step < size && __ldg(plan.offsets + probe) < bound;
+    // lane 0 is below in a sound plan; in any other the search still has to stay inside
+    const int last = max(__popc(__ballot_sync(kAllLanes, below)), 1) - 1;
     low += last * step;
     size = min(step, size - last * step);
   }
