@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +21,7 @@ from typing import Any, BinaryIO, TypeVar
 from data_prep.report import Failure
 from pc_ssl.data.cache import FrameEntry
 from pc_ssl.errors import UsageError, UserError
+from pc_ssl.files import is_at
 
 JOURNALS = "unfinished-*-of-*.jsonl"
 LOCK = "finishing.lock"
@@ -169,20 +169,13 @@ def finishing(folder: Path) -> Iterator[None]:
     while True:
         with path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if not _is_at(path, file):
+            if not is_at(path, file):
                 continue  # the previous holder removed the lock file
             try:
                 yield
             finally:
                 path.unlink(missing_ok=True)
             return
-
-
-def _is_at(path: Path, file: BinaryIO | Any) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _lock(file: BinaryIO | Any) -> bool:

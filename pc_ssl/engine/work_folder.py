@@ -16,7 +16,7 @@ from pc_ssl.engine.distributed import Process
 from pc_ssl.engine.weights import read_metadata
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.run_result import RESULT, WEIGHTS
-from pc_ssl.files import read_json, write_error
+from pc_ssl.files import is_at, read_json, write_error
 
 LOCK = "run.lock"  # names the running process, and is locked while it lives
 UNKNOWN = "another program"
@@ -109,7 +109,7 @@ def _acquire(path: Path, command: str) -> BinaryIO:
                 f"{path.parent}: cannot be locked ({error.strerror}): make sure that no other run writes to it",
                 file=sys.stderr,
             )
-        if _is_at(path, file):
+        if is_at(path, file):
             break
         file.close()  # the previous run removed the file between our opening and locking it
     # A forked loader process shares the lock, and would keep it for a while after this process is killed.
@@ -127,10 +127,3 @@ def _owner(file: BinaryIO) -> str:
         return f"pc-ssl {content['command']}, process {content['pid']} on {content['host']},"
     except (ValueError, KeyError, TypeError):  # it has just taken the lock
         return "another process"
-
-
-def _is_at(path: Path, file: BinaryIO) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False

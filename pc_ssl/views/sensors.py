@@ -89,7 +89,7 @@ class SensorViews:
             pairs=pairs,
             boxes=None if scene.boxes is None else scene.boxes.moved(view),
             bev_map=None if scene.bev_map is None else moved_map(scene.bev_map, scene.bev_map_reach, view_from_lidar),
-            sweep=scene.sweep(),
+            sweep=scene.sweep() if self.pairs else None,  # sorting all points is worth it for methods of pairs alone
         )
 
     def _cameras(
