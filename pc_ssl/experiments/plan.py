@@ -37,12 +37,14 @@ class Pretraining:
         overrides: `key=value` on top of the config.
         init: submodule of the method, such as "teacher", or WHOLE for its backbone -> an earlier pretraining of the
             same seed, or a file of weights from elsewhere.
+        split: of the cache; None: the plan's training split.
     """
 
     name: str
     config: str | Path
     overrides: tuple[str, ...] = ()
     init: Mapping[str, Weights] = field(default_factory=dict)
+    split: str | None = None
 
     @property
     def chain(self) -> tuple[Pretraining, ...]:
@@ -124,6 +126,7 @@ class Evaluation:
         label_offset: shift of the labelled scenes, see `engine/labels.py`.
         label_scenes: file that names the labelled scenes; only with all labels in `fractions`.
         label_points: labelled points of each scene: their number, or a file.
+        protocol: of a linear probe, as `pc-ssl probe --protocol` names it; None: the command's default.
     """
 
     name: str
@@ -136,6 +139,7 @@ class Evaluation:
     label_offset: int = 0
     label_scenes: Path | None = None
     label_points: int | Path | None = None
+    protocol: str | None = None
 
     def __post_init__(self) -> None:
         _check_names(f"variants of evaluation {self.name!r}", [variant.name for variant in self.variants])
@@ -147,6 +151,8 @@ class Evaluation:
         limited = self.label_scenes is not None or self.label_points is not None
         if limited and self.kind is not Kind.FINETUNE:
             raise UserError(f"evaluation {self.name!r}: label_scenes and label_points go with fine-tuning only")
+        if self.protocol is not None and self.kind is not Kind.PROBE:
+            raise UserError(f"evaluation {self.name!r}: protocol is {self.protocol!r}, but only a probe has one")
 
 
 @dataclass(frozen=True)

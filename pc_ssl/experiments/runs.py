@@ -162,7 +162,7 @@ class Commands:
         return (*overrides, *([f"evaluation_transforms={changes!r}"] if changes else []), *run.variant.overrides)
 
     def _pretrain(self, run: PretrainingRun) -> list[str | Path]:
-        split = self.plan.train_split
+        split = run.pretraining.split or self.plan.train_split
         arguments: list[str | Path] = ["pretrain", Path(run.pretraining.config), "--resume"]
         return [*arguments, *_init(self.needs(run)), *([] if split is None else ["--split", split])]
 
@@ -179,6 +179,7 @@ class Commands:
         options += [] if val_split is None else ["--val-split", val_split]
         options += ["--label-offset", str(evaluation.label_offset)] if evaluation.label_offset else []
         if evaluation.kind is Kind.PROBE:
+            options += [] if evaluation.protocol is None else ["--protocol", evaluation.protocol]
             return ["probe", config, *options]
         options += ["--labels", f"{run.fraction:g}"]
         options += [] if evaluation.label_scenes is None else ["--label-scenes", evaluation.label_scenes]

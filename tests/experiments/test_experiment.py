@@ -16,6 +16,7 @@ from pc_ssl.engine.work_folder import work_folder
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.run_result import RunResult
 from pc_ssl.experiments import Evaluation, Experiment, Kind, Method, Plan, Pretraining, Variant, read_records
+from pc_ssl.experiments.runs import EvaluationRun, PretrainingRun
 
 
 @pytest.fixture
@@ -219,6 +220,18 @@ def test_an_override_of_one_method_reaches_its_evaluation_alone(experiment: Expe
         replace(experiment, plan=replace(plan, methods=(scratch, plan.methods[1]))).describe()
     probe = replace(plan.methods[0], overrides={"probe": ("train.batch_size=50",)})
     assert "0 finished" in replace(experiment, plan=replace(plan, methods=(probe, plan.methods[1]))).describe()
+
+
+def test_a_pretraining_has_its_own_split_and_a_probe_its_protocol(configs: Any, street_cache: Cache) -> None:
+    prc = Pretraining("prc", configs.prc, split="parametrizing")
+    probe = Evaluation("probe", configs.segmentation, Kind.PROBE, protocol="slidr")
+    plan = Plan((Method("scratch"), Method("prc", {WHOLE: prc})), (probe,), (3,), train_split="train")
+    experiment = Experiment(plan, street_cache.path, Path("work"), jobs=1, device="cpu")
+    pretrain = experiment.commands.job(PretrainingRun(prc, 3)).command
+    evaluate = experiment.commands.job(EvaluationRun(probe, plan.methods[0], 1.0, 3)).command
+    assert "--split parametrizing" in pretrain
+    assert "--train-split train" in evaluate
+    assert "--protocol slidr" in evaluate
 
 
 def test_weights_from_elsewhere_must_exist(experiment: Experiment, plan: Plan, tmp_path: Path) -> None:

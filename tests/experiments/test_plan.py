@@ -84,6 +84,8 @@ def test_only_fine_tuning_takes_fractions_and_lists_of_labels() -> None:
         Evaluation("p", "task.py", Kind.PROBE, (0.5,))
     with pytest.raises(UserError, match=r"'p'.*label_points"):
         Evaluation("p", "task.py", Kind.PROBE, label_points=20)
+    with pytest.raises(UserError, match=r"'f'.*protocol is 'slidr'"):
+        Evaluation("f", "task.py", protocol="slidr")
     with pytest.raises(UserError, match="'rain' appears twice"):
         Evaluation("f", "task.py", variants=(Variant("rain"), Variant("rain")))
 
