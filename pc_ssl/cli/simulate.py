@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,14 @@ import typer
 from pc_ssl.cli.app import DryRun, simulate_app
 from pc_ssl.errors import UsageError
 from pc_ssl.extras import extra
+
+
+class TeacherKind(StrEnum):
+    """The image teachers that `pc-ssl simulate teacher` trains."""
+
+    CLIP = "clip"
+    RESNET = "resnet"
+
 
 Workers = Annotated[int, typer.Option(help="Worker processes; any number gives the same bytes.", min=1)]
 
@@ -61,12 +70,19 @@ def simulate_scannet(
 @simulate_app.command("teacher")
 def simulate_teacher(
     cache: Annotated[Path, typer.Option(help="Cache with labels and images, of other scenes than will be taught.")],
-    out: Annotated[Path, typer.Option(help="Folder for the model, in the form of any CLIPModel.")],
-    steps: Annotated[int, typer.Option(help="Steps of training.", min=1)] = 600,
+    out: Annotated[Path, typer.Option(help="Folder for the model, in the format of transformers.")],
+    kind: Annotated[
+        TeacherKind,
+        typer.Option(help="`clip`: image and text encoder for CLIP2Scene; `resnet`: image network for the others."),
+    ] = TeacherKind.CLIP,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of training. [default: 600 clip, 1200 resnet]", min=1)
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation, order and sentences.")] = 0,
     device: Annotated[str, typer.Option(help="`cpu`, `cuda` or `auto`.")] = "auto",
 ) -> None:
-    """Train a small stand-in for CLIP on the images and classes of a cache, for CLIP2Scene without CLIP's weights.
+    """Train a small image network on the images and classes of a cache, for methods in which images teach points, where
+    no published weights are at hand.
 
     A run that was stopped goes on from its last checkpoint.
 
@@ -74,8 +90,12 @@ def simulate_teacher(
     """
     from pc_ssl.data.cache import Cache
     from pc_ssl.engine.clip_teacher import TeacherOptions, train_clip_teacher
+    from pc_ssl.engine.image_teacher import ImageTeacherOptions, train_image_teacher
 
-    train_clip_teacher(Cache(cache), out, TeacherOptions(steps, seed), device=device)
+    if kind is TeacherKind.CLIP:
+        train_clip_teacher(Cache(cache), out, TeacherOptions(steps or 600, seed), device=device)
+    else:
+        train_image_teacher(Cache(cache), out, ImageTeacherOptions(steps or 1200, seed), device=device)
     print(f"teacher          {out}")
 
 

@@ -8,7 +8,6 @@ The folder that it writes has the format of any CLIPModel.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,20 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
-from pc_ssl.data.cache import MANIFEST, Cache
-from pc_ssl.data.content import check_content, with_images
-from pc_ssl.data.dataset import CacheScenes
-from pc_ssl.data.images import decode_image
-from pc_ssl.engine.distributed import join
+from pc_ssl.data.cache import Cache
 from pc_ssl.engine.options import TrainOptions
-from pc_ssl.engine.train import train
-from pc_ssl.errors import UserError
-from pc_ssl.files import sha256_of
+from pc_ssl.engine.teachers import inverse_root_weight, labelled_classes, train_teacher, whole_patches
 from pc_ssl.losses.reduction import connected_zero
 from pc_ssl.models.clip import clip_pixels, dense_features
 from pc_ssl.models.prompts import TEMPLATES
 from pc_ssl.structures import SensorBatch
-from pc_ssl.views.camera import MEAN, STD, ImageAugmentation
+from pc_ssl.views.camera import MEAN, STD
 from pc_ssl.views.sensors import SensorViews
 
 END = "<|endoftext|>"
@@ -105,9 +98,7 @@ class ClipTeacher(nn.Module):
         unused = connected_zero(*self.parameters())
         if len(label) == 0:
             return {"loss": unused, "accuracy": unused.detach()}
-        weight = (
-            torch.bincount(label, minlength=len(text)).clamp(min=1).to(logits) ** -0.5
-        )  # larger weight for rare classes
+        weight = inverse_root_weight(label, len(text))
         return {
             "loss": cross_entropy(logits, label, weight=weight) + unused,
             "accuracy": (logits.argmax(dim=1) == label).float().mean(),
@@ -143,9 +134,7 @@ def train_clip_teacher(cache: Cache, out: Path, options: TeacherOptions, *, devi
     Raises:
         UserError: the cache has no labels or no images, or `out` cannot be written.
     """
-    names = [name.replace("_", " ") for name in cache.class_names[1:]]
-    if not names:
-        raise UserError(f"{cache.path / MANIFEST}: classes.label is empty; a teacher is trained on class names")
+    names = labelled_classes(cache)
     tokenizer = make_tokenizer(names)
     sentences = [template.format(name) for name in names for template in TEMPLATES]
     encoded = tokenizer(sentences, padding=True, return_tensors="pt")
@@ -153,21 +142,20 @@ def train_clip_teacher(cache: Cache, out: Path, options: TeacherOptions, *, devi
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         clip = make_clip(options, len(tokenizer), encoded["input_ids"].shape[1])
-    views = SensorViews(images=_images(cache, options), label=True, pairs=True)
+    views = SensorViews(
+        images=whole_patches(cache, options.width, options.height, options.patch), label=True, pairs=True
+    )
     task = ClipTeacher(clip, encoded["input_ids"].reshape(shape), encoded["attention_mask"].reshape(shape), views)
-    split = cache.default_split("train")
-    rows = with_images(cache, cache.indices(split), views.reads, f"split {split}")
-    scenes = CacheScenes(cache, rows, None, views)
-    check_content(cache, rows, views.reads, f"split {split}")
     training = TrainOptions(
         steps=options.steps, batch_size=options.batch_size, learning_rate=options.learning_rate, seed=options.seed,
         num_workers=0, log_every=20, checkpoint_every=50,
     )  # fmt: skip
-    settings = {"cache": sha256_of(cache.path / MANIFEST)} | {f"teacher.{k}": v for k, v in vars(options).items()}
-    train(task, scenes, training, out / "train", resume=True, device=device, settings=settings)
-    with join(device) as process:
-        if process.is_first:
-            _save(clip.cpu().eval(), tokenizer, out)
+
+    def save(folder: Path) -> None:
+        clip.cpu().eval().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    train_teacher(task, cache, out, training, vars(options), save, device)
 
 
 def make_tokenizer(names: Sequence[str]) -> Any:
@@ -208,31 +196,3 @@ def make_clip(options: TeacherOptions, words: int, length: int) -> Any:
             projection_dim=options.channels,
         )
     )
-
-
-def _images(cache: Cache, options: TeacherOptions) -> ImageAugmentation:
-    """A crop of whole patches of the images, resized to about the options' width."""
-    frame = cache[0]
-    key = next((key for key in frame.keys() if key.startswith("image/")), None)  # noqa: SIM118
-    if key is None:
-        raise UserError(f"{frame.path}: the frame has no images; a teacher is trained on images")
-    height, width = decode_image(frame[key].numpy()).shape[:2]
-    factor = options.width / width
-    columns, rows = options.width // options.patch, min(options.height, round(height * factor)) // options.patch
-    return ImageAugmentation(
-        columns * options.patch, rows * options.patch, (factor, factor * 1.2), rotation=0.0, flip=0.5
-    )
-
-
-def _save(clip: Any, tokenizer: Any, out: Path) -> None:
-    """Write the model's files atomically: first in a temporary folder next to `out`, then renamed."""
-    temporary = out / "unfinished"
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        clip.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        for path in sorted(temporary.iterdir(), key=lambda path: path.name == "config.json"):  # config.json last
-            path.replace(out / path.name)
-        temporary.rmdir()
-    except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror})") from error

@@ -70,6 +70,7 @@ class CenterPointHead(nn.Module):
         groups: each class in exactly one; the classes of a group share their map of codes. "usual": CenterPoint's six
             for nuScenes' ten classes, one group of all for others; "one": one group of all.
         shared_channels: of the shared convolution and the branches.
+        branch_layers: convolutions of each branch, 1 or 2.
         suppression: see `suppression.py`; circles need a distance for each group.
         min_overlap: see `heat_map.gaussian_radius`.
         min_radius: of a Gaussian, cells.
@@ -92,6 +93,7 @@ class CenterPointHead(nn.Module):
         class_names: BoxNames = NUSCENES_CLASSES,
         groups: tuple[tuple[str, ...], ...] | Literal["usual", "one"] = "usual",
         shared_channels: int = 64,
+        branch_layers: Literal[1, 2] = 2,
         suppression: RotatedNms | CircleNms | MixedNms | KeepAll = RotatedNms(),  # noqa: B008 (frozen)
         min_overlap: float = 0.1,
         min_radius: int = 2,
@@ -120,7 +122,7 @@ class CenterPointHead(nn.Module):
         self.shared = nn.Sequential(
             nn.Conv2d(in_channels, shared_channels, 3, padding=1), nn.BatchNorm2d(shared_channels), nn.ReLU()
         )
-        self.branches = nn.ModuleList(_branches(shared_channels, len(group)) for group in groups)
+        self.branches = nn.ModuleList(_branches(shared_channels, len(group), branch_layers) for group in groups)
 
     def forward(self, features: BevFeatures) -> CenterPointMaps:
         """Heat maps and codes, at the resolution of the map."""
@@ -183,14 +185,15 @@ def _within_cell(targets: BoxTargets) -> Tensor:
     return torch.cat([targets.code[:, :2] - targets.cell, targets.code[:, 2:]], dim=1)
 
 
-def _branches(channels: int, num_classes: int) -> nn.ModuleDict:
-    branches = nn.ModuleDict({part: _branch(channels, width) for part, width in PARTS.items()})
-    branches["heat_map"] = _branch(channels, num_classes, INITIAL_BIAS)
+def _branches(channels: int, num_classes: int, layers: int) -> nn.ModuleDict:
+    branches = nn.ModuleDict({part: _branch(channels, width, layers) for part, width in PARTS.items()})
+    branches["heat_map"] = _branch(channels, num_classes, layers, INITIAL_BIAS)
     return branches
 
 
-def _branch(channels: int, out_channels: int, bias: float = 0.0) -> nn.Sequential:
+def _branch(channels: int, out_channels: int, layers: int, bias: float = 0.0) -> nn.Sequential:
     last = nn.Conv2d(channels, out_channels, 3, padding=1)
     assert last.bias is not None
     nn.init.constant_(last.bias, bias)
-    return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU(), last)
+    hidden = (nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU()) if layers == 2 else ()
+    return nn.Sequential(*hidden, last)

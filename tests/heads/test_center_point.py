@@ -160,3 +160,13 @@ def test_groups_that_forget_a_class_are_refused() -> None:
         head(groups=NUSCENES_GROUPS[1:])
     with pytest.raises(ValueError, match="2 distances for 6 groups"):
         head(suppression=CircleNms((1.0, 2.0)))
+
+
+def test_a_branch_of_one_layer_reads_the_shared_features(features) -> None:
+    model = head(branch_layers=1, groups="one").eval()
+    given = features(8)
+    shared = model.shared(given.map)
+    heat_map = model.branches[0]["heat_map"]
+    assert [type(layer) for layer in heat_map] == [torch.nn.Conv2d]
+    assert torch.equal(model(given).groups[0].heat_map, heat_map[0](shared))
+    assert [len(branch) for branch in head().branches[0].values()] == [4] * 6
