@@ -55,11 +55,11 @@ def _scatter_add_on_one_thread(out: object, rows: object, index: object) -> None
 ops.SpconvOps.scatter_add_cpu = staticmethod(_scatter_add_on_one_thread)
 
 
-def sparse_tensor(voxels: Voxels) -> SparseTensor:
-    """The sparse tensor of `voxels`."""
+def sparse_tensor(voxels: Voxels, extra_slices: int = 0) -> SparseTensor:
+    """The sparse tensor of `voxels`, with `extra_slices` empty ones on top along z."""
     x, y, z = voxels.grid.shape
     # spconv does not check that the indices are contiguous, and is silently wrong where they are not
-    return SparseTensor(voxels.feature, voxels.index.contiguous(), [z, y, x], voxels.num_frames)
+    return SparseTensor(voxels.feature, voxels.index.contiguous(), [z + extra_slices, y, x], voxels.num_frames)
 
 
 def concatenate(x: SparseTensor, skip: SparseTensor) -> SparseTensor:
@@ -97,13 +97,18 @@ class DownBlock(nn.Module):
         key: name of the table of neighbours.
         kernel_size: 2 halves an even shape and gives exactly the cells that hold voxels (MinkUNet); 3 extends half a
             cell further, so that cells next to voxels are occupied too, and rounds an odd shape up (SECOND).
+        z_padding: slices of zeros below the first and above the last; None: as along x and y, (kernel_size - 1) // 2.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, key: str, kernel_size: int = 2) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, key: str, kernel_size: int = 2, z_padding: int | None = None
+    ) -> None:
         super().__init__()
+        padding = (kernel_size - 1) // 2
         self.convolution = spconv.SparseConv3d(
-            in_channels, out_channels, kernel_size, stride=2, padding=(kernel_size - 1) // 2, bias=False, indice_key=key
-        )
+            in_channels, out_channels, kernel_size, stride=2, bias=False, indice_key=key,
+            padding=(padding if z_padding is None else z_padding, padding, padding),
+        )  # fmt: skip
         self.norm = RowNorm(out_channels)
 
     def forward(self, x: SparseTensor) -> SparseTensor:
@@ -112,11 +117,18 @@ class DownBlock(nn.Module):
 
 
 class HeightBlock(nn.Module):
-    """3 x 1 x 1 convolution with stride 2 along z alone, batch norm, ReLU; an odd height is rounded up (SECOND)."""
+    """3 x 1 x 1 convolution with stride 2 along z alone, batch norm, ReLU (SECOND).
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    Args:
+        in_channels, out_channels: channels.
+        z_padding: slices of zeros below the first and above the last; with 1 an odd height is rounded up.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, z_padding: int = 1) -> None:
         super().__init__()
-        self.convolution = spconv.SparseConv3d(in_channels, out_channels, (3, 1, 1), (2, 1, 1), (1, 0, 0), bias=False)
+        self.convolution = spconv.SparseConv3d(
+            in_channels, out_channels, (3, 1, 1), (2, 1, 1), (z_padding, 0, 0), bias=False
+        )
         self.norm = RowNorm(out_channels)
 
     def forward(self, x: SparseTensor) -> SparseTensor:

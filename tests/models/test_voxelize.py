@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pc_ssl.geometry import BevGrid
-from pc_ssl.models.voxelize import covering_grid, voxelize
+from pc_ssl.models.voxelize import covering_grid, cylindrical, voxel_channels, voxelize
 from pc_ssl.structures import PointBatch
 
 GRID = BevGrid((-2.0, -1.0, -1.0), (2.0, 1.0, 1.0), (0.5, 0.25, 1.0))
@@ -78,7 +78,7 @@ def test_a_frame_without_a_point_inside_leaves_the_others_their_number() -> None
 )
 def test_covering_grid_holds_every_point_and_stays_fixed(seed: int, size: float, multiple: int, spread: float) -> None:
     points = cloud(30, seed, spread)
-    grid = covering_grid(PointBatch.pack([points]), (size, size, 2 * size), multiple)
+    grid = covering_grid(points[:, :3], (size, size, 2 * size), multiple)
     index, inside = grid.voxel_of(points[:, :3])
     assert inside.all()
     assert all(n % multiple == 0 for n in grid.shape)
@@ -90,4 +90,33 @@ def test_covering_grid_holds_every_point_and_stays_fixed(seed: int, size: float,
 @pytest.mark.parametrize("points", [torch.zeros(0, 4), torch.tensor([[0.0, float("nan"), 0.0, 1.0]])])
 def test_no_grid_around_nothing(points: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="cannot lay a grid"):
-        covering_grid(PointBatch.pack([points]), (0.1, 0.1, 0.1), 4)
+        covering_grid(points[:, :3], (0.1, 0.1, 0.1), 4)
+
+
+def test_means_and_first_points_by_hand() -> None:
+    """Two points of one voxel and one of another; columns x, y, z, intensity, time lag."""
+    points = torch.tensor([[0.1, 0.3, 0.2, 0.5, 0.0], [3.2, 0.1, 0.1, 0.9, 0.1], [0.3, 0.1, 0.4, 0.1, 0.2]])
+    batch, grid = PointBatch.pack([points]), BevGrid((0.0, 0.0, 0.0), (4.0, 2.0, 1.0), (0.5, 0.5, 0.5))
+    mean = voxelize(batch, grid, "mean")
+    assert mean.voxel_of_point.tolist() == [0, 1, 0]
+    torch.testing.assert_close(mean.feature, torch.tensor([[0.2, 0.2, 0.3, 0.3, 0.1], [3.2, 0.1, 0.1, 0.9, 0.1]]))
+    assert torch.equal(voxelize(batch, grid, "first").feature, points[:2])
+    assert torch.equal(voxelize(batch, grid, "first_features").feature, points[:2, 3:])
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("offset", 6), ("mean", 5), ("first", 5), ("first_features", 2)])
+def test_channels_of_voxels_are_those_of_their_features(kind: str, channels: int) -> None:
+    points = torch.cat([cloud(20, 0, 1.0), torch.rand(20, 1)], dim=1)
+    assert voxel_channels(kind, 2) == channels  # type: ignore[arg-type]
+    assert voxelize(PointBatch.pack([points]), GRID, kind).feature.shape[1] == channels  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("kind", "features"), [("median", 1), ("first_features", 0)])
+def test_unknown_or_empty_features_of_voxels_are_refused(kind: str, features: int) -> None:
+    with pytest.raises(ValueError, match=kind):
+        voxel_channels(kind, features)  # type: ignore[arg-type]
+
+
+def test_cylindrical_coordinates_by_hand() -> None:
+    found = cylindrical(torch.tensor([[3.0, 4.0, -1.0], [0.0, -2.0, 0.5], [-1.0, 0.0, 0.0]]))
+    torch.testing.assert_close(found, torch.tensor([[5.0, 53.130102, -1.0], [2.0, -90.0, 0.5], [1.0, 180.0, 0.0]]))

@@ -68,11 +68,50 @@ def test_all_parameters_get_a_gradient() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"stage_blocks": (1,)}, {"neck_layers": (1,)}, {"stage_channels": (8,) * 7, "stage_blocks": (1,) * 7}]
+    "wrong",
+    [
+        {"stage_blocks": (1,)},
+        {"neck_layers": (1,)},
+        {"z_paddings": (1,)},
+        {"block": "dense"},
+        {"z_paddings": (0,) * 4},
+        {"stage_channels": (8,) * 7, "stage_blocks": (1,) * 7},
+    ],
 )
 def test_widths_that_do_not_fit_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="SECOND"):
         SECOND(GRID, 1, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("slices", "options", "left"),
+    [
+        (40, {}, 3),  # 40 20 10 5 3
+        (40, {"extra_slice": True}, 3),  # 41 21 11 6 3
+        (40, {"extra_slice": True, "z_paddings": (1, 1, 0, 0)}, 2),  # 41 21 11 5 2, OpenPCDet's
+        (40, {"z_paddings": (1, 1, 1, 0)}, 2),  # 40 20 10 5 2
+    ],
+)
+def test_slices_that_are_folded_into_channels(slices: int, options: dict, left: int) -> None:
+    grid = BevGrid((-8.0, -4.0, -2.0), (8.0, 4.0, 2.0), (0.25, 0.25, 4 / slices))
+    net = SECOND(grid, 1, (4, 4, 4, 8), (1, 1, 1, 1), (4,), (1,), 4, height_channels=6, **options)
+    assert net.encoded_channels == 6 * left
+    assert net.encode(PointBatch.pack([cloud(100)])).shape == (1, 6 * left, 4, 8)
+
+
+def test_residual_blocks_follow_one_convolution_in_the_first_stage() -> None:
+    net = SECOND(GRID, 1, (8, 8), (2, 1), (16,), (1,), 12, block="residual")
+    kinds = [type(stage).__name__ for stage in net.stages]
+    assert kinds == ["SubmanifoldBlock", "ResidualBlock", "ResidualBlock", "DownBlock", "ResidualBlock", "HeightBlock"]
+
+
+def test_batch_norms_have_the_constants_asked_for() -> None:
+    net = SECOND(GRID, 1, (8, 8), (1, 1), (16,), (1,), 12, norm_eps=1e-3, norm_momentum=0.01)
+    norms = [module for module in net.modules() if "Norm" in type(module).__name__]
+    assert len(norms) == 6
+    assert {(norm.eps, norm.momentum) for norm in norms} == {(1e-3, 0.01)}
+    with pytest.raises(ValueError, match="eps"):
+        SECOND(GRID, 1, norm_eps=0.0)
 
 
 def test_a_cloud_outside_the_grid_is_refused() -> None:

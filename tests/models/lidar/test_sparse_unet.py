@@ -66,3 +66,23 @@ def test_one_entry_a_level_is_needed() -> None:
 def test_an_empty_batch_is_refused() -> None:
     with pytest.raises(ValueError, match="0 points"):
         network()(PointBatch.pack([torch.zeros(0, 4)]))
+
+
+def test_a_stem_of_one_layer_on_cylindrical_voxels_of_their_first_features() -> None:
+    """Points of one distance, azimuth and height share a voxel though they are metres apart along x and y."""
+    net = SparseUNet(
+        (50.0, 10.0, 2.0), 1, 8, (8,), (1,), (12,), (1,), stem_layers=1, coordinates="cylindrical",
+        voxel_features="first_features",
+    ).eval()  # fmt: skip
+    assert net.stem[0].convolution.weight.shape == (8, 3, 3, 3, 1)
+    assert len(net.stem) == 1
+    points = torch.tensor([[30.0, 0.5, 0.1, 0.3], [40.0, 0.9, 0.2, 0.8], [0.5, 30.0, 0.1, 0.3]])
+    with torch.no_grad():
+        feature = net(PointBatch.pack([points])).feature
+    assert torch.equal(feature[0], feature[1])
+
+
+@pytest.mark.parametrize("wrong", [{"stem_layers": 0}, {"coordinates": "polar"}, {"voxel_features": "median"}])
+def test_options_out_of_range_are_refused(wrong: dict) -> None:
+    with pytest.raises(ValueError):
+        SparseUNet(**wrong)
