@@ -106,7 +106,7 @@ def test_means_and_first_points_by_hand() -> None:
 
 @pytest.mark.parametrize(("kind", "channels"), [("offset", 6), ("mean", 5), ("first", 5), ("first_features", 2)])
 def test_channels_of_voxels_are_those_of_their_features(kind: str, channels: int) -> None:
-    points = torch.cat([cloud(20, 0, 1.0), torch.rand(20, 1)], dim=1)
+    points = torch.rand(20, 5)
     assert voxel_channels(kind, 2) == channels  # type: ignore[arg-type]
     assert voxelize(PointBatch.pack([points]), GRID, kind).feature.shape[1] == channels  # type: ignore[arg-type]
 

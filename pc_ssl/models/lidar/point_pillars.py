@@ -28,6 +28,18 @@ from pc_ssl.ops import region_gather, region_pool
 from pc_ssl.structures import PointBatch
 
 
+class PointLayer(nn.Module):
+    """Linear layer, batch norm, ReLU of rows: [N, in_channels] -> [N, out_channels]."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_channels, out_channels, bias=False)
+        self.norm = RowNorm(out_channels)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.norm(self.linear(rows)).relu()
+
+
 class PointPillars(nn.Module):
     """Points to a BEV map at 1 / 2 ** (level + 1) of the resolution of the grid.
 
@@ -99,7 +111,7 @@ class PointPillars(nn.Module):
         self.first_layers = nn.ModuleList()
         for _ in range(point_layers - 1):
             half = pillar_channels // 2
-            self.first_layers.append(nn.ModuleList([nn.Linear(width, half, bias=False), RowNorm(half)]))
+            self.first_layers.append(PointLayer(width, half))
             width = pillar_channels
         self.linear = nn.Linear(width, pillar_channels, bias=False)
         self.norm = RowNorm(pillar_channels)
@@ -151,8 +163,8 @@ class PointPillars(nn.Module):
             decorated = torch.cat([decorated, decorated.new_zeros(len(padded), decorated.shape[1])])
             pillar = torch.cat([pillar, padded])
         with torch.autocast(points.device.type, enabled=False):  # half types round 50 m to a quarter of a metre
-            for linear, norm in self.first_layers:
-                feature = norm(linear(decorated)).relu()
+            for layer in self.first_layers:
+                feature = layer(decorated)
                 largest = region_pool(feature, pillar, num_pillars, "max")
                 decorated = torch.cat([feature, region_gather(largest, pillar)], dim=1)
             return region_pool(self.norm(self.linear(decorated)).relu(), pillar, num_pillars, "max")

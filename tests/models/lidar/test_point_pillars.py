@@ -53,7 +53,7 @@ def test_the_scattered_map_is_that_of_a_loop() -> None:
 
 def padded_pillars_by_loop(net: PointPillars, clouds: list[Tensor], limit: int) -> Tensor:
     """As above with two layers and the offset along z, over pillars padded to `limit` points with rows of zeros."""
-    ((first, first_norm),) = net.first_layers
+    first, first_norm = net.first_layers[0].linear, net.first_layers[0].norm
     bev = torch.zeros(len(clouds), 6, 8, 32)
     for b, points in enumerate(clouds):
         pillars: dict[tuple[int, int], list[Tensor]] = {}
@@ -76,7 +76,7 @@ def padded_pillars_by_loop(net: PointPillars, clouds: list[Tensor], limit: int) 
 def test_two_layers_over_padded_pillars_are_those_of_a_loop() -> None:
     torch.manual_seed(0)
     net = PointPillars(GRID, 1, 6, (8, 12), (1, 2), 5, point_layers=2, height_offset=True, max_points=2).eval()
-    for norm in (net.norm, net.first_layers[0][1]):
+    for norm in (net.norm, net.first_layers[0].norm):
         norm.running_mean.uniform_(-0.5, 0.1)  # so that the rows of zeros win some maxima
     clouds = [cloud(400), cloud(80, 1)]
     with torch.no_grad():
