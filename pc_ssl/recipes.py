@@ -13,6 +13,7 @@ from pathlib import Path
 from pc_ssl.errors import UserError
 
 PLANS = "plans"  # folder of experiment plans (`experiments/plan_file.py`), which are not configs
+TABLES = "tables"  # folder of published tables (`experiments/published_table.py`), which are not configs
 UNPREFIXED = ("pretrain", "downstream")  # folders whose configs are called after their files alone
 SUFFIX = ".py"
 
@@ -36,7 +37,9 @@ def recipes() -> dict[str, Path]:
     """The package's configs by name, those of `pretrain` and `downstream` first, each folder in alphabetical order."""
     root = config_folder()
     folders = sorted(
-        path.name for path in root.iterdir() if path.is_dir() and path.name != PLANS and path.name[0] != "_"
+        path.name
+        for path in root.iterdir()
+        if path.is_dir() and path.name not in (PLANS, TABLES) and path.name[0] != "_"
     )
     ordered = [*(name for name in UNPREFIXED if name in folders), *(name for name in folders if name not in UNPREFIXED)]
     return {

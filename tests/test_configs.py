@@ -17,7 +17,7 @@ from pc_ssl.models.networks import grids_of
 from pc_ssl.taxonomies import KITTI, SCANNET
 
 ROOT = Path(__file__).parents[1] / "configs"
-ALL = sorted(path for path in ROOT.rglob("*.py") if path.parent.name not in ("_base_", "plans"))
+ALL = sorted(path for path in ROOT.rglob("*.py") if path.parent.name not in ("_base_", "plans", "tables"))
 SMALL = [path for path in ALL if path.parent.name in ("smoke", "demo")]
 WAYMARKS = ("published", "prototype", "ours")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pc_ssl.cli import compare, configs, evaluate, prepare, simulate, train  # noqa: F401  (each adds its commands)
+from pc_ssl.cli import compare, configs, evaluate, prepare, reproduce, simulate, train  # noqa: F401  (each adds its commands)
 from pc_ssl.cli.app import app
 from pc_ssl.errors import UserError
 
@@ -32,6 +32,6 @@ def _after_interrupt(arguments: Sequence[str]) -> str:
     command = arguments[0] if arguments else ""
     if command == "pretrain" and "--resume" not in arguments:
         return "stopped; add --resume to the same command to go on from the last checkpoint"
-    if command in ("pretrain", "finetune", "prepare", "compare"):
+    if command in ("pretrain", "finetune", "prepare", "compare", "reproduce"):
         return "stopped; the same command goes on from what is finished"
     return "stopped; no result was written: run the same command again"

@@ -64,7 +64,13 @@ class Entry:
     @property
     def gflops(self) -> str:
         """Of one forward pass, from the stored counts; "not counted" for a backbone that changed since."""
-        return f"{COSTS[self.key]:.1f}" if self.key in COSTS else "not counted"
+        return "not counted" if self.operations is None else f"{self.operations / 1e9:.1f}"
+
+    @property
+    def operations(self) -> float | None:
+        """Floating-point operations of one forward pass, from the stored counts; None for a backbone that changed
+        since."""
+        return 1e9 * COSTS[self.key] if self.key in COSTS else None
 
     @property
     def image_size(self) -> tuple[int, int] | None:

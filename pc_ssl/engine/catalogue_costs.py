@@ -1,7 +1,6 @@
 """GFLOPs of the backbones of the configs, by `Entry.key`; `python benchmarks/config_costs.py` writes this file."""
 
 COSTS: dict[str, float] = {
-    "02d32430b630bea9": 1.583,
     "0b2aa0ca38dab579": 136.311,
     "0b3a5a22381741d6": 1.583,
     "0df0ccadefa98890": 278.972,
