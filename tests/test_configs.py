@@ -18,7 +18,7 @@ from pc_ssl.taxonomies import KITTI, SCANNET
 
 ROOT = Path(__file__).parents[1] / "configs"
 ALL = sorted(path for path in ROOT.rglob("*.py") if path.parent.name not in ("_base_", "plans", "tables"))
-SMALL = [path for path in ALL if path.parent.name in ("smoke", "demo")]
+SMALL = [path for path in ALL if path.parent.name in ("smoke", "demo", "proof")]
 WAYMARKS = ("published", "prototype", "ours")
 
 

@@ -1,6 +1,7 @@
 """GFLOPs of the backbones of the configs, by `Entry.key`; `python benchmarks/config_costs.py` writes this file."""
 
 COSTS: dict[str, float] = {
+    "00b98d7d05e4e2b1": 0.278,
     "0b2aa0ca38dab579": 136.311,
     "0b3a5a22381741d6": 1.583,
     "0df0ccadefa98890": 278.972,
@@ -18,16 +19,20 @@ COSTS: dict[str, float] = {
     "7d8599523d780263": 1.197,
     "a5081b26a1b4aea9": 3.855,
     "a5e904d22dcd2a10": 0.056,
+    "a82f33b307ff422b": 0.17,
     "ab47e09a60cab3f6": 86.657,
     "b086cfe503fd1df1": 75.57,
+    "bd0601f2e348f59b": 0.17,
     "bd706620758059ee": 75.57,
     "be788005de94228e": 278.972,
     "c1d310bdd18cc8e4": 0.066,
     "c55fa3d6d9b51382": 0.066,
+    "cc5761ace06cdc12": 0.599,
     "ce96b91c20a7689e": 0.714,
     "cfac3c16cd35c0a3": 0.041,
     "d683d6707733fd3f": 427.019,
     "deea0accc83cbde7": 308.739,
+    "e24782e9470c688f": 0.278,
     "f0568c62f8222c48": 136.311,
     "ff8134938fe7004f": 2.085,
 }
