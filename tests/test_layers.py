@@ -20,6 +20,7 @@ LAYERS = [
     {"ops"},
     {"losses", "models", "data", "views", "protocols"},
     {"methods", "heads"},
+    {"doctor"},
     {"evaluation"},
     {"config", "recipes", "published"},
     {"engine"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -86,6 +85,8 @@ class ImageAugmentation:
 
     def image(self, camera: Camera, view_from_pixel: NDArray[np.float64]) -> Tensor:
         """[3, height, width] float32, normalised with ImageNet's mean and deviation; black beyond the image."""
+        import cv2  # here, so that views of points alone need no OpenCV
+
         rgb = np.ascontiguousarray(camera.image.permute(1, 2, 0).numpy())
         rgb, view_from_rgb = _shrunk(rgb, view_from_pixel)
         warped = cv2.warpAffine(rgb, _about_centres(view_from_rgb)[:2], (self.width, self.height))
@@ -94,6 +95,8 @@ class ImageAugmentation:
 
     def label_map(self, ids: Tensor, view_from_pixel: NDArray[np.float64], outside: int) -> Tensor:
         """[height, width] int64: the ids [H, W] transformed with their image, `outside` beyond its edges."""
+        import cv2
+
         warped = cv2.warpAffine(
             ids.numpy().astype(np.float32),  # exact up to 2 ** 24
             _about_centres(view_from_pixel)[:2],
@@ -121,6 +124,8 @@ def _shrunk(rgb: NDArray[np.uint8], view_from_pixel: NDArray[np.float64]) -> tup
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     if scale > 0.7:
         return rgb, view_from_pixel
+    import cv2
+
     shrunk = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     return shrunk, view_from_pixel @ np.diag([width / size[0], height / size[1], 1.0])
 
