@@ -41,10 +41,12 @@ Labels = Annotated[float, typer.Option(help="Labelled share of the training scen
 LabelRule = Annotated[
     FractionRule | None,
     typer.Option(
-        help="Which scenes --labels takes: every n-th from the n-th on (slidr), every n-th from the first on (calico), "
-        "or those of --label-scenes (scannet). [default: as the config says]"
+        help="What --labels takes: every n-th scene from the n-th on (slidr), every n-th from the first on (calico), "
+        "those of --label-scenes (scannet), or single frames of many scenes with every class (frames). [default: as "
+        "the config says]"
     ),
 ]
+LabelSeed = Annotated[int, typer.Option(help="Seed of the labelled frames, with --label-rule frames.", min=0)]
 TrainSplit = Annotated[str | None, typer.Option(help="Split with the labels. [default: the cache's training split]")]
 ValSplit = Annotated[str | None, typer.Option(help="Split to evaluate on. [default: the cache's validation split]")]
 LabelScenes = Annotated[
@@ -110,6 +112,7 @@ def probe(
     labels: Labels = 1.0,
     label_offset: LabelOffset = 0,
     label_rule: LabelRule = None,
+    label_seed: LabelSeed = 0,
     train_split: TrainSplit = None,
     val_split: ValSplit = None,
     seed: Annotated[int, typer.Option(help="Seed of initialisation and of the sampled points.")] = 0,
@@ -134,7 +137,7 @@ def probe(
     from pc_ssl.engine.initial import InitialWeights
 
     run, frames = load_config(config, overrides or ()), Cache(cache)
-    chosen = _labels(run, frames, labels, label_offset, label_rule, train_split, val_split)
+    chosen = _labels(run, frames, labels, label_offset, label_rule, label_seed, train_split, val_split)
     print(
         probe(
             run,
@@ -158,6 +161,7 @@ def finetune(
     labels: Labels = 1.0,
     label_offset: LabelOffset = 0,
     label_rule: LabelRule = None,
+    label_seed: LabelSeed = 0,
     label_scenes: LabelScenes = None,
     label_points: LabelPoints = None,
     train_split: TrainSplit = None,
@@ -179,7 +183,7 @@ def finetune(
 
     run, frames = load_config(config, overrides or ()), Cache(cache)
     chosen = replace(
-        _labels(run, frames, labels, label_offset, label_rule, train_split, val_split),
+        _labels(run, frames, labels, label_offset, label_rule, label_seed, train_split, val_split),
         scene_list=label_scenes,
         points=_number_or_file(label_points),
     )
@@ -192,7 +196,7 @@ def finetune(
 
 def _labels(
     config: RunConfig, cache: Cache, fraction: float, offset: int, rule: FractionRule | None,
-    train_split: str | None, val_split: str | None,
+    label_seed: int, train_split: str | None, val_split: str | None,
 ) -> engine_labels.Labels:  # fmt: skip
     """Which scenes are trained on with labels and evaluated on; without a split, the cache's default split."""
     from pc_ssl.engine.labels import Labels
@@ -201,6 +205,7 @@ def _labels(
         fraction,
         rule=rule or config.label_rule,
         offset=offset,
+        label_seed=label_seed,
         train_split=train_split or cache.default_split("train"),
         val_split=val_split or cache.default_split("val"),
     )

@@ -253,8 +253,9 @@ def _run(
     before = _reused(work_dir, settings)
     if before is not None:
         return before
-    task, scenes = build_task(config, cache, seed), labels.scenes(cache)
-    rows = _usable(task, cache, labels.rows(cache), labels.train_split)
+    task, labelled = build_task(config, cache, seed), labels.rows(cache)
+    scenes = labels.scenes_of(cache, labelled)
+    rows = _usable(task, cache, labelled, labels.train_split)
     val_rows = _usable(task, cache, cache.indices(labels.val_split), labels.val_split)
     backbone = task.get_submodule("backbone")
     reports = init.load(backbone, backbone)
@@ -264,7 +265,7 @@ def _run(
                 print(f"{command} {report}")
             if not reports:
                 print(f"{command} from scratch: no --init given")
-            print(f"labelled: {len(scenes)} scenes, {len(rows)} frames, {labels.fraction:g} of the training scenes")
+            print(f"labelled: {len(scenes)} scenes, {len(rows)} frames, {labels.fraction:g} of the training {labels.unit}")
         start = time.monotonic()
         details = fit(task, rows, process.device, settings)
         fitted = time.monotonic()
@@ -274,6 +275,7 @@ def _run(
             settings=settings,
             paths={"config": str(config.path), "cache": str(cache.path), "init": str(init) or None},
             scenes=scenes,
+            frames=tuple(cache.frames[row].token for row in rows) if labels.selects_frames else (),
             num_train_frames=len(rows),
             fit=details,
             result=result,

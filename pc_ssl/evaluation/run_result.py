@@ -45,6 +45,7 @@ class RunResult:
         seconds: wall-clock time by stage.
         num_split_frames: of the evaluated split, those that could not be prepared or were left out of the evaluation
             included; None in results that were written before it was noted.
+        frames: tokens of the labelled frames, if single frames were labelled rather than whole scenes.
     """
 
     settings: Mapping[str, Any]
@@ -55,6 +56,7 @@ class RunResult:
     result: Result
     seconds: Mapping[str, float]
     num_split_frames: int | None = None
+    frames: tuple[str, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -96,6 +98,7 @@ class RunResult:
             "result": self.result.as_dict(),
             "seconds": dict(self.seconds),
             "num_split_frames": self.num_split_frames,
+            **({"frames": list(self.frames)} if self.frames else {}),
         }
         write_json(folder / RESULT, content)
 
@@ -122,6 +125,7 @@ class RunResult:
             result=MEASURED[measured].from_dict(content["result"]),
             seconds=content["seconds"],
             num_split_frames=content.get("num_split_frames"),
+            frames=tuple(content.get("frames", ())),
         )
 
 
