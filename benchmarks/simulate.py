@@ -46,7 +46,7 @@ class Row:
 def measure(options: SimulateOptions, index: int, out: Path) -> Row:
     plan = plan_scene(options, index)
     start = time.process_time()
-    build_world(np.random.default_rng(plan.seed), (plan.keyframes - 1) * 0.5, plan.hand)
+    build_world(np.random.default_rng(plan.seed), (plan.keyframes - 1) * plan.period, plan.hand, plan.content)
     world = time.process_time() - start
     start = time.process_time()
     simulate_scene(out, plan)

@@ -102,7 +102,13 @@ class NuScenesReader:
         return (*own, TIME) if self.sweeps > 1 else own
 
     def splits(self) -> dict[str, list[str]]:
-        """The devkit's splits, SLidR's two parts of "train", and those of <version>/splits.json."""
+        """The devkit's splits, SLidR's two parts of "train", and those of <version>/splits.json.
+
+        A list of splits.json replaces an official split of which the root has no scene, as in a simulated root.
+
+        Raises:
+            UserError: splits.json cannot be read, or lists an official split of which the root has scenes.
+        """
         with extra("nuscenes", "reading nuScenes' splits"):
             from nuscenes.utils.splits import create_splits_scenes
 
@@ -111,7 +117,7 @@ class NuScenesReader:
         splits["verifying"] = list(VERIFYING_SCENES)
         path = self.root / self.version / "splits.json"
         for name, scenes in (read_splits(path) if path.is_file() else {}).items():
-            if name in splits:
+            if name in splits and not set(splits[name]).isdisjoint(self._tables.names.scene):
                 raise UserError(f"{path}: {name!r} is an official split of nuScenes; rename this one")
             splits[name] = scenes
         return splits
@@ -138,8 +144,10 @@ class NuScenesReader:
         path = self.root / self.version / "splits.json"
         own = [*read_splits(path)] if path.is_file() else []
         found = []
-        for name in [*SPLITS_OF_VERSION.get(self.version, ()), *own]:
+        for name in dict.fromkeys((*SPLITS_OF_VERSION.get(self.version, ()), *own)):
             lost = [scene for scene in splits[name] if scene not in there]
+            if own and name not in own and len(lost) == len(splits[name]):
+                continue  # a root with its own scenes, such as a simulated one
             if lost:
                 found.append(f"{len(lost)} of {len(splits[name])} scenes of split {name} ({lost[0]} is the first)")
         return found

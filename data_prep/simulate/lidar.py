@@ -47,11 +47,12 @@ class Lidar:
 
     Args:
         beams: number of beams.
+        columns: firings per rotation.
     """
 
-    def __init__(self, geometry: Geometry, paint: Paint, beams: int) -> None:
+    def __init__(self, geometry: Geometry, paint: Paint, beams: int, columns: int) -> None:
         self.geometry, self.paint = geometry, paint
-        self.pattern = LidarPattern.of(beams)
+        self.pattern = LidarPattern.of(beams, columns)
         direction = self.pattern.direction @ ego_from_lidar()[:3, :3].T
         origin = np.broadcast_to(ego_from_lidar()[:3, 3], direction.shape)
         ego = geometry.ego_shell(np.eye(4)).cast(np.concatenate([origin, direction], 1).astype(np.float32))

@@ -105,7 +105,7 @@ def _parts(area: shapely.Geometry) -> Iterator[shapely.Polygon]:
 
 
 def _short_lines(writer: _Writer, line: NDArray) -> Iterator[tuple[str, list[str]]]:
-    rough = Curve(line)
+    rough = Curve(line if len(line) > 2 else np.stack([line[0], line.mean(0), line[1]]))  # a tangent needs three
     for low in np.arange(0.0, rough.length - 0.5, PIECE):
         yield writer.line(rough.at(np.array([low, min(low + PIECE, rough.length)])))
 

@@ -10,7 +10,7 @@ from pc_ssl.errors import UsageError
 VAL_SHARE = 0.2  # of the parts, the last ones, at least one of two
 
 
-def check_range(name: str, value: int, low: int, high: int) -> None:
+def check_range(name: str, value: float, low: float, high: float) -> None:
     """Check that an option of the command line is in low..high.
 
     Raises:

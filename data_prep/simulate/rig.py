@@ -19,7 +19,7 @@ LIDAR_CHANNEL = "LIDAR_TOP"
 NATIVE_SIZE = (1600, 900)  # pixels; width and height of nuScenes' images
 KEYFRAME_PERIOD = 0.5  # seconds
 ROTATION_PERIOD = 0.05  # seconds; the LiDAR turns at 20 Hz
-COLUMNS = 1084  # firings per rotation in nuScenes' files
+COLUMNS = 1084  # firings per rotation in nuScenes' files, the default
 FIRST_AZIMUTH = np.deg2rad(180.0)  # of the first firing of a rotation, counter-clockwise from x; it turns clockwise
 LOWEST, HIGHEST = np.deg2rad(-30.67), np.deg2rad(10.67)  # HDL-32E manual: elevation of the outermost beams
 MAX_RANGE = 100.0  # metres; HDL-32E manual
@@ -122,6 +122,12 @@ LIDAR_TRANSLATION = (0.94371, 0.0, 1.84023)  # metres in the ego frame
 LIDAR_ROTATION = (0.7077955, -0.0064922, 0.0106462, -0.7063073)  # quaternion of ego_from_lidar
 
 
+def front_cameras(count: int) -> tuple[Camera, ...]:
+    """The `count` cameras whose axes are nearest to straight ahead, the left one first, in the order of CAMERAS."""
+    nearest = sorted(CAMERAS, key=lambda camera: (round(abs(camera.heading), 1), -camera.heading))[:count]
+    return tuple(camera for camera in CAMERAS if camera in nearest)
+
+
 def ego_from_lidar() -> NDArray[np.float64]:
     return transform_from(list(LIDAR_ROTATION), list(LIDAR_TRANSLATION))
 
@@ -131,10 +137,10 @@ class LidarPattern:
     """The rays of one rotation in the order of nuScenes' files: column by column, from the lowest beam up.
 
     Args:
-        direction: [COLUMNS * beams, 3] float64 unit vectors in the LiDAR frame.
-        ring: [COLUMNS * beams] uint8 beam, 0 the lowest.
-        lag: [COLUMNS * beams] seconds before the end of the rotation.
-        sector: [COLUMNS * beams] index into CAMERAS of the camera whose moving objects the ray is cast at.
+        direction: [columns * beams, 3] float64 unit vectors in the LiDAR frame.
+        ring: [columns * beams] uint8 beam, 0 the lowest.
+        lag: [columns * beams] seconds before the end of the rotation.
+        sector: [columns * beams] index into CAMERAS of the camera whose moving objects the ray is cast at.
     """
 
     direction: NDArray[np.float64]
@@ -143,16 +149,16 @@ class LidarPattern:
     sector: NDArray[np.int64]
 
     @classmethod
-    def of(cls, beams: int) -> LidarPattern:
-        """`beams` beams, evenly spread over the elevations of an HDL-32E."""
-        azimuth = FIRST_AZIMUTH - 2 * np.pi * np.arange(COLUMNS) / COLUMNS
+    def of(cls, beams: int, columns: int = COLUMNS) -> LidarPattern:
+        """`beams` beams, evenly spread over the elevations of an HDL-32E, that fire `columns` times a rotation."""
+        azimuth = FIRST_AZIMUTH - 2 * np.pi * np.arange(columns) / columns
         elevation = np.linspace(LOWEST, HIGHEST, beams)
-        column, ring = (index.ravel() for index in np.meshgrid(np.arange(COLUMNS), np.arange(beams), indexing="ij"))
+        column, ring = (index.ravel() for index in np.meshgrid(np.arange(columns), np.arange(beams), indexing="ij"))
         level = np.cos(elevation[ring])
         direction = np.stack(
             [level * np.cos(azimuth[column]), level * np.sin(azimuth[column]), np.sin(elevation[ring])], 1
         )
-        lag = ROTATION_PERIOD * (1.0 - (column + 1) / COLUMNS)
+        lag = ROTATION_PERIOD * (1.0 - (column + 1) / columns)
         edge = [0.5 * (a.delay + b.delay) for a, b in pairwise(CAMERAS)]
         sector = (lag[:, None] < np.array(edge)).sum(1)
         return cls(direction, ring.astype(np.uint8), lag, sector)

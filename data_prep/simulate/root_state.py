@@ -10,6 +10,7 @@ from pc_ssl.errors import UserError
 from pc_ssl.files import read_json, write_json
 
 STATE = "simulation.json"
+DEFAULT = "the default"  # in messages: an option that is not listed
 
 
 def is_complete(out: Path, options: Mapping[str, Any], command: str) -> bool:
@@ -27,11 +28,12 @@ def is_complete(out: Path, options: Mapping[str, Any], command: str) -> bool:
     found = state.get("options") if isinstance(state, dict) else None
     if not isinstance(found, dict):
         raise UserError(f"{state_file}: field options is missing; expected what `pc-ssl simulate {command}` wrote")
-    for name, value in options.items():
+    for name in dict.fromkeys((*options, *found)):
+        value, was = options.get(name, DEFAULT), found.get(name, DEFAULT)
         wanted = list(value) if isinstance(value, tuple) else value
-        if found.get(name) != wanted:
+        if was != wanted:
             raise UserError(
-                f"{state_file}: field options.{name} is {found.get(name)}, but {wanted} was requested; "
+                f"{state_file}: field options.{name} is {was}, but {wanted} was requested; "
                 "choose another folder"
             )
     return bool(state.get("complete"))

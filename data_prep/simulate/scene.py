@@ -15,7 +15,8 @@ from data_prep.simulate.geometry import Geometry, Moment
 from data_prep.simulate.lidar import Lidar, Sweep
 from data_prep.simulate.maps import map_of
 from data_prep.simulate.render import CameraView, Light
-from data_prep.simulate.rig import CAMERAS, KEYFRAME_PERIOD, LIDAR_CHANNEL, ROTATION_PERIOD
+from data_prep.simulate.rig import CAMERAS, LIDAR_CHANNEL, ROTATION_PERIOD, front_cameras
+from data_prep.simulate.street.content import StreetContent
 from data_prep.simulate.street.things import Track
 from data_prep.simulate.street.world import World, build_world
 from data_prep.simulate.tables import SceneTables
@@ -34,27 +35,35 @@ class ScenePlan:
         name: of the scene.
         seed: entropy of the scene's generators.
         keyframes: number of keyframes.
+        period: seconds between keyframes.
+        cameras: how many are simulated, nearest the front first.
         image_size: width and height, pixels.
         beams: of the LiDAR.
+        columns: firings of the LiDAR per rotation.
         sweeps: LiDAR rotations written before each keyframe except the first, 0..9.
         hand: 1 for traffic on the right, -1 for traffic on the left.
         location: nuScenes' name.
         shift: metres from the scene frame to the global frame, x and y.
         start: time of the first keyframe, microseconds.
         version: name of the folder of the tables.
+        content: size of the built area and number of rare objects.
     """
 
     name: str
     seed: tuple[int, ...]
     keyframes: int
+    period: float
+    cameras: int
     image_size: tuple[int, int]
     beams: int
+    columns: int
     sweeps: int
     hand: int
     location: str
     shift: tuple[float, float]
     start: int
     version: str
+    content: StreetContent
 
 
 class _Ego:
@@ -83,8 +92,8 @@ def simulate_scene(out: Path, plan: ScenePlan) -> dict[str, Any]:
         {"tables": rows of each table, "map": layers of the map, "location": its name}, ready for JSON.
     """
     rng = np.random.default_rng(plan.seed)
-    times = [k * KEYFRAME_PERIOD for k in range(plan.keyframes)]
-    world = build_world(rng, times[-1], plan.hand)
+    times = [k * plan.period for k in range(plan.keyframes)]
+    world = build_world(rng, times[-1], plan.hand, plan.content)
     return _Recorder(out, plan, world, rng).record(times)
 
 
@@ -92,9 +101,12 @@ class _Recorder:
     def __init__(self, out: Path, plan: ScenePlan, world: World, rng: np.random.Generator) -> None:
         self.out, self.plan, self.world, self.rng = out, plan, world, rng
         self.geometry = Geometry(rng, world)
-        self.lidar = Lidar(self.geometry, world.paint, plan.beams)
+        self.lidar = Lidar(self.geometry, world.paint, plan.beams, plan.columns)
         self.light = Light.draw(rng)
-        self.views = [CameraView(camera, plan.image_size) for camera in CAMERAS]
+        cameras = front_cameras(plan.cameras)
+        self.views = {
+            index: CameraView(camera, plan.image_size) for index, camera in enumerate(CAMERAS) if camera in cameras
+        }
         self.annotator = Annotator(rng, self.geometry)
         self.ego = _Ego(rng, world.ego)
         tokens = Tokens("/".join(map(str, (*plan.seed, plan.name))))
@@ -110,8 +122,8 @@ class _Recorder:
                     self._lidar(earlier, self._moments(earlier), keyframe, is_key=False)
             moments = self._moments(time)
             sweep = self._lidar(time, moments, keyframe, is_key=True)
-            for index, (view, moment) in enumerate(zip(self.views, moments, strict=True)):
-                self._write_image(view, moment, keyframe, index)
+            for index, view in self.views.items():
+                self._write_image(view, moments[index], keyframe, index)
             for box in self.annotator.boxes(time, self.ego.pose(time), sweep, moments):
                 boxes.setdefault(box.thing, []).append((keyframe, box))
         self._annotate(boxes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.simulate.categories import ATTRIBUTES, CATEGORIES, VISIBILITIES
-from data_prep.simulate.rig import CAMERAS, LIDAR_CHANNEL, LIDAR_ROTATION, LIDAR_TRANSLATION
+from data_prep.simulate.rig import LIDAR_CHANNEL, LIDAR_ROTATION, LIDAR_TRANSLATION, Camera
 from data_prep.simulate.tokens import Tokens
 
 Row = dict[str, Any]
@@ -17,13 +18,13 @@ SHARED = Tokens("simulated nuScenes")
 SCENE_TABLES = ("ego_pose", "sample", "sample_data", "sample_annotation", "instance", "lidarseg", "scene", "log")
 
 
-def shared_tables(image_size: tuple[int, int]) -> dict[str, list[Row]]:
-    """category, attribute, visibility, sensor and calibrated_sensor."""
-    sensors = [(LIDAR_CHANNEL, "lidar"), *((camera.channel, "camera") for camera in CAMERAS)]
+def shared_tables(cameras: Sequence[Camera], image_size: tuple[int, int]) -> dict[str, list[Row]]:
+    """category, attribute, visibility, and the sensor and calibrated_sensor of the LiDAR and of `cameras`."""
+    sensors = [(LIDAR_CHANNEL, "lidar"), *((camera.channel, "camera") for camera in cameras)]
     calibrated = [_calibrated(LIDAR_CHANNEL, LIDAR_TRANSLATION, LIDAR_ROTATION, [])]
     calibrated += [
         _calibrated(camera.channel, camera.translation, camera.rotation, camera.intrinsic(image_size).tolist())
-        for camera in CAMERAS
+        for camera in cameras
     ]
     return {
         "category": [

@@ -26,23 +26,62 @@ Workers = Annotated[int, typer.Option(help="Worker processes; any number gives t
 @simulate_app.command("nuscenes")
 def simulate_nuscenes(
     out: Annotated[Path, typer.Option(help="Data root to write.")],
-    scenes: Annotated[int, typer.Option(help="Number of scenes.", min=1)] = 10,
-    keyframes: Annotated[int, typer.Option(help="Keyframes (2 Hz) of each scene.", min=1)] = 10,
+    scenes: Annotated[int | None, typer.Option(help="Number of scenes. [default: 10]", min=1)] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name of a split and its number of scenes, such as `train=160`; repeat it for each split, instead "
+            "of --scenes. [default: sim_train and sim_val, a fifth]"
+        ),
+    ] = None,
+    keyframes: Annotated[int, typer.Option(help="Keyframes of each scene.", min=1)] = 10,
+    keyframe_period: Annotated[
+        float, typer.Option(help="Seconds between keyframes; beyond 1.5 the devkit derives no velocities.")
+    ] = 0.5,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    cameras: Annotated[
+        str, typer.Option(help="Number of cameras, the nearest to the front first; `none`: no images.")
+    ] = "6",
     image_size: Annotated[str, typer.Option(help="Width x height in pixels, such as 1600x900.")] = "400x225",
     beams: Annotated[int, typer.Option(help="Beams of the LiDAR.", min=1)] = 32,
+    columns: Annotated[int, typer.Option(help="Firings of the LiDAR per rotation.")] = 1084,
     sweeps: Annotated[int, typer.Option(help="LiDAR sweeps (20 Hz) kept before each keyframe.", min=0)] = 0,
+    reach: Annotated[
+        float, typer.Option(help="Metres of built area around the ego vehicle's trip; less is faster.")
+    ] = 95.0,
+    rare_objects: Annotated[
+        float,
+        typer.Option(
+            help="Factor on the numbers of trailers, buses, construction vehicles, cycles, barriers and cones."
+        ),
+    ] = 1.0,
     workers: Workers = 1,
     dry_run: DryRun = False,
 ) -> None:
-    """Simulate streets with a LiDAR and six cameras, as a nuScenes data root that the official devkit loads.
+    """Simulate streets with a LiDAR and up to six cameras, as a nuScenes data root that the official devkit loads.
 
     Example: `pc-ssl simulate nuscenes --out streets --scenes 20 --keyframes 5 --workers 2`
+
+    Example: `pc-ssl simulate nuscenes --out streets --split train=160 --split val=24 --split test=40 --cameras none`
     """
     with extra("simulate", "pc-ssl simulate nuscenes"):
         from data_prep.simulate.nuscenes import SimulateOptions, estimate, simulate_nuscenes
 
-    options = SimulateOptions(scenes, keyframes, seed, _size(image_size), beams, sweeps)
+    splits = _split_sizes(split or [], scenes)
+    options = SimulateOptions(
+        scenes=sum(size for _, size in splits) or scenes or 10,
+        keyframes=keyframes,
+        seed=seed,
+        image_size=_size(image_size),
+        beams=beams,
+        sweeps=sweeps,
+        cameras=_cameras(cameras),
+        columns=columns,
+        period=keyframe_period,
+        reach=reach,
+        rare_objects=rare_objects,
+        split_sizes=splits,
+    )
     print((estimate if dry_run else simulate_nuscenes)(out, options, workers=workers).summary())
 
 
@@ -105,3 +144,23 @@ def _size(text: str) -> tuple[int, int]:
     if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         raise UsageError(f"--image-size: {text!r} is not WIDTHxHEIGHT in pixels, such as 400x225")
     return int(width), int(height)
+
+
+def _cameras(text: str) -> int:
+    """`none` -> 0, `2` -> 2."""
+    if text != "none" and not text.isdecimal():
+        raise UsageError(f"--cameras: expected none or a number of cameras, got {text!r}")
+    return 0 if text == "none" else int(text)
+
+
+def _split_sizes(texts: list[str], scenes: int | None) -> tuple[tuple[str, int], ...]:
+    """`train=160` -> ("train", 160)."""
+    if texts and scenes is not None:
+        raise UsageError("--scenes: cannot be combined with --split, which gives the number of scenes of each split")
+    sizes = []
+    for text in texts:
+        name, equals, size = text.rpartition("=")
+        if not (name and equals and size.isdecimal()):
+            raise UsageError(f"--split: expected NAME=SCENES, such as train=160, got {text!r}")
+        sizes.append((name, int(size)))
+    return tuple(sizes)

@@ -11,10 +11,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from data_prep.simulate.street.content import StreetContent
 from data_prep.simulate.street.curve import Curve
 
-VIEW_MARGIN = 95.0  # metres of street beyond both ends of the ego vehicle's trip
-SIDE_REACH = 90.0  # metres of street to both sides
 CORNER_RADIUS = 5.0  # metres; kerb radius at junctions
 EGO_CLEARANCE = 38.0  # metres; junctions this near to the start of the trip are green for the ego vehicle
 STOP_GAP = 1.2  # metres between a stop line and the crossing or junction behind it
@@ -121,12 +120,14 @@ class Street:
     Args:
         hand: 1 for traffic on the right, -1 for traffic on the left.
         extent: the built area.
+        start: station on the main road at which the ego vehicle's trip begins.
         roads: the main road first.
         stop_lines: area and the index of the junction.
     """
 
     hand: int
     extent: shapely.Polygon
+    start: float
     roads: list[Road]
     junctions: list[Junction]
     lanes: list[Lane]
@@ -138,7 +139,7 @@ class Street:
     lane_dividers: list[NDArray] = field(default_factory=list)
 
 
-def lay_out(rng: np.random.Generator, trip: float, hand: int, ego_turns: bool) -> Street:
+def lay_out(rng: np.random.Generator, trip: float, hand: int, ego_turns: bool, content: StreetContent) -> Street:
     """Draw a street.
 
     Args:
@@ -146,14 +147,16 @@ def lay_out(rng: np.random.Generator, trip: float, hand: int, ego_turns: bool) -
         trip: length of the ego vehicle's trip along the main road, metres.
         hand: 1 for traffic on the right, -1 for traffic on the left.
         ego_turns: one junction in the middle of the trip gets a side road for the ego vehicle to turn into.
+        content: size of the built area.
     """
-    main = _main_road(rng, trip)
+    start = content.margin
+    main = _main_road(rng, trip, start)
     roads = [main]
     junctions: list[Junction] = []
-    for station in _junction_stations(rng, main, trip, ego_turns):
-        side = _side_road(rng, main, station)
+    for station in _junction_stations(rng, main, start, trip, ego_turns):
+        side = _side_road(rng, main, station, content.side)
         green = str(rng.choice(["main", "main", "side"]))
-        if abs(station - VIEW_MARGIN) < EGO_CLEARANCE:
+        if abs(station - start) < EGO_CLEARANCE:
             green = "main"
         if ego_turns and not junctions:
             green = "turn"
@@ -165,11 +168,12 @@ def lay_out(rng: np.random.Generator, trip: float, hand: int, ego_turns: bool) -
     area = shapely.union_all([_surface(road) for road in roads])
     area = area.buffer(CORNER_RADIUS, quad_segs=4).buffer(-CORNER_RADIUS, quad_segs=4)
     extent = main.curve.strip(0, main.curve.length, -30.0, 30.0, 8.0).envelope.buffer(
-        SIDE_REACH - 30.0, join_style="mitre"
+        content.side - 30.0, join_style="mitre"
     )
     street = Street(
         hand=hand,
         extent=extent,
+        start=start,
         roads=roads,
         junctions=junctions,
         lanes=lanes,
@@ -205,8 +209,8 @@ def _gaps(low: float, high: float, blocked: list[tuple[float, float]]) -> list[t
     return [(a, b) for a, b in free if b - a > 1.0]
 
 
-def _main_road(rng: np.random.Generator, trip: float) -> Road:
-    length = trip + 2 * VIEW_MARGIN
+def _main_road(rng: np.random.Generator, trip: float, margin: float) -> Road:
+    length = trip + 2 * margin
     bend = float(rng.choice([0.0, 1.0, -1.0])) / rng.uniform(110, 320)
     shape = rng.choice(["straight", "bend", "s"])
     if shape == "straight":
@@ -229,8 +233,9 @@ def _main_road(rng: np.random.Generator, trip: float) -> Road:
     )
 
 
-def _junction_stations(rng: np.random.Generator, main: Road, trip: float, ego_turns: bool) -> list[float]:
-    start = VIEW_MARGIN
+def _junction_stations(
+    rng: np.random.Generator, main: Road, start: float, trip: float, ego_turns: bool
+) -> list[float]:
     if ego_turns:
         stations = [start + 0.35 * trip + 12.0]
     elif rng.random() < 0.75:
@@ -244,10 +249,10 @@ def _junction_stations(rng: np.random.Generator, main: Road, trip: float, ego_tu
     return stations
 
 
-def _side_road(rng: np.random.Generator, main: Road, station: float) -> Road:
+def _side_road(rng: np.random.Generator, main: Road, station: float, side: float) -> Road:
     center, heading = main.curve.at(station), float(main.curve.heading_at(station))
     angle = heading + 0.5 * np.pi + rng.uniform(-0.22, 0.22)
-    reach, bend = SIDE_REACH + 40.0, rng.uniform(-1, 1) / 250.0
+    reach, bend = side + 40.0, rng.uniform(-1, 1) / 250.0
     one_sided = rng.random() < 0.4
     if one_sided and rng.random() < 0.5:
         angle += np.pi

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
+from data_prep.simulate.street.content import StreetContent
 from data_prep.simulate.street.layout import Road, Street, free_stations
 
 KINDS = ("offices", "apartments", "shops", "houses", "park", "car_park", "construction", "depot", "meadow")
@@ -28,6 +29,9 @@ DISTRICTS = {  # sampling weight of each kind of lot, in the order of KINDS
     "industrial": (3, 0.5, 1, 0, 0.7, 2.5, 2, 4, 1),
     "park_side": (2, 2.5, 1, 2, 5, 1.5, 1.2, 0.3, 1),
 }
+
+
+WITH_RARE_OBJECTS = ("construction", "depot")
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,10 @@ class Lot:
         return self.high - self.low
 
 
-def divide_into_lots(rng: np.random.Generator, street: Street) -> list[Lot]:
+def divide_into_lots(rng: np.random.Generator, street: Street, content: StreetContent) -> list[Lot]:
     """Fill both sides of every road with lots that do not overlap each other or any road."""
     district = str(rng.choice(list(DISTRICTS)))
-    weight = np.array(DISTRICTS[district], float)
-    weight /= weight.sum()
+    weight = content.shares(DISTRICTS[district], [kind in WITH_RARE_OBJECTS for kind in KINDS])
     taken = shapely.union_all(
         [road.curve.strip(0, road.curve.length, road.back(-1), road.back(1)) for road in street.roads]
     )

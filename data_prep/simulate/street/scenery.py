@@ -12,6 +12,7 @@ from data_prep.simulate.mesh import Mesh
 from data_prep.simulate.street import buildings, furniture, plants
 from data_prep.simulate.street.car_parks import CarPark
 from data_prep.simulate.street.cars import car
+from data_prep.simulate.street.content import StreetContent
 from data_prep.simulate.street.cycles import bicycle, bicycle_rack, motorcycle
 from data_prep.simulate.street.ground import Ground
 from data_prep.simulate.street.heavy import bus, construction_vehicle, trailer, truck
@@ -21,6 +22,18 @@ from data_prep.simulate.street.people import draw_figure, person
 from data_prep.simulate.street.roadside import barrier, bin_, debris, traffic_cone
 from data_prep.simulate.street.things import Scenery, Thing, frame_at, standing
 
+SMALL_FURNITURE = (  # share of the places along a kerb, and whether rare objects are there
+    (0.16, False),  # sign
+    (0.06, False),  # cabinet
+    (0.04, False),  # hydrant
+    (0.06, False),  # bollards
+    (0.04, False),  # bin
+    (0.08, True),  # bicycles
+    (0.03, False),  # bus shelter
+    (0.08, False),  # bush
+    (0.45, False),  # nothing
+)
+
 
 @dataclass
 class Stage:
@@ -29,6 +42,7 @@ class Stage:
     rng: np.random.Generator
     street: Street
     ground: Ground
+    content: StreetContent
     scenery: list[Scenery] = field(default_factory=list)
     things: list[Thing] = field(default_factory=list)
     _closed: list[tuple[int, int, float, float]] = field(default_factory=list)
@@ -156,7 +170,7 @@ def _fill_car_park(stage: Stage, park: CarPark) -> None:
         if rng.random() < full:
             yaw = heading + (np.pi if rng.random() < 0.45 else 0.0) + rng.normal(0, 0.02)
             xy = np.array([x, y]) + rng.normal(0, 0.12, 2)
-            if rng.random() < 0.06:
+            if rng.random() < stage.content.often(0.06, 0.4):
                 stage.park("vehicle.motorcycle", motorcycle(rng, rider=False), xy, yaw, "cycle.without_rider")
             else:
                 stage.park("vehicle.car", car(rng), xy, yaw, "vehicle.parked")
@@ -234,9 +248,10 @@ def _park_at(stage: Stage, road: Road, s: float, d: float, side: int, width: flo
     yaw = float(road.curve.heading_at(s)) + (0.0 if forward else np.pi) + rng.normal(0, 0.015)
     xy = road.curve.at(s, d + rng.normal(0, 0.08))
     draw = rng.random()
-    if draw < 0.86:
+    cars, motorcycles, _ = stage.content.shares([0.86, 0.06, 0.08], [False, True, False])
+    if draw < cars:
         stage.park("vehicle.car", car(rng), xy, yaw, "vehicle.parked")
-    elif draw < 0.92:
+    elif draw < cars + motorcycles:
         for k in range(int(rng.integers(1, 4))):
             along = road.curve.at(s + 1.1 * k - 1.1, d)
             stage.park(
@@ -305,26 +320,28 @@ def _small_furniture(stage: Stage, road: Road, s: float, kerb: float, wall: floa
     at_kerb, at_wall = road.curve.at(s, kerb), road.curve.at(s, wall)
     towards = heading + (0.0 if side * stage.street.hand < 0 else np.pi)
     draw = rng.random()
-    if draw < 0.16:
+    share = stage.content.shares([share for share, _ in SMALL_FURNITURE], [rare for _, rare in SMALL_FURNITURE])
+    sign, cabinet, hydrant, bollards, bins, bicycles, shelter, bush, _ = np.cumsum(share)
+    if draw < sign:
         stage.put(furniture.sign(rng), "static.manmade", at_kerb, towards + rng.normal(0, 0.2))
-    elif draw < 0.22:
+    elif draw < cabinet:
         stage.put(furniture.cabinet(rng), "static.manmade", at_wall, heading + 0.5 * np.pi)
-    elif draw < 0.26:
+    elif draw < hydrant:
         stage.put(furniture.hydrant(rng), "static.manmade", at_kerb, heading)
-    elif draw < 0.32:
+    elif draw < bollards:
         for k in range(int(rng.integers(3, 7))):
             stage.put(furniture.bollard(rng), "static.manmade", road.curve.at(s + 1.5 * k, kerb - 0.2 * side), heading)
-    elif draw < 0.36:
+    elif draw < bins:
         stage.park("movable_object.pushable_pullable", bin_(rng), at_wall, heading + 0.5 * np.pi * side + np.pi, "")
-    elif draw < 0.44 and road.sidewalk > 2.2:
+    elif draw < bicycles and road.sidewalk > 2.2:
         _parked_bicycles(stage, road, s, kerb + 0.5 * side, heading)
-    elif draw < 0.47 and road.sidewalk > 3.0:
+    elif draw < shelter and road.sidewalk > 3.0:
         yaw = heading + (np.pi if side < 0 else 0.0)
         stage.put(furniture.bus_shelter(rng), "static.manmade", road.curve.at(s, kerb + 0.9 * side), yaw)
         for _ in range(int(rng.integers(1, 4))):
             xy = road.curve.at(s + rng.uniform(-1.6, 1.6), kerb + rng.uniform(0.3, 1.0) * side)
             stage.stand("human.pedestrian.adult", xy, heading - 0.5 * np.pi * side)
-    elif draw < 0.55:
+    elif draw < bush:
         stage.put(plants.bush(rng), "static.vegetation", road.curve.at(s, wall + 0.9 * side), rng.uniform(0, 6))
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from data_prep.simulate.mesh import Mesh, join
 from data_prep.simulate.street.cars import car
+from data_prep.simulate.street.content import StreetContent
 from data_prep.simulate.street.curve import Curve
 from data_prep.simulate.street.cycles import bicycle, motorcycle
 from data_prep.simulate.street.ground import Ground
@@ -64,7 +65,13 @@ class Path:
 
 
 def drive(
-    rng: np.random.Generator, street: Street, ground: Ground, ego_path: Path, duration: float, density: float
+    rng: np.random.Generator,
+    street: Street,
+    ground: Ground,
+    ego_path: Path,
+    duration: float,
+    density: float,
+    content: StreetContent,
 ) -> tuple[Track, list[Thing]]:
     """Populate the lanes and simulate the traffic for `duration` seconds.
 
@@ -80,18 +87,19 @@ def drive(
     paths = []
     for lane in street.lanes:
         if lane.road == 0 and lane.along == 1 and _same_line(lane.curve, ego_path.curve):
-            path = _populate(rng, street, lane, duration, density, keep_free=(ego.s - ego.length - 14.0, ego.s + 9.0))
+            keep_free = (ego.s - ego.length - 14.0, ego.s + 9.0)
+            path = _populate(rng, street, lane, duration, density, content, keep_free)
             ego_path.vehicles = sorted([*path.vehicles, ego], key=lambda v: -v.s)
             ego_path.halts = path.halts
             if not _same_line(ego_path.curve, lane.curve, to_the_end=True):
                 ego_path.vehicles = [v for v in ego_path.vehicles if v is ego]
             paths.append(ego_path)
         else:
-            paths.append(_populate(rng, street, lane, duration, density))
+            paths.append(_populate(rng, street, lane, duration, density, content))
     paths += [
         _cyclists(rng, lane, duration, street.hand)
         for lane in street.lanes
-        if _outermost(street, lane) and rng.random() < 0.3
+        if _outermost(street, lane) and rng.random() < content.often(0.3)
     ]
     things: list[Thing] = []
     trip: Track | None = None
@@ -129,6 +137,7 @@ def _populate(
     lane: Lane,
     duration: float,
     density: float,
+    content: StreetContent,
     keep_free: tuple[float, float] = (0.0, 0.0),
 ) -> Path:
     halts = sorted(s for s, junction in lane.stop if s > 0 and red(street, lane, junction))
@@ -136,7 +145,7 @@ def _populate(
     vehicles: list[Vehicle] = []
     here = lane.curve.length
     while here > -wish * duration:
-        parts, length = _draw_vehicle(rng)
+        parts, length = _draw_vehicle(rng, content)
         queue = [h for h in halts if h < here]
         waiting = bool(queue) and rng.random() < 0.75 and queue[-1] - 24.0 < here - 4.0 < queue[-1] + 2.0
         gap = rng.uniform(1.5, 3.0) if waiting else wish * HEADWAY + rng.exponential(22.0 / density)
@@ -155,11 +164,10 @@ def _populate(
     return Path(lane.curve, vehicles, tuple(halts))
 
 
-def _draw_vehicle(rng: np.random.Generator) -> tuple[list[tuple[str, Mesh, float]], float]:
-    kind = rng.choice(
-        ["car", "truck", "bus", "bendy", "trailer", "motorcycle", "machine"],
-        p=[0.75, 0.1, 0.025, 0.01, 0.03, 0.065, 0.02],
-    )
+def _draw_vehicle(rng: np.random.Generator, content: StreetContent) -> tuple[list[tuple[str, Mesh, float]], float]:
+    kinds = ["car", "truck", "bus", "bendy", "trailer", "motorcycle", "machine"]
+    rare = [kind not in ("car", "truck") for kind in kinds]
+    kind = rng.choice(kinds, p=content.shares([0.75, 0.1, 0.025, 0.01, 0.03, 0.065, 0.02], rare))
     if kind == "car":
         meshes = [("vehicle.car", car(rng))]
     elif kind == "truck":

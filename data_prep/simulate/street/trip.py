@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.simulate.street.curve import Curve
-from data_prep.simulate.street.layout import VIEW_MARGIN, Lane, Street
+from data_prep.simulate.street.layout import Lane, Street
 from data_prep.simulate.street.traffic import EGO_LENGTH, Path, Vehicle
 
 
@@ -27,7 +27,7 @@ def ego_path(rng: np.random.Generator, street: Street, speed: float, *, turns: b
 
 def _ego_start(street: Street, lane: Lane) -> float:
     """Position along the lane at which the trip begins."""
-    return lane.curve.nearest(street.roads[0].curve.at(VIEW_MARGIN))
+    return lane.curve.nearest(street.roads[0].curve.at(street.start))
 
 
 def _turn(rng: np.random.Generator, street: Street, lane: Lane) -> Curve:

@@ -11,6 +11,7 @@ from data_prep.simulate.street.scenery import Stage
 
 TAPER = 9.0  # metres kept free of parked vehicles at both ends, for the cones
 MARGIN = 9.0  # metres between a work zone and the next junction or crossing
+MOST_CONES = 6  # of one taper
 STEP = {"cones": 2.4, "water": 2.15, "board": 2.6, "concrete": 2.15, "fence": 2.15}  # metres between elements
 
 
@@ -20,12 +21,12 @@ def work_zones(stage: Stage) -> None:
     for index, road in enumerate(stage.street.roads):
         for side in (-1, 1):
             for low, high in free_stations(stage.street, index, margin=MARGIN):
-                if high - low > 30.0 and rng.random() < 0.4:
+                if high - low > 30.0 and rng.random() < stage.content.often(0.4, 0.8):
                     length = min(rng.uniform(14.0, 36.0), high - low - 6.0)
                     start = rng.uniform(low, high - length)
                     stage.close(index, side, start - TAPER, start + length + TAPER)
                     _work_zone(stage, index, side, start, length)
-        if road.median and rng.random() < 0.3:
+        if road.median and rng.random() < stage.content.often(0.3, 0.8):
             kind = str(rng.choice(["water", "concrete"]))
             for low, high in free_stations(stage.street, index, margin=MARGIN + 2.0):
                 _row(stage, index, low, min(high, low + rng.uniform(20.0, 60.0)), 0.0, kind)
@@ -48,9 +49,12 @@ def _work_zone(stage: Stage, index: int, side: int, low: float, length: float) -
     parking = road.parking[0 if side < 0 else 1]
     line = side * (road.traffic_half + 0.35) if parking else road.edge(side) + 0.4 * side
     kind = str(rng.choice(list(STEP)))
+    rare = stage.content.rare_objects
+    if rare > 1.0 and rng.random() < 0.4:
+        kind = "cones"  # fewer points each than any barrier
     _row(stage, index, low, low + length, line, kind)
     for end, direction in ((low, -1.0), (low + length, 1.0)):
-        for k in range(int(rng.integers(2, 5))):
+        for k in range(min(int(rare * rng.integers(2, 5)), MOST_CONES)):
             xy = road.curve.at(end + direction * 1.5 * (k + 1), line + 0.35 * k * side)
             stage.park("movable_object.trafficcone", traffic_cone(rng), xy, rng.uniform(-np.pi, np.pi), "")
     behind, middle = line + side * (1.2 if parking else 1.2 + road.verge), low + 0.5 * length

@@ -12,6 +12,7 @@ from data_prep.simulate.categories import LABEL
 from data_prep.simulate.mesh import Mesh
 from data_prep.simulate.street.buildings import apartments, hall, offices, skyline
 from data_prep.simulate.street.car_parks import CarPark, car_park, driveway
+from data_prep.simulate.street.content import StreetContent
 from data_prep.simulate.street.ground import lay_ground
 from data_prep.simulate.street.layout import Street, lay_out
 from data_prep.simulate.street.lots import Lot, divide_into_lots
@@ -55,21 +56,24 @@ class World:
     ego: Track
 
 
-def build_world(rng: np.random.Generator, duration: float, hand: int) -> World:
+def build_world(
+    rng: np.random.Generator, duration: float, hand: int, content: StreetContent = StreetContent()
+) -> World:
     """Draw a scene of `duration` seconds; `hand` is 1 for traffic on the right, -1 for traffic on the left."""
     turns = rng.random() < 0.2
     speed = rng.uniform(5.5, 11.5)
     trip = max(speed * duration, 12.0)
-    street = lay_out(rng, trip, hand, turns)
-    lots = divide_into_lots(rng, street)
+    street = lay_out(rng, trip, hand, turns, content)
+    lots = divide_into_lots(rng, street, content)
     parks = {index: car_park(street, lot) for index, lot in enumerate(lots) if lot.kind == "car_park"}
     paved = [area for park in parks.values() for area in (park.area, park.driveway)]
     paved += [driveway(street, lot, 4.0) for lot in lots if lot.kind == "depot"]
     ground, walkway = lay_ground(rng, street, lots, paved)
     paint = paint_road(rng, street, [line for park in parks.values() for line in park.lines])
-    stage = Stage(rng, street, ground)
+    stage = Stage(rng, street, ground, content)
     density = rng.uniform(0.35, 1.7)
-    ego, moving = drive(rng, street, ground, ego_path(rng, street, speed, turns=turns), duration, density)
+    path = ego_path(rng, street, speed, turns=turns)
+    ego, moving = drive(rng, street, ground, path, duration, density, content)
     stage.things += moving
     fill_lots(stage, lots, parks)
     work_zones(stage)

@@ -13,7 +13,7 @@ from data_prep.simulate.lidar import RANGE_NOISE, Lidar
 from data_prep.simulate.materials import Material
 from data_prep.simulate.mesh import Color, box, quads
 from data_prep.simulate.raycast import Shell
-from data_prep.simulate.rig import CAMERAS, ego_from_lidar
+from data_prep.simulate.rig import CAMERAS, COLUMNS, ego_from_lidar
 from data_prep.simulate.street.paint import Paint
 from data_prep.simulate.street.things import Scenery, Thing, standing
 
@@ -31,7 +31,7 @@ def world_of(scenery: list[Scenery], things: list[Thing], material: Material = M
 
 def sweep_of(world: SimpleNamespace, pose: np.ndarray, before: np.ndarray, beams: int = 32):  # type: ignore[no-untyped-def]
     rng = np.random.default_rng(0)
-    lidar = Lidar(Geometry(rng, world), PAINT, beams)
+    lidar = Lidar(Geometry(rng, world), PAINT, beams, COLUMNS)
     return lidar.sweep(rng, STILL * len(CAMERAS), pose, before)
 
 
