@@ -4,8 +4,9 @@
 
 Scenes are named `sim-0000`, `sim-0001`, ...; `<version>/splits.json` lists them under `sim_train` and `sim_val`, or
 under the names of `SimulateOptions.split_sizes`. The devkit reserves `train`, `val` and `test` for nuScenes' own
-scenes; `pc-ssl prepare` reads such lists from splits.json where the root has none of nuScenes' scenes. The tables are written last: an interrupted
-run leaves a root that does not load, and the same call resumes after the last finished scene.
+scenes; `pc-ssl prepare` reads such lists from splits.json where the root has none of nuScenes' scenes. The tables are
+written last: an interrupted run leaves a root that does not load, and the same call resumes after the last finished
+scene.
 """
 
 from __future__ import annotations

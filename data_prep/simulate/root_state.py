@@ -33,8 +33,7 @@ def is_complete(out: Path, options: Mapping[str, Any], command: str) -> bool:
         wanted = list(value) if isinstance(value, tuple) else value
         if was != wanted:
             raise UserError(
-                f"{state_file}: field options.{name} is {was}, but {wanted} was requested; "
-                "choose another folder"
+                f"{state_file}: field options.{name} is {was}, but {wanted} was requested; choose another folder"
             )
     return bool(state.get("complete"))
 

@@ -152,7 +152,7 @@ def _by_turns(scenes: Sequence[str], rng: np.random.Generator) -> list[int]:
 
 def _spread(turns: Sequence[int], scene: NDArray[np.int64], chosen: Sequence[int]) -> list[int]:
     """The other frames of `turns`, those of scenes with the fewest frames before them first."""
-    before = {number: 0 for number in scene.tolist()}
+    before = dict.fromkeys(scene.tolist(), 0)
     for k in chosen:
         before[int(scene[k])] += 1
     rank, taken = {}, set(chosen)

@@ -265,7 +265,8 @@ def _run(
                 print(f"{command} {report}")
             if not reports:
                 print(f"{command} from scratch: no --init given")
-            print(f"labelled: {len(scenes)} scenes, {len(rows)} frames, {labels.fraction:g} of the training {labels.unit}")
+            of = f"{labels.fraction:g} of the training {labels.unit}"
+            print(f"labelled: {len(scenes)} scenes, {len(rows)} frames, {of}")
         start = time.monotonic()
         details = fit(task, rows, process.device, settings)
         fitted = time.monotonic()

@@ -83,9 +83,9 @@ def test_all_frames_of_a_cache_are_a_training_split(street_cache: Cache) -> None
 
 
 def test_options_of_other_rules_are_refused() -> None:
-    with pytest.raises(UsageError, match="label-seed.*--label-rule frames"):
+    with pytest.raises(UsageError, match=r"label-seed.*--label-rule frames"):
         Labels(label_seed=1)
-    with pytest.raises(UsageError, match="label-offset.*--label-seed"):
+    with pytest.raises(UsageError, match=r"label-offset.*--label-seed"):
         Labels(0.5, FractionRule.FRAMES, offset=1)
     with pytest.raises(UsageError, match="label-seed: expected a number from 0, got -1"):
         Labels(0.5, FractionRule.FRAMES, label_seed=-1)

@@ -37,9 +37,13 @@ class StreetContent:
 
     def often(self, probability: float, limit: float = 0.95) -> float:
         """Probability of a rare object or of a place with such objects; at most `limit` after the factor."""
-        return probability if self.rare_objects == 1.0 else max(probability, min(probability * self.rare_objects, limit))
+        more = max(probability, min(probability * self.rare_objects, limit))
+        return probability if self.rare_objects == 1.0 else more
 
     def shares(self, probability: Sequence[float], rare: Sequence[bool]) -> NDArray[np.float64]:
         """Probabilities [K] of kinds of which the rare ones are drawn `rare_objects` times as often as the others."""
         weight = np.where(rare, self.rare_objects, 1.0) * np.asarray(probability, np.float64)
         return weight / weight.sum()
+
+
+USUAL = StreetContent()

@@ -233,9 +233,7 @@ def _main_road(rng: np.random.Generator, trip: float, margin: float) -> Road:
     )
 
 
-def _junction_stations(
-    rng: np.random.Generator, main: Road, start: float, trip: float, ego_turns: bool
-) -> list[float]:
+def _junction_stations(rng: np.random.Generator, main: Road, start: float, trip: float, ego_turns: bool) -> list[float]:
     if ego_turns:
         stations = [start + 0.35 * trip + 12.0]
     elif rng.random() < 0.75:

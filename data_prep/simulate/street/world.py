@@ -12,7 +12,7 @@ from data_prep.simulate.categories import LABEL
 from data_prep.simulate.mesh import Mesh
 from data_prep.simulate.street.buildings import apartments, hall, offices, skyline
 from data_prep.simulate.street.car_parks import CarPark, car_park, driveway
-from data_prep.simulate.street.content import StreetContent
+from data_prep.simulate.street.content import USUAL, StreetContent
 from data_prep.simulate.street.ground import lay_ground
 from data_prep.simulate.street.layout import Street, lay_out
 from data_prep.simulate.street.lots import Lot, divide_into_lots
@@ -56,9 +56,7 @@ class World:
     ego: Track
 
 
-def build_world(
-    rng: np.random.Generator, duration: float, hand: int, content: StreetContent = StreetContent()
-) -> World:
+def build_world(rng: np.random.Generator, duration: float, hand: int, content: StreetContent = USUAL) -> World:
     """Draw a scene of `duration` seconds; `hand` is 1 for traffic on the right, -1 for traffic on the left."""
     turns = rng.random() < 0.2
     speed = rng.uniform(5.5, 11.5)
