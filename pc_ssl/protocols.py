@@ -32,6 +32,8 @@ class Network(Protocol):
         point_features: F, features of a point besides x, y, z; None: the network has no point input.
         uses_cameras: whether it has image input.
         grid: the box outside which points are ignored, metres in the frame of the view; None: unlimited range.
+        blocks: submodules by name from the input to the output, for layer-wise learning rates; submodules of one depth
+            are one block. Each parameter is below exactly one name.
     """
 
     @property
@@ -45,6 +47,9 @@ class Network(Protocol):
 
     @property
     def grid(self) -> BevGrid | None: ...
+
+    @property
+    def blocks(self) -> tuple[tuple[str, ...], ...]: ...
 
 
 class Backbone(Network, Protocol):

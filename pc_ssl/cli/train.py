@@ -32,9 +32,10 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="Override a v
 Init = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="[NAME=]FILE",
+        metavar="[NAME=][permuted:]FILE",
         help="Pretrained weights: FILE for the whole backbone, or, repeated, NAME=FILE for its parts "
-        "(`lidar=...`, `camera=...`). Without it the network starts from scratch.",
+        "(`lidar=...`, `camera=...`). `permuted:FILE` permutes the entries of each tensor, a negative control. Without "
+        "it the network starts from scratch.",
     ),
 ]
 Labels = Annotated[float, typer.Option(help="Labelled share of the training scenes: 1 / n, such as 0.05.")]
@@ -60,9 +61,10 @@ LabelOffset = Annotated[int, typer.Option(help="Shift which scenes are labelled;
 
 
 class ProbeProtocolName(Enum):
-    """How a linear probe is fitted."""
+    """How a probe is fitted."""
 
     BEST = "best"
+    KNN = "knn"
     SLIDR = "slidr"
     SCALR = "scalr"
     SONATA = "sonata"
@@ -119,14 +121,15 @@ def probe(
     protocol: Annotated[
         ProbeProtocolName,
         typer.Option(
-            help="`best`: the best classifier, found to convergence on standardised features. `slidr`, `scalr`, "
-            "`sonata`: trained by gradient descent as published there, for `train.steps` of the config."
+            help="`best`: the best linear classifier, found to convergence on standardised features. `knn`: the "
+            "classes of the 20 most similar features, weighted. `slidr`, `scalr`, `sonata`: a linear classifier "
+            "trained by gradient descent as published there, for `train.steps` of the config."
         ),
     ] = ProbeProtocolName.BEST,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
-    """Freeze a backbone, fit a linear classifier of points to its features, and report mIoU on the validation scenes.
+    """Freeze a backbone, fit a classifier of points to its features, and report mIoU on the validation scenes.
 
     Example: `pc-ssl probe demo/segmentation --cache cache --init work_dirs/prc/weights.safetensors
     --work-dir work_dirs/probe`

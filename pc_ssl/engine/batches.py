@@ -29,6 +29,7 @@ def evaluation_batches(
     device: torch.device,
     transforms: Transforms = (),
     what: str = "evaluate",
+    quiet: bool = False,
 ) -> Iterator[tuple[Frame, Any]]:
     """Each frame and its batch of one, without augmentation: the frame of the view is the LiDAR's.
 
@@ -39,6 +40,7 @@ def evaluation_batches(
         device: of the batches.
         transforms: applied to the evaluated scenes; the annotations in the `Frame` do not change.
         what: label of the progress display.
+        quiet: show no progress, as inside the display of a training run.
 
     A frame without a point inside the network's grid is left out; a line on stderr counts such frames at the end.
 
@@ -47,7 +49,7 @@ def evaluation_batches(
     """
     scenes = CacheScenes(cache, rows, None, task.views.still(), transforms, grids_of(task), min_points=1)
     outside: list[str] = []
-    for number, row in enumerate(track(rows, total=len(rows), what=what)):
+    for number, row in enumerate(rows if quiet else track(rows, total=len(rows), what=what)):
         try:
             sample = scenes[Draw(number, TRANSFORM_SEED, 0)]
         except TooSmall as error:

@@ -11,6 +11,7 @@ from pc_ssl.engine.log import LogCallback
 from pc_ssl.engine.loop import Callback, StepResult
 from pc_ssl.engine.options import TrainOptions
 from pc_ssl.engine.run_folder import RunFolder
+from pc_ssl.engine.validation import ValidationCallback
 from pc_ssl.errors import UserError
 
 ZERO_GRADIENT_STEPS = 20  # consecutive steps after which a run is stopped
@@ -86,12 +87,14 @@ class CheckpointCallback(Callback):
         options: TrainOptions,
         process: Process,
         log: LogCallback,
+        validation: ValidationCallback | None = None,
     ) -> None:
         self.folder, self.module, self.optimizer = folder, module, optimizer
-        self.options, self.process, self.log = options, process, log
+        self.options, self.process, self.log, self.validation = options, process, log, validation
 
     def after_step(self, result: StepResult) -> None:
         due = result.step % self.options.checkpoint_every == 0 or result.step == self.options.steps
         if due and self.process.is_first:
             self.log.sync()
-            save_checkpoint(self.folder.checkpoint, result.step, self.module, self.optimizer)
+            validated = None if self.validation is None else self.validation.validated
+            save_checkpoint(self.folder.checkpoint, result.step, self.module, self.optimizer, validated)

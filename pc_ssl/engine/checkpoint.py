@@ -1,8 +1,9 @@
 """The training state: one safetensors file, replaced atomically.
 
 It holds the module's tensors under `module.` and the optimiser's under `optimizer.<name in the state>.<parameter>`; the
-number of steps done is in the metadata. Everything else is a function of the step: batches, augmentation, the forward
-pass's randomness, learning rate. A process killed at any moment leaves the previous or the new checkpoint.
+number of steps done is in the metadata. A run that validates adds its scores and the best weights (`Validated`).
+Everything else is a function of the step: batches, augmentation, the forward pass's randomness, learning rate. A
+process killed at any moment leaves the previous or the new checkpoint.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from pathlib import Path
 
 from torch import Tensor, nn, optim
 
+from pc_ssl.engine.validation import Validated
 from pc_ssl.engine.weights import read_tensors, write_tensors
 from pc_ssl.errors import UserError
 
 MODULE, OPTIMIZER, STEP = "module.", "optimizer.", "step"
 
 
-def save_checkpoint(path: Path, step: int, module: nn.Module, optimizer: optim.Optimizer) -> None:
+def save_checkpoint(
+    path: Path, step: int, module: nn.Module, optimizer: optim.Optimizer, validated: Validated | None = None
+) -> None:
     """Write the state after `step` steps atomically.
 
     Raises:
@@ -27,7 +31,10 @@ def save_checkpoint(path: Path, step: int, module: nn.Module, optimizer: optim.O
     for name, parameter in _parameters(module, optimizer).items():
         for key, value in optimizer.state[parameter].items():
             tensors[f"{OPTIMIZER}{key}.{name}"] = value
-    write_tensors(path, tensors, {STEP: str(step)})
+    if validated is None:
+        write_tensors(path, tensors, {STEP: str(step)})
+    else:
+        write_tensors(path, tensors | validated.tensors(), {STEP: str(step)} | validated.metadata())
 
 
 def load_checkpoint(path: Path, module: nn.Module, optimizer: optim.Optimizer) -> int:

@@ -7,9 +7,9 @@ settings is refused.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,13 @@ from pc_ssl.data.sampler import MIN_POINTS
 from pc_ssl.engine.batches import Transforms, evaluation_batches
 from pc_ssl.engine.distributed import join
 from pc_ssl.engine.initial import InitialWeights
+from pc_ssl.engine.knn_probe import KNN, KnnProbe
 from pc_ssl.engine.labels import Labels
 from pc_ssl.engine.segmentation import fit_probe, head_from_texts
 from pc_ssl.engine.tasks import task_kind
 from pc_ssl.engine.train import train
 from pc_ssl.engine.trained_probe import PROTOCOLS, train_probe
+from pc_ssl.engine.validation import validation_rows
 from pc_ssl.engine.weights import load_backbone, load_head, save_weights
 from pc_ssl.engine.work_folder import work_folder
 from pc_ssl.errors import UserError
@@ -39,6 +41,20 @@ from pc_ssl.evaluation.run_result import CONFIG, WEIGHTS, Result, RunResult, fin
 from pc_ssl.files import sha256_of, write_bytes
 from pc_ssl.heads.segmentation import SegmentationTask
 from pc_ssl.models.networks import grids_of
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training or fitting a task gives.
+
+    Args:
+        statistics: for `RunResult.fit`.
+        evaluate: (rows, transforms) -> result, in place of the task's own prediction; such a run has no weights to
+            keep. None: the task is fitted.
+    """
+
+    statistics: dict[str, Any]
+    evaluate: Callable[[Sequence[int], Transforms], Result] | None = None
 
 
 def probe(
@@ -52,7 +68,7 @@ def probe(
     device: str = "auto",
     protocol: str | None = None,
 ) -> RunResult:
-    """Fit a linear head to the frozen backbone's features, and evaluate it.
+    """Fit a classifier to the frozen backbone's features, and evaluate it.
 
     Args:
         config: a segmentation `task`; its backbone must be that of the weights.
@@ -62,8 +78,9 @@ def probe(
         labels: splits and labelled fraction; None: all training scenes.
         seed: of initialisation and of sampled points.
         device: "cpu", "cuda" or "auto".
-        protocol: None fits the optimal classifier (`heads/linear_probe.py`); a name of PROTOCOLS trains one as
-            published (`engine/trained_probe.py`).
+        protocol: None fits the optimal linear classifier (`heads/linear_probe.py`); a name of PROTOCOLS trains one as
+            published (`engine/trained_probe.py`); KNN classifies by the nearest labelled features
+            (`engine/knn_probe.py`), and leaves no weights.
 
     Raises:
         UserError: task, settings, weights or cache do not match, or the work folder holds the result of another run.
@@ -71,17 +88,21 @@ def probe(
 
     labels = labels or Labels()
 
-    def fit(task: Any, rows: Sequence[int], device: torch.device, _: dict[str, Any]) -> dict[str, Any]:
+    def fit(task: Any, rows: Sequence[int], val_rows: Sequence[int], device: torch.device, _: dict[str, Any]) -> Fitted:
         if not isinstance(task, SegmentationTask):
             raise UserError(
                 f"{config.path}: task is {type(task).__name__}; a linear probe classifies points and needs a "
                 "SegmentationTask: use finetune"
             )
         transforms = labels.transforms(seed)
+        if protocol == KNN:
+            nearest = KnnProbe(task, cache, seed, device)
+            return Fitted(nearest.fit(rows, transforms), nearest.evaluate)
         if protocol is None:
-            return fit_probe(task, cache, rows, seed, device, transforms)
+            return Fitted(fit_probe(task, cache, rows, seed, device, transforms))
         published = PROTOCOLS[protocol]
-        return train_probe(config, task, cache, rows, seed, device, published, (*config.transforms, *transforms))
+        every = (*config.transforms, *transforms)
+        return Fitted(train_probe(config, task, cache, rows, seed, device, published, every))
 
     extra = {} if protocol is None else {"protocol": protocol}
     return _run("probe", fit, config, cache, work_dir, init or InitialWeights(), labels, seed, device, extra)
@@ -100,20 +121,31 @@ def finetune(
     """Train backbone and head together on the labelled scenes with the config's `train` options, and evaluate.
 
     Arguments and errors are those of `probe`, for any task of `engine/tasks.py`; `seed` is also that of data order and
-    augmentation. A stopped run resumes from its last checkpoint.
+    augmentation. A stopped run resumes from its last checkpoint. With `train.validate_every` the weights are those of
+    the best score on `labels.val_split`, and `RunResult.fit["validation"]` holds steps and scores; a test then needs
+    another split (`evaluate`).
     """
 
     labels = labels or Labels()
 
-    def fit(task: Any, rows: Sequence[int], device: torch.device, settings: dict[str, Any]) -> dict[str, Any]:
+    def fit(
+        task: Any, rows: Sequence[int], val_rows: Sequence[int], device: torch.device, settings: dict[str, Any]
+    ) -> Fitted:
         if labels.points is not None and not isinstance(task, SegmentationTask):
             raise UserError(f"{config.path}: task is {type(task).__name__}; labelled points are for SegmentationTask")
-        options = dataclasses.replace(config.build("train"), seed=seed)
+        options = replace(config.build("train"), seed=seed)
         drawn = task_kind(config, task).rows(task, cache, rows, seed)
         transforms = (*config.transforms, *labels.transforms(seed))
         scenes = CacheScenes(cache, drawn, None, task.views, transforms, grids_of(task), MIN_POINTS)
-        train(task, scenes, options, work_dir / "train", resume=True, device=device.type, settings=settings)
-        return {"steps": options.steps}
+        validated = train(
+            task, scenes, options, work_dir / "train", resume=True, device=device.type, settings=settings,
+            validate=lambda: evaluate_task(
+                config, task, cache, validation_rows(val_rows, options), device, None, config.evaluation_transforms,
+                quiet=True,
+            ),
+        )  # fmt: skip
+        scores = {} if validated is None else {"validation": validated.as_dict()}
+        return Fitted({"steps": options.steps, **scores})
 
     return _run("finetune", fit, config, cache, work_dir, init or InitialWeights(), labels, seed, device)
 
@@ -217,6 +249,7 @@ def evaluate_task(
     device: torch.device,
     folder: Path | None = None,
     transforms: Transforms = (),
+    quiet: bool = False,
 ) -> Result:
     """Evaluate the task's predictions for the frames `rows`.
 
@@ -228,18 +261,19 @@ def evaluate_task(
         device: to compute on.
         folder: folder for further files, such as predictions in the data set's format; None: not written.
         transforms: applied to the evaluated scenes, such as dropped beams.
+        quiet: show no progress.
 
     Raises:
         UserError: a frame lacks ground truth, or no frame has any.
     """
     task.to(device).eval()
-    batches = evaluation_batches(task, cache, rows, device, transforms)
+    batches = evaluation_batches(task, cache, rows, device, transforms, quiet=quiet)
     return task_kind(config, task).evaluate(task, cache, batches, folder)
 
 
 def _run(
     command: str,
-    fit: Callable[[Any, Sequence[int], torch.device, dict[str, Any]], dict[str, Any]],
+    fit: Callable[[Any, Sequence[int], Sequence[int], torch.device, dict[str, Any]], Fitted],
     config: RunConfig,
     cache: Cache,
     work_dir: Path,
@@ -258,33 +292,38 @@ def _run(
     rows = _usable(task, cache, labelled, labels.train_split)
     val_rows = _usable(task, cache, cache.indices(labels.val_split), labels.val_split)
     backbone = task.get_submodule("backbone")
-    reports = init.load(backbone, backbone)
+    loaded = init.load(backbone, backbone, seed)
     with join(device) as process, work_folder(work_dir, command, process):
         if process.is_first:
-            for report in reports:
-                print(f"{command} {report}")
-            if not reports:
+            for part in loaded:
+                print(f"{command} {part}")
+            if not loaded:
                 print(f"{command} from scratch: no --init given")
             of = f"{labels.fraction:g} of the training {labels.unit}"
             print(f"labelled: {len(scenes)} scenes, {len(rows)} frames, {of}")
         start = time.monotonic()
-        details = fit(task, rows, process.device, settings)
-        fitted = time.monotonic()
+        fitted = fit(task, rows, val_rows, process.device, settings)
+        trained = time.monotonic()
         folder, changes = work_dir if process.is_first else None, config.evaluation_transforms
-        result = evaluate_task(config, task, cache, val_rows, process.device, folder, changes)
+        if fitted.evaluate is None:
+            result = evaluate_task(config, task, cache, val_rows, process.device, folder, changes)
+        else:
+            result = fitted.evaluate(val_rows, changes)
         run = RunResult(
             settings=settings,
             paths={"config": str(config.path), "cache": str(cache.path), "init": str(init) or None},
             scenes=scenes,
             frames=tuple(cache.frames[row].token for row in rows) if labels.selects_frames else (),
             num_train_frames=len(rows),
-            fit=details,
+            fit=fitted.statistics,
             result=result,
-            seconds={"fit": fitted - start, "evaluate": time.monotonic() - fitted},
+            seconds={"fit": trained - start, "evaluate": time.monotonic() - trained},
             num_split_frames=len(cache.indices(labels.val_split)) + cache.num_failed(labels.val_split),
+            initial=tuple(part.as_dict() for part in loaded),
         )
         if process.is_first:
-            save_weights(work_dir / WEIGHTS, task, {name: str(value) for name, value in settings.items()})
+            if fitted.evaluate is None:
+                save_weights(work_dir / WEIGHTS, task, {name: str(value) for name, value in settings.items()})
             _write(run, config, work_dir)
     return run
 

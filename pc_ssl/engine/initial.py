@@ -1,4 +1,4 @@
-"""Initial weights of a run: for a whole backbone, or for submodules by name."""
+"""Initial weights of a run: for a whole backbone, or for submodules by name, or their permutation as a control."""
 
 from __future__ import annotations
 
@@ -6,15 +6,51 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from pc_ssl.engine.weights import LoadReport, load_backbone
+from pc_ssl.engine.permuted import permute_weights
+from pc_ssl.engine.weights import LoadReport, load_backbone, read_metadata
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import sha256_of
 from pc_ssl.models.fusion import BevEncoder
 
 WHOLE = ""  # denotes the whole backbone
+PERMUTED = "permuted:"  # before a file: its weights are permuted within each tensor
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """A file of initial weights, as loaded.
+
+    Args:
+        report: of the comparison of the file with the network.
+        permuted_by: seed by which the loaded weights were permuted (`engine/permuted.py`); None: they are as in the
+            file.
+        source: the file's metadata: the method or command that made it, its config and labels.
+    """
+
+    report: LoadReport
+    permuted_by: int | None
+    source: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """One line."""
+        permuted = "" if self.permuted_by is None else f", permuted within each tensor by seed {self.permuted_by}"
+        made_by = self.source.get("method") or self.source.get("command")
+        return f"{self.report}{permuted}{f', made by {made_by}' if made_by else ''}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """An entry of `RunResult.initial`."""
+        return {
+            "part": self.report.part,
+            "file": str(self.report.path),
+            "sha256": sha256_of(self.report.path),
+            "permuted": self.permuted_by is not None,
+            "tensors": len(self.report.matched),
+            "from": dict(self.source),
+        }
 
 
 @dataclass(frozen=True)
@@ -23,40 +59,52 @@ class InitialWeights:
 
     Args:
         files: path of a submodule, such as "lidar", or WHOLE -> a file whose `backbone.` tensors fill it.
+        permuted: those of the submodules whose weights are permuted within each tensor after loading: a negative
+            control.
     """
 
     files: Mapping[str, Path] = field(default_factory=dict)
+    permuted: frozenset[str] = frozenset()
 
     @classmethod
     def parse(cls, texts: Sequence[str]) -> InitialWeights:
-        """`FILE` for the backbone, `NAME=FILE` for a submodule.
+        """`FILE` for the backbone, `NAME=FILE` for a submodule; `permuted:FILE` for the control.
 
         Raises:
             UsageError: a part is named twice.
         """
         files: dict[str, Path] = {}
+        permuted: set[str] = set()
         for text in texts:
             match = re.fullmatch(r"([A-Za-z_][\w.]*)=(.+)", text)
             name, file = (match[1], match[2]) if match and not Path(text).exists() else (WHOLE, text)
             if name in files:
                 raise UsageError(f"--init: {name or 'the backbone'} is given twice, {files[name]} and {file}")
+            if file.startswith(PERMUTED) and not Path(file).exists():
+                permuted.add(name)
+                file = file.removeprefix(PERMUTED)
             files[name] = Path(file)
-        return cls(files)
+        return cls(files, frozenset(permuted))
 
-    def load(self, network: nn.Module, backbone: nn.Module) -> tuple[LoadReport, ...]:
+    def load(self, network: nn.Module, backbone: nn.Module, seed: int = 0) -> tuple[LoadedWeights, ...]:
         """Load the files into their submodules.
 
         Args:
             network: the module whose submodules are named.
             backbone: loaded for WHOLE; for a BevEncoder with one branch the file may hold that branch alone.
+            seed: of the permutations.
 
         Raises:
             UserError: a submodule does not exist, or a file is damaged or holds other weights.
         """
-        return tuple(
-            _load_whole(backbone, file) if name == WHOLE else load_backbone(file, _part(network, name), name)
-            for name, file in self.files.items()
-        )
+        loaded = []
+        for name, file in self.files.items():
+            part = backbone if name == WHOLE else _part(network, name)
+            report = _load_whole(part, file) if name == WHOLE else load_backbone(file, part, name)
+            if name in self.permuted:
+                permute_weights(part, seed)
+            loaded.append(LoadedWeights(report, seed if name in self.permuted else None, read_metadata(file)))
+        return tuple(loaded)
 
     def checksums(self) -> str | dict[str, str] | None:
         """Entry of a run's settings: None from scratch, one checksum for a whole backbone, else one for each part.
@@ -64,12 +112,16 @@ class InitialWeights:
         Raises:
             UserError: a file cannot be read.
         """
-        sums = {name: sha256_of(file) for name, file in self.files.items()}
+        sums = {name: f"{self._prefix(name)}{sha256_of(file)}" for name, file in self.files.items()}
         return sums[WHOLE] if list(sums) == [WHOLE] else sums or None
 
     def __str__(self) -> str:
         """As on the command line, "" from scratch."""
-        return " ".join(f"{name}={file}" if name else str(file) for name, file in self.files.items())
+        texts = {name: f"{self._prefix(name)}{file}" for name, file in self.files.items()}
+        return " ".join(f"{name}={text}" if name else text for name, text in texts.items())
+
+    def _prefix(self, name: str) -> str:
+        return PERMUTED if name in self.permuted else ""
 
 
 def _load_whole(backbone: nn.Module, file: Path) -> LoadReport:

@@ -73,6 +73,15 @@ class LogCallback(Callback):
                 self._write(step, scalars)
             self.since, self.steps, self.waited = now, 0, 0.0
 
+    def add(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Add values to TensorBoard's files alone, such as scores of a validation."""
+        if self.process.is_first:
+            self.board.add(step, scalars)
+
+    def pause(self, seconds: float) -> None:
+        """Leave the last `seconds` out of the seconds per step."""
+        self.since += seconds
+
     def sync(self) -> None:
         """Flush to the disk, so that a checkpoint is never newer than the log."""
         if self.process.is_first:

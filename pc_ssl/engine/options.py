@@ -25,6 +25,13 @@ class TrainOptions:
         clip_norm: gradients of a larger L2 norm are scaled down to it. 10 in the SECOND family.
         learning_rate_multipliers: prefix of parameter names, such as "head" or "backbone.camera.image" -> factor on the
             learning rate of these parameters. The longest matching prefix applies.
+        layer_decay: layer-wise decay of the learning rate: block i of the backbone's L blocks (`Network.blocks`, the
+            stem is 0) learns at layer_decay^(L - i) times the rate, and everything outside the backbone at the rate
+            itself, as in BEiT (Bao et al., ICLR 2022, Appendix H; microsoft/unilm, beit/optim_factory.py). It
+            multiplies `learning_rate_multipliers`. None: one rate.
+        validate_every: fine-tuning only: steps between two evaluations on the validation split; the last step is
+            always followed by one. The weights of the highest score are kept. None: those of the last step.
+        validate_frames: evaluate at most this many frames then, spread evenly over the split; None: all.
         precision: "bf16" runs the forward pass in bfloat16 where autocast deems it safe; weights stay float32.
         num_workers: loader processes for each training process; 0 loads in the training process.
         log_every: steps between two lines of the log.
@@ -42,6 +49,9 @@ class TrainOptions:
     schedule: Literal["one_cycle", "cosine", "cyclic"] | OneCycle | Cosine | Cyclic = "one_cycle"
     clip_norm: float = 10.0
     learning_rate_multipliers: Mapping[str, float] = field(default_factory=dict)
+    layer_decay: float | None = None
+    validate_every: int | None = None
+    validate_frames: int | None = None
     precision: Literal["fp32", "bf16"] = "fp32"
     num_workers: int = 4
     log_every: int = 50
@@ -58,6 +68,14 @@ class TrainOptions:
         for name in ("learning_rate", "clip_norm"):
             if getattr(self, name) <= 0:
                 raise UserError(f"{name} is {getattr(self, name)}, expected more than 0")
+        for name in ("validate_every", "validate_frames"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} is {value}, expected at least 1, or None")
+        if self.validate_frames is not None and self.validate_every is None:
+            raise UserError("validate_frames is set without validate_every; set how often to validate")
+        if self.layer_decay is not None and not 0 < self.layer_decay <= 1:
+            raise UserError(f"layer_decay is {self.layer_decay}, expected more than 0 and at most 1, or None")
         for prefix, factor in self.learning_rate_multipliers.items():
             if not isinstance(factor, (int, float)) or factor <= 0:
                 raise UserError(f"learning_rate_multipliers: {prefix!r} is {factor!r}, expected a number above 0")

@@ -87,7 +87,7 @@ def pretrain(
     config, cache = load_config(config_path, overrides), Cache(cache_path)
     split = split or _default_split(cache)
     parts, init = build(config, cache, split), init or InitialWeights()
-    reports = init.load(parts.method, parts.method.get_submodule("backbone"))
+    loaded = init.load(parts.method, parts.method.get_submodule("backbone"), parts.options.seed)
     if dry_run:
         with join(device) as process:
             costs = network_costs(parts)
@@ -107,8 +107,8 @@ def pretrain(
     _check_needed(config, parts.method, init)
     with join(device) as process, work_folder(work_dir, "pretrain", process):
         if process.is_first:
-            for report in reports:
-                print(f"init             {report}")
+            for part in loaded:
+                print(f"init             {part}")
         train(parts.method, parts.scenes, parts.options, work_dir, resume=resume, device=device, settings=settings)
         if process.is_first:
             metadata = {"method": type(parts.method).__name__, "config": config.hash, "cache": settings["cache"]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,17 @@ import torch
 
 from pc_ssl.config import RunConfig
 from pc_ssl.data.cache import Cache
-from pc_ssl.engine.batches import Batches, Transforms, evaluation_batches, predicted
+from pc_ssl.engine.batches import Batches, Transforms, predicted
+from pc_ssl.engine.probe_features import labelled_features
 from pc_ssl.engine.weights import read_tensors
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.segmentation import SegmentationMetric, SegmentationResult
-from pc_ssl.heads.linear_probe import estimate_batch_norm, fit_linear, labelled_features
+from pc_ssl.heads.linear_probe import fit_linear, uniform_sample
 from pc_ssl.heads.segmentation import SegmentationTask
-from pc_ssl.models.voxelize import OutsideGrid
-from pc_ssl.structures import SegmentationBatch
 
 # The linear probe's data: enough points for a stable optimum, few enough to hold their features in memory.
 PROBE_POINTS_PER_FRAME = 2000
 PROBE_POINTS = 1_000_000
-BATCH_NORM_FRAMES = 64
 
 TEXT = "text"  # text embeddings of the classes, in the weights of a pretraining with CLIP
 
@@ -66,30 +64,20 @@ def fit_probe(
     Raises:
         UserError: a frame has no labels or no point in the backbone's grid, or no point has a label.
     """
-    backbone = task.to(device).get_submodule("backbone").eval()
-    some = rows[:: -(-len(rows) // BATCH_NORM_FRAMES)]
-    generator = torch.Generator().manual_seed(seed)
     per_frame = min(PROBE_POINTS_PER_FRAME, max(1, PROBE_POINTS // len(rows)))
-    features, labels, token = [], [], ""
-
-    def batches(rows: Sequence[int], what: str) -> Iterator[SegmentationBatch]:
-        nonlocal token
-        for frame, batch in evaluation_batches(task, cache, rows, device, transforms, what):
-            token = frame.token
-            yield batch
-
-    try:
-        estimate_batch_norm(backbone, (batch.points for batch in batches(some, "statistics")), device)
-        for batch in batches(rows, "features"):
-            feature, label = labelled_features(task.backbone, batch.points, batch.label.cpu(), per_frame, generator)
-            features.append(feature)
-            labels.append(label)
-    except OutsideGrid as error:
-        raise UserError(f"frame {token}: {error}") from error
-    fit = fit_linear(torch.cat(features).to(device), torch.cat(labels).to(device), task.head.out_features + 1)
+    sample = labelled_features(
+        task,
+        cache,
+        rows,
+        seed,
+        device,
+        lambda label, generator: uniform_sample(label, per_frame, generator),
+        transforms,
+    )
+    fit = fit_linear(sample.feature.to(device), sample.label.to(device), task.head.out_features + 1)
     task.head = fit.head
     return {
-        "points": sum(map(len, labels)),
+        "points": len(sample.label),
         "loss": fit.loss,
         "largest_gradient": fit.gradient,
         "iterations": fit.iterations,

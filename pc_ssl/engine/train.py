@@ -32,6 +32,7 @@ from pc_ssl.engine.loop import run_steps
 from pc_ssl.engine.options import RESUMABLE_CHANGES, TrainOptions
 from pc_ssl.engine.run_folder import RunFolder
 from pc_ssl.engine.step import TrainStep
+from pc_ssl.engine.validation import Validate, Validated, ValidationCallback, check_validation, read_validated
 from pc_ssl.errors import UserError
 from pc_ssl.progress import track
 
@@ -47,7 +48,8 @@ def train(
     resume: bool = False,
     device: str = "auto",
     settings: Mapping[str, Any] | None = None,
-) -> None:
+    validate: Validate | None = None,
+) -> Validated | None:
     """Train `module` in place for `options.steps` steps.
 
     The same module, data and options give the same losses: for any number of loader workers, for a run that was killed
@@ -64,12 +66,17 @@ def train(
         device: "cpu", "cuda" or "auto".
         settings: everything else that the numbers depend on (JSON values by name); a run is only resumed with equal
             settings.
+        validate: with `options.validate_every`: evaluates the module on the validation split.
+
+    Returns:
+        The scores of the validations, if there were any; the module then has the weights of the best one.
 
     Raises:
         UserError: `work_dir` holds a run and `resume` is not set, or one with other settings; a frame cannot be read;
             the loss is not finite; the gradient is 0 in consecutive steps; a loader process was
             killed; a file cannot be written.
     """
+    check_validation(options, validate)
     folder = RunFolder(work_dir)
     everything = {f"train.{name}": value for name, value in asdict(options).items() if name not in RESUMABLE_CHANGES}
     everything |= {"frames": len(dataset), **(settings or {})}
@@ -87,9 +94,14 @@ def train(
                 print(f"resume           {_resumed(folder, first_step, options)}", flush=True)
         process.wait_for_all()
         log = LogCallback(folder, optimizer, process, options.log_every, first_step, options.steps)
-        checkpoint = CheckpointCallback(folder, module, optimizer, options, process, log)
+        validation = None
+        if validate is not None and options.validate_every is not None:
+            before = read_validated(folder.checkpoint) if first_step else None
+            validation = ValidationCallback(module, validate, options, before, process, log)
+        checkpoint = CheckpointCallback(folder, module, optimizer, options, process, log, validation)
         left_out, guard = LeftOutCallback(), ZeroGradientGuard(options.steps)
-        callbacks = [ScheduleCallback(optimizer, options), log, left_out, guard, checkpoint]
+        callbacks = [ScheduleCallback(optimizer, options), log, left_out, guard]
+        callbacks += [checkpoint] if validation is None else [validation, checkpoint]
         batches: Iterable[Any] = loader
         if process.is_first:
             batches = track(loader, total=options.steps - first_step, what="train", unit="step")
@@ -102,6 +114,10 @@ def train(
             left_out.report()
         finally:
             log.close()
+        if validation is None or validation.validated is None:
+            return None
+        module.load_state_dict(validation.validated.weights)
+        return validation.validated
 
 
 def make_optimizer(module: nn.Module, options: TrainOptions) -> torch.optim.AdamW:
@@ -109,14 +125,16 @@ def make_optimizer(module: nn.Module, options: TrainOptions) -> torch.optim.Adam
 
     Raises:
         UserError: no parameter has a prefix of `options.learning_rate_multipliers`.
+        ValueError: with `layer_decay`: the backbone's `blocks` leave a parameter out.
     """
     multipliers = options.learning_rate_multipliers
+    decay = {} if options.layer_decay is None else layer_factors(module, options.layer_decay)
     unused, groups = set(multipliers), {1.0: list[nn.Parameter]()}
     for name, parameter in module.named_parameters():
         fitting = [prefix for prefix in multipliers if f"{name}.".startswith(f"{prefix}.")]
         unused -= set(fitting)
         if parameter.requires_grad:
-            factor = multipliers[max(fitting, key=len)] if fitting else 1.0
+            factor = (multipliers[max(fitting, key=len)] if fitting else 1.0) * decay.get(name, 1.0)
             groups.setdefault(factor, []).append(parameter)
     if unused:
         parts = ", ".join(name for name, _ in module.named_children())
@@ -132,12 +150,29 @@ def make_optimizer(module: nn.Module, options: TrainOptions) -> torch.optim.Adam
     )
 
 
+def layer_factors(module: Any, decay: float) -> dict[str, float]:
+    """Name of each parameter of the backbone -> its factor decay^(L - i), where block i of L blocks holds it.
+
+    Raises:
+        ValueError: the backbone's `blocks` leave a parameter out.
+    """
+    blocks = module.backbone.blocks
+    factors = {}
+    for name, _ in module.backbone.named_parameters():
+        of = [i for i, block in enumerate(blocks) if any(f"{name}.".startswith(f"{part}.") for part in block)]
+        if len(of) != 1:
+            raise ValueError(f"{type(module.backbone).__name__}.blocks: {name} is in {len(of)} blocks, expected one")
+        factors[f"backbone.{name}"] = decay ** (len(blocks) - of[0])
+    return factors
+
+
 def describe(module: nn.Module, dataset: Frames, options: TrainOptions, process: Process) -> str:
     """Summary of a run before it starts, in a few lines."""
     frames, parameters = len(dataset), sum(p.numel() for p in module.parameters())
     backbone = sum(p.numel() for p in module.get_submodule("backbone").parameters())
     per_epoch = steps_per_epoch(frames, options.batch_size)
     factors = "".join(f", x {factor:g} in {prefix}" for prefix, factor in options.learning_rate_multipliers.items())
+    factors += "" if options.layer_decay is None else f", x {options.layer_decay:g} for each block from the head"
     share = options.batch_size // process.world_size
     return "\n".join(
         [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -41,6 +41,8 @@ class BevMapResult:
     known: int
     num_frames: int
     scenes: Mapping[str, ClassCounts] = field(default_factory=dict)
+
+    score_name: ClassVar[str] = "miou"
 
     @property
     def iou_at(self) -> tuple[tuple[float | None, ...], ...]:
@@ -80,6 +82,11 @@ class BevMapResult:
             if values:
                 means[name] = sum(values) / len(values)
         return means
+
+    @property
+    def score(self) -> float:
+        """mIoU: the number by which runs are chosen."""
+        return self.miou
 
     @property
     def headline(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 MAP_WEIGHT = 5  # of the mean average precision in NDS, relative to 1 for each of the errors
 ERRORS = ("trans", "scale", "orient", "vel", "attr")  # metres, 1 - IoU, radians, m/s, 1 - accuracy
@@ -100,6 +100,8 @@ class DetectionResult:
     thresholds_m: tuple[float, ...]
     num_frames: int
 
+    score_name: ClassVar[str] = "nds"
+
     @property
     def annotated(self) -> AnnotatedScore:
         """The score over the classes that have boxes; an error without annotation is left out of NDS."""
@@ -109,6 +111,11 @@ class DetectionResult:
         scores = [max(0.0, 1.0 - error) for error in errors.values() if error is not None]
         nds = (MAP_WEIGHT * precision + sum(scores)) / (MAP_WEIGHT + len(scores))
         return AnnotatedScore(nds, precision, tuple(of.name for of in shown), errors)
+
+    @property
+    def score(self) -> float:
+        """NDS: the number by which runs are chosen."""
+        return self.nds
 
     @property
     def headline(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -40,11 +40,18 @@ class IndoorDetectionResult:
     predictions: tuple[int, ...]
     num_frames: int
 
+    score_name: ClassVar[str] = f"map@{THRESHOLDS[0]:g}"
+
     @property
     def mean_average_precision(self) -> tuple[float, ...]:
         """At each threshold, over the classes that have boxes."""
         known = [[value for value in row if value is not None] for row in self.average_precision]
         return tuple(sum(row) / len(row) for row in known)
+
+    @property
+    def score(self) -> float:
+        """Mean average precision at the lower threshold: the number by which runs are chosen."""
+        return self.mean_average_precision[0]
 
     @property
     def headline(self) -> str:

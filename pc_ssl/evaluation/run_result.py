@@ -46,6 +46,9 @@ class RunResult:
         num_split_frames: of the evaluated split, those that could not be prepared or were left out of the evaluation
             included; None in results that were written before it was noted.
         frames: tokens of the labelled frames, if single frames were labelled rather than whole scenes.
+        initial: what each file of initial weights is: "part", "file", "sha256", "permuted" (whether the entries were
+            permuted, a negative control), "tensors" (their number), and "from", the metadata of the file: the method
+            or command that made it, its config and labels. Empty: from scratch, or a result of earlier versions.
     """
 
     settings: Mapping[str, Any]
@@ -57,6 +60,7 @@ class RunResult:
     seconds: Mapping[str, float]
     num_split_frames: int | None = None
     frames: tuple[str, ...] = ()
+    initial: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def origin(self) -> str:
@@ -99,6 +103,7 @@ class RunResult:
             "seconds": dict(self.seconds),
             "num_split_frames": self.num_split_frames,
             **({"frames": list(self.frames)} if self.frames else {}),
+            "initial": [dict(part) for part in self.initial],
         }
         write_json(folder / RESULT, content)
 
@@ -126,6 +131,7 @@ class RunResult:
             seconds=content["seconds"],
             num_split_frames=content.get("num_split_frames"),
             frames=tuple(content.get("frames", ())),
+            initial=tuple(content.get("initial", ())),
         )
 
 

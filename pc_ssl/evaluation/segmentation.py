@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -35,6 +35,8 @@ class SegmentationResult:
     confusion: tuple[tuple[int, ...], ...]
     num_frames: int
     scenes: Mapping[str, ClassCounts] = field(default_factory=dict)
+
+    score_name: ClassVar[str] = "miou"
 
     @property
     def true_positive(self) -> tuple[int, ...]:
@@ -64,6 +66,11 @@ class SegmentationResult:
     def scene_miou(self) -> dict[str, float]:
         """mIoU of each scene that has a labelled point, from that scene's counts alone."""
         return {name: _mean(_iou(counts)) for name, counts in self.scenes.items() if any(counts.labelled)}
+
+    @property
+    def score(self) -> float:
+        """mIoU: the number by which runs are chosen."""
+        return self.miou
 
     @property
     def headline(self) -> str:

@@ -50,27 +50,22 @@ def estimate_batch_norm(backbone: nn.Module, clouds: Iterable[PointBatch], devic
     torch.optim.swa_utils.update_bn(clouds, backbone, device=device)
 
 
-@torch.no_grad()
-def labelled_features(
-    backbone: Backbone, points: PointBatch, label: Tensor, max_points: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Features of at most `max_points` labelled points, drawn uniformly without replacement.
+def uniform_sample(label: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Rows [S] int64 of at most `count` points that have a label, drawn uniformly without replacement.
 
     Args:
-        backbone: in eval mode.
-        points: a batch of N points.
-        label: [N] int64, 0 means ignore.
-        max_points: how many points to keep.
+        label: [N] int64 on the CPU, 0 means ignore.
+        count: how many points to keep.
         generator: on the CPU; draws the points.
-
-    Returns:
-        feature [S, C] float32 and label [S] int64 in 1..num_classes - 1, on the CPU.
     """
-    label = label.cpu()
     rows = (label != IGNORE).nonzero()[:, 0]
-    rows = rows[torch.randperm(len(rows), generator=generator)[:max_points]]
-    feature = backbone(points).at_points(points, rows.to(points.points.device))
-    return feature.float().cpu(), label[rows]
+    return rows[torch.randperm(len(rows), generator=generator)[:count]]
+
+
+@torch.no_grad()
+def features_at(backbone: Backbone, points: PointBatch, rows: Tensor) -> Tensor:
+    """[S, C] float32 on the CPU: features of the points in `rows` [S]; the backbone is in eval mode."""
+    return backbone(points).at_points(points, rows.to(points.points.device)).float().cpu()
 
 
 def fit_linear(feature: Tensor, label: Tensor, num_classes: int) -> LinearFit:

@@ -58,6 +58,11 @@ class BevNeck(nn.Module):
             )
             in_channels = out_channels
 
+    @property
+    def blocks(self) -> tuple[tuple[str, ...], ...]:
+        """The stages, each with the layers that bring its map to the joined resolution; see `Network.blocks`."""
+        return tuple((f"down.{stage}", f"up.{stage}") for stage in range(len(self.down)))
+
     def forward(self, bev: Tensor) -> Tensor:
         """[B, in_channels, H, W] -> [B, out_channels, H / s, W / s], where s is the stride of the stages to `level`."""
         joined = []
@@ -65,3 +70,8 @@ class BevNeck(nn.Module):
             bev = down(bev)
             joined.append(up(bev))
         return torch.cat(joined, dim=1)
+
+
+def below(name: str, blocks: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """The blocks of the submodule `name`, by their names in the network that holds it; see `Network.blocks`."""
+    return tuple(tuple(f"{name}.{part}" for part in block) for block in blocks)

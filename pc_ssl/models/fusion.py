@@ -6,12 +6,15 @@ Representation", ICRA 2023, Sec. 3.3): the maps are joined along their channels,
 
 from __future__ import annotations
 
+from itertools import chain, zip_longest
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from pc_ssl.derived import CameraChannels, FusedChannels, LidarChannels
 from pc_ssl.geometry import BevGrid
+from pc_ssl.models.bev import below
 from pc_ssl.models.features import BevFeatures
 from pc_ssl.protocols import Backbone, CameraBackbone
 from pc_ssl.structures import CameraBatch, PointBatch
@@ -91,6 +94,14 @@ class BevEncoder(nn.Module):
     @property
     def uses_cameras(self) -> bool:
         return self.camera is not None
+
+    @property
+    def blocks(self) -> tuple[tuple[str, ...], ...]:
+        """The branches' blocks, of equal distance from the output in one block, then the fuser."""
+        branches = (("lidar", self.lidar), ("camera", self.camera))
+        paths = [below(name, branch.blocks)[::-1] for name, branch in branches if branch is not None]
+        joined = (tuple(chain.from_iterable(level)) for level in zip_longest(*paths, fillvalue=()))
+        return (*reversed(tuple(joined)), *([("fuser",)] if self.fuser is not None else []))
 
     def forward(self, points: PointBatch | None, cameras: CameraBatch | None) -> BevFeatures:
         """The map [B, out_channels, H, W].

@@ -159,8 +159,8 @@ def test_a_branch_is_initialised_by_name_or_as_the_only_one(cache: Cache, tmp_pa
         name, _, file = text.rpartition("=")
         init = InitialWeights.parse([f"{name}={tmp_path / file}" if name else str(tmp_path / file)])
         task = build_task(settings, cache, seed=number)
-        (report,) = init.load(task.backbone, task.backbone)
-        assert report.is_complete
+        (loaded,) = init.load(task.backbone, task.backbone)
+        assert loaded.report.is_complete
         for key, value in pretrained.backbone.state_dict().items():
             assert torch.equal(task.backbone.state_dict()[key], value), (text, key)
 

@@ -23,7 +23,7 @@ def test_slidr_trains_with_the_published_numbers() -> None:
     assert (slidr.weight_decay, slidr.batch_size, slidr.voxel_size) == (1e-4, 16, 0.1)
     assert slidr.schedule.factors(0, 100).learning_rate == 1.0
     assert slidr.schedule.factors(50, 100).learning_rate == pytest.approx(0.5)
-    assert set(PROTOCOLS) | {"best"} == {name.value for name in ProbeProtocolName}
+    assert set(PROTOCOLS) | {"best", "knn"} == {name.value for name in ProbeProtocolName}
 
 
 def test_scalr_warms_up_and_ends_at_a_hundredth() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pc_ssl.heads.linear_probe import estimate_batch_norm, fit_linear, labelled_features
+from pc_ssl.heads.linear_probe import estimate_batch_norm, features_at, fit_linear, uniform_sample
 from pc_ssl.models.features import PointFeatures
 from pc_ssl.structures import PointBatch
 
@@ -79,17 +79,16 @@ def test_drawn_points_are_labelled_and_keep_their_features() -> None:
     points = PointBatch.pack([torch.arange(30.0).view(10, 3)])
     label = torch.tensor([0, 1, 2, 0, 3, 1, 0, 0, 2, 1])
     every = backbone(points).at_points(points)
-    feature, drawn = labelled_features(backbone, points, label, 4, torch.Generator().manual_seed(0))
+    rows = uniform_sample(label, 4, torch.Generator().manual_seed(0))
+    feature, drawn = features_at(backbone, points, rows), label[rows]
     assert feature.shape == (4, 4)
     for row, value in zip(feature, drawn, strict=True):
         assert int(value) in set(label[(every == row).all(dim=1)].tolist()) - {0}
 
 
 def test_more_points_than_there_are_means_all_labelled_points_once() -> None:
-    backbone = Pointwise().eval()
-    points = PointBatch.pack([torch.arange(30.0).view(10, 3)])
     label = torch.tensor([0, 1, 2, 0, 3, 1, 0, 0, 2, 1])
-    _, drawn = labelled_features(backbone, points, label, 100, torch.Generator().manual_seed(0))
+    drawn = label[uniform_sample(label, 100, torch.Generator().manual_seed(0))]
     assert sorted(drawn.tolist()) == [1, 1, 1, 2, 2, 3]
 
 

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
 from pc_ssl.geometry import BevGrid
-from pc_ssl.models.bev import BevNeck
+from pc_ssl.models.bev import BevNeck, below
 from pc_ssl.models.camera.image_backbone import ImageBackbone
 from pc_ssl.models.features import BevFeatures
 from pc_ssl.ops import RegionPlan, region_gather, region_pool
@@ -138,6 +138,11 @@ class LiftSplat(nn.Module):
         self.encoder = BevNeck(lifted_channels, encoder_channels, encoder_layers, upsampled_channels)
         self.out_channels = self.encoder.out_channels
         self._plans: OrderedDict[bytes, Splat] = OrderedDict()
+
+    @property
+    def blocks(self) -> tuple[tuple[str, ...], ...]:
+        """The image backbone as one block, its neck, the lift, and the stages of the BEV encoder."""
+        return (("image",), ("neck",), ("lift",), *below("encoder", self.encoder.blocks))
 
     def forward(self, cameras: CameraBatch) -> BevFeatures:
         """The map [B, out_channels, H, W].

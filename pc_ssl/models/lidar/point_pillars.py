@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pc_ssl.derived import FeaturesPerPoint
 from pc_ssl.geometry import BevGrid
-from pc_ssl.models.bev import BevNeck
+from pc_ssl.models.bev import BevNeck, below
 from pc_ssl.models.features import BevFeatures
 from pc_ssl.models.norm import RowNorm, set_norm_constants
 from pc_ssl.models.voxelize import OutsideGrid
@@ -118,6 +118,11 @@ class PointPillars(nn.Module):
         self.neck = BevNeck(pillar_channels, neck_channels, neck_layers, upsampled_channels, 2, level)
         self.encoded_channels, self.out_channels = pillar_channels, self.neck.out_channels
         set_norm_constants(self, norm_eps, norm_momentum)
+
+    @property
+    def blocks(self) -> tuple[tuple[str, ...], ...]:
+        """The layer of points, then the stages of the neck."""
+        return (("linear", "norm"), *below("neck", self.neck.blocks))
 
     def forward(self, points: PointBatch) -> BevFeatures:
         """The map [B, out_channels, H, W].

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pc_ssl.derived import FeaturesPerPoint
 from pc_ssl.geometry import BevGrid
-from pc_ssl.models.bev import BevNeck
+from pc_ssl.models.bev import BevNeck, below
 from pc_ssl.models.features import BevFeatures
 from pc_ssl.models.norm import set_norm_constants
 from pc_ssl.models.sparse import DownBlock, HeightBlock, ResidualBlock, SubmanifoldBlock, fold_height, sparse_tensor
@@ -113,6 +113,11 @@ class SECOND(nn.Module):
         """
         voxels = sparse_tensor(voxelize(points, self.grid, self.voxel_features), self.extra_slices)
         return fold_height(self.stages(voxels))
+
+    @property
+    def blocks(self) -> tuple[tuple[str, ...], ...]:
+        """Each sparse convolution, then the stages of the neck."""
+        return (*((f"stages.{i}",) for i in range(len(self.stages))), *below("neck", self.neck.blocks))
 
     def forward(self, points: PointBatch) -> BevFeatures:
         """The map [B, out_channels, H, W].

@@ -95,6 +95,13 @@ class SparseUNet(nn.Module):
         )
         set_norm_constants(self, norm_eps, norm_momentum)
 
+    @property
+    def blocks(self) -> tuple[tuple[str, ...], ...]:
+        """Stem, levels of the encoder, levels of the decoder."""
+        levels = range(len(self.down))
+        down = ((f"down.{i}", f"encoder.{i}") for i in levels)
+        return (("stem",), *down, *((f"up.{i}", f"decoder.{i}") for i in levels))
+
     def forward(self, points: PointBatch) -> PointFeatures:
         """Features [N, out_channels] of the N points.
 
