@@ -156,9 +156,10 @@ def test_blocks_run_from_the_stem_to_the_output() -> None:
         SparseUNet((1, 1, 1), 1, 4, (4, 8), (1, 1), (8, 4), (1, 1)),
         SECOND(GRID, 1, (4, 8), (1, 1), (8, 8), (1, 1), 4),
         PointPillars(GRID, 1, 4, (4, 8), (1, 1), 4),
+        PointPillars(GRID, 1, 4, (4, 8), (1, 1), 4, point_layers=2),
         BevEncoder(SECOND(GRID, 1, (4, 8), (1, 1), (8, 8), (1, 1), 4)),
     ],
-    ids=["unet", "second", "pillars", "encoder"],
+    ids=["unet", "second", "pillars", "deep pillars", "encoder"],
 )
 def test_each_parameter_is_in_one_block(backbone: nn.Module) -> None:
     module = nn.Module()

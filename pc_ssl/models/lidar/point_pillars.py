@@ -121,8 +121,9 @@ class PointPillars(nn.Module):
 
     @property
     def blocks(self) -> tuple[tuple[str, ...], ...]:
-        """The layer of points, then the stages of the neck."""
-        return (("linear", "norm"), *below("neck", self.neck.blocks))
+        """The layers of points, then the stages of the neck."""
+        first = ((f"first_layers.{i}",) for i in range(len(self.first_layers)))
+        return (*first, ("linear", "norm"), *below("neck", self.neck.blocks))
 
     def forward(self, points: PointBatch) -> BevFeatures:
         """The map [B, out_channels, H, W].
