@@ -27,7 +27,7 @@ from pc_ssl.files import PARTIAL_SUFFIX, write_json
 from pc_ssl.progress import track
 
 BASE = "manifest.base.json"
-OWN_FILES = (LOCK, BASE, INDEX)  # files that may exist before the first frame
+OWN_FILES = (LOCK, BASE, INDEX, FAILED)  # files that may exist before the first frame
 
 
 class CacheFolder:
@@ -60,13 +60,13 @@ class CacheFolder:
                 raise UserError(f"{self.path}: the folder is neither empty nor a cache; name a new one")
 
     def check_journals(self, asked: Mapping[str, Any]) -> None:
-        """Check that unfinished preparations have the requested options.
+        """Check that unfinished preparations have the requested options, or have not finished a frame.
 
         Raises:
-            UserError: a journal has other options.
+            UserError: a journal of finished frames has other options.
         """
         for record in read_journals(self.path).values():
-            if record.options is not None:
+            if record.options is not None and record.entries:
                 refuse_other_options(self.path, record.options, asked)
 
     def manifest(self) -> Manifest | None:
@@ -142,6 +142,8 @@ class CacheFolder:
         """Combined content of the manifest and all journals."""
         state = Record()
         for record in read_journals(self.path).values():
+            if self._journal is not None and record.is_void(self._journal.options):
+                continue  # of another shard, which starts again with the new options
             state.entries |= record.entries
             state.failures |= record.failures
             state.again |= record.again
@@ -230,6 +232,8 @@ class CacheFolder:
                 write_json(out / FAILED, [asdict(failure) for failure in failures])
             listed += [entry for token, entry in state.entries.items() if token not in tokens]
             if not listed:
+                for journal in out.glob(JOURNALS):  # the same folder may be tried with other options
+                    journal.unlink(missing_ok=True)
                 raise UserError(f"{out}: no frame could be prepared; the first reason: {failures[0].reason}")
             manifest = manifest_of(listed)
             if not self.is_complete or read_manifest(out).to_json() != manifest.to_json():

@@ -27,13 +27,15 @@ from data_prep.file_order import natural_order
 from data_prep.folder_source import CameraFile, FolderSource
 from data_prep.image_times import matched_by_time
 from data_prep.point_files import ENDINGS
-from data_prep.point_files.layout import XYZ, PointLayout, layout_of
+from data_prep.point_files.layout import XYZ, PointLayout
+from data_prep.point_options import PointOptions
 from data_prep.poses import pinhole, read_numbers, rigid
 from data_prep.reader import FrameName, of_split, read_splits
 from pc_ssl.data.cache import IGNORE, TIME, frame_file
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import may_enter, read_json
 
+AS_USUAL = PointOptions()
 IMAGE_TOLERANCE = 0.05  # seconds between points and an image of them: half a turn of a LiDAR of 10 Hz
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 CAMERA_NAME = re.compile(r"[A-Za-z0-9_-]+")  # used in names of tensors
@@ -45,13 +47,8 @@ class FolderReader:
 
     Args:
         root: root folder.
-        columns: names of the columns, including x, y and z. For .bin, .npy and .npz files all columns in order, "-" for
-            columns to skip; for other formats the columns to read, NAME=COLUMN if a column has another name in the
-            file, such as intensity=reflectivity. None: x, y, z, intensity; required for .bin files, which do not store
-            the number of columns.
-        intensity_max: the largest intensity of the sensor.
-        color_max: the largest value of a colour; None: 1 for floating point, the type's largest number for integers.
-        intensity_clip: whether to clip larger intensities to intensity_max; they are an error otherwise.
+        points: columns and scales of the point files; without columns: x, y, z, intensity. Columns are required for
+            .bin files, which do not store their number.
         sweeps: number of sweeps per frame: its file and the ones before it; more than one requires poses.txt and
             times.txt.
         image_tolerance: seconds that points and their image may be apart, where the files of both are named by their
@@ -59,16 +56,13 @@ class FolderReader:
 
     Raises:
         UserError: the folder does not exist or has no point files, or names are invalid or ambiguous in the cache.
-        UsageError: columns lacks x, y or z, names one twice, or is None with .bin files; intensity_max is not positive.
+        UsageError: columns lack x, y or z, name one twice, or are None with .bin files; another value is out of range.
     """
 
     def __init__(
         self,
         root: Path,
-        columns: Sequence[str] | None = None,
-        intensity_max: float = 1.0,
-        color_max: float | None = None,
-        intensity_clip: bool = False,
+        points: PointOptions = AS_USUAL,
         sweeps: int = 1,
         image_tolerance: float = IMAGE_TOLERANCE,
     ) -> None:
@@ -77,7 +71,7 @@ class FolderReader:
         if not 0 <= image_tolerance < float("inf"):
             raise UsageError(f"image-tolerance: {image_tolerance} is not a number of seconds")
         self.root, self.sweeps, self.image_tolerance = root, sweeps, image_tolerance
-        self.layout = layout_of(PointLayout(), columns, intensity_max, intensity_clip, color_max)
+        self.layout = PointLayout().with_options(points)
         if sweeps < 1:
             raise UsageError(f"sweeps: {sweeps} is not positive")
         _refuse_compressed(root)
@@ -85,7 +79,7 @@ class FolderReader:
             raise UserError(f"{root}: no point files ({' '.join(ENDINGS)}) in it or in its folders")
         _check_names(self._scenes)
         raw = next((file for files in self._scenes.values() for file in files if file.suffix.lower() == ".bin"), None)
-        if columns is None and raw is not None:
+        if points.columns is None and raw is not None:
             raise UsageError(
                 f"columns: {raw} does not store names of its columns; name all: --columns x,y,z,intensity,-"
             )

@@ -3,7 +3,7 @@
 Each shard has a journal, unfinished-1-of-4.jsonl; a run without shards is shard 1 of 1. One JSON object per line:
 {"options": ...} first, then {"frame": the manifest's entry}, {"failure": ...} or {"again": token} for a frame whose
 failure is void because it is tried again. The files are removed when the manifest is written. An incomplete last line
-is dropped, and its frame is made again.
+is dropped, and its frame is made again. A journal without a finished frame may be restarted with other options.
 """
 
 from __future__ import annotations
@@ -67,6 +67,10 @@ class Record:
     failures: dict[str, Failure] = field(default_factory=dict)
     again: set[str] = field(default_factory=set)
 
+    def is_void(self, options: Mapping[str, Any]) -> bool:
+        """Whether it is of other options and no frame was finished: nothing is lost with it."""
+        return not self.entries and self.options is not None and self.options != options
+
     def take(self, line: Mapping[str, Any]) -> None:
         """Add one line.
 
@@ -106,6 +110,7 @@ class Journal:
 
     def __init__(self, folder: Path, options: Mapping[str, Any], shard: Shard = WHOLE) -> None:
         self.path = folder / f"unfinished-{shard.index}-of-{shard.count}.jsonl"
+        self.options = json.loads(json.dumps(dict(options)))  # as read from a journal
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+b", buffering=0)
@@ -119,9 +124,10 @@ class Journal:
                     raise UserError(f"{folder}: another pc-ssl prepare is writing this cache ({other.name})")
             self._file.seek(0)
             record, whole = _parse(self._file.read())
-            self._file.truncate(whole)
-            if record.options is None:
-                self._append({"options": dict(options)})
+            void = record.is_void(self.options)
+            self._file.truncate(0 if void else whole)
+            if void or record.options is None:
+                self._append({"options": self.options})
         except BaseException:
             self._file.close()
             raise

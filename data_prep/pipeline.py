@@ -22,6 +22,7 @@ from data_prep.cache_folder import CacheFolder
 from data_prep.estimate import estimate_cost
 from data_prep.jobs import Content, Executor, Job, Outcome, write
 from data_prep.options import manifest_options
+from data_prep.point_files.columns import ColumnsError
 from data_prep.reader import FrameName, Reader, Source
 from data_prep.report import Estimate, Failure, PrepareReport
 from data_prep.stages import Stages
@@ -30,6 +31,7 @@ from pc_ssl.errors import UserError
 from pc_ssl.progress import track
 
 DAMAGED_DEPTH = "views with a damaged depth image"
+FIRST_FRAMES = 3  # read before the others: if all of them contradict the named columns, nothing is prepared
 MIN_FRAMES_FOR_ETA = 20  # fewer do not take long enough to need an estimate
 
 __all__ = ["CacheFolder", "Estimate", "Executor", "Plan", "PrepareReport", "estimate", "prepare", "run"]
@@ -107,7 +109,7 @@ def estimate(reader: Reader, stages: Stages, folder: CacheFolder, executor: Exec
 
 
 def _plan(reader: Reader, stages: Stages, asked: dict) -> Plan:
-    """Raises UserError: no frame is there, a table is damaged, or a scene's name cannot be that of a folder."""
+    """Raises UserError: see `prepare`; or a scene's name cannot be that of a folder, or the columns are others."""
     manifest = Manifest(
         dataset=asked["dataset"],
         version=asked["version"],
@@ -119,6 +121,7 @@ def _plan(reader: Reader, stages: Stages, asked: dict) -> Plan:
     )
     frames = reader.frames(stages.read.split)
     _check_names(frames)
+    _check_columns(reader, frames)
     _warn_missing_files(reader)
     return Plan(frames, partial(_job, reader, stages), stages, manifest)
 
@@ -232,6 +235,26 @@ def _check_names(frames: Sequence[FrameName]) -> None:
             frame_file(frame.scene, frame.token)
         except UserError as error:
             raise UserError(f"{error}; rename it, nothing was prepared") from None
+
+
+def _check_columns(reader: Reader, frames: Sequence[FrameName]) -> None:
+    """Check the named columns and scales on the first frames, instead of reporting them for each frame.
+
+    Raises:
+        UserError: the first frames all contradict them; the error of the first one.
+    """
+    reasons = []
+    for frame in frames[:FIRST_FRAMES]:
+        try:
+            reader.source(frame).read()
+        except ColumnsError as error:
+            reasons.append(error)
+        except UserError:  # a damaged frame is reported with its job
+            return
+        else:
+            return
+    if reasons:
+        raise UserError(f"{reasons[0]}; nothing was prepared")
 
 
 def _job(reader: Reader, stages: Stages, frame: FrameName) -> Job:

@@ -12,11 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.point_files.arrays import read_bin, read_npy, read_npz
-from data_prep.point_files.columns import Columns
+from data_prep.point_files.columns import Columns, ColumnsError
 from data_prep.point_files.las import read_las
 from data_prep.point_files.pcd import PACKED, read_pcd
 from data_prep.point_files.ply import read_ply
-from pc_ssl.errors import UserError
 
 UNNAMED = {".bin": read_bin, ".npy": read_npy, ".npz": read_npz}  # by suffix; arrays whose columns the user names
 NAMED = {".las": read_las, ".pcd": read_pcd, ".ply": read_ply}  # the file names its columns
@@ -36,7 +35,8 @@ def read_columns(path: Path, names: Sequence[str]) -> Columns:
         the columns by NAME.
 
     Raises:
-        UserError: the file is missing or damaged, or has other columns.
+        UserError: the file is missing or damaged.
+        ColumnsError: it has other columns.
     """
     ending = path.suffix.lower()
     if ending in UNNAMED:
@@ -56,11 +56,11 @@ def _found(path: Path, columns: Columns, asked: str) -> str:
         if len(same) == 1:
             return same[0]
     if name.lower() in PACKED and "red" in columns:
-        raise UserError(f"{path}: {name!r} holds packed colours; use red,green,blue instead: --columns")
-    raise UserError(
+        raise ColumnsError(f"{path}: {name!r} holds packed colours; use red,green,blue instead: --columns")
+    raise ColumnsError(
         f"{path}: has no column {wanted[0]!r}, found {', '.join(columns) or 'none'}; name the columns, or write "
         f"{name}=COLUMN: --columns"
     )
 
 
-__all__ = ["ENDINGS", "NAMED", "UNNAMED", "Columns", "read_columns"]
+__all__ = ["ENDINGS", "NAMED", "UNNAMED", "Columns", "ColumnsError", "read_columns"]

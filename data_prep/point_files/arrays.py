@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.point_files.columns import MOST_UNPACKED, Columns
+from data_prep.point_files.columns import MOST_UNPACKED, Columns, ColumnsError
 from pc_ssl.errors import UserError
 from pc_ssl.files import read_bytes
 
@@ -33,7 +33,7 @@ def read_bin(path: Path, names: Sequence[str]) -> Columns:
     """
     content = read_bytes(path)
     if len(content) % (4 * len(names)):
-        raise UserError(
+        raise ColumnsError(
             f"{path}: {len(content)} bytes are not a whole number of points of {4 * len(names)} bytes "
             f"({' '.join(names)} as float32); the file is cut off (copy it again), or has other columns: --columns"
         )
@@ -84,7 +84,7 @@ def _array(path: Path, content: bytes, names: Sequence[str]) -> NDArray:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path}: not readable as a numpy array ({reason})") from None
     if dtype.kind not in "fiu" or len(shape) != 2 or shape[1] != len(names) or min(shape) < 0:
-        raise UserError(
+        raise ColumnsError(
             f"{path}: holds {dtype.name} {list(shape)}, expected numbers [N, {len(names)}]: {', '.join(names)}; "
             "name its columns: --columns"
         )

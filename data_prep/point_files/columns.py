@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from pc_ssl.errors import UserError
 
+
+class ColumnsError(UserError):
+    """The file does not have the columns that the user named, or their values contradict the names."""
+
+
 Columns = dict[str, NDArray[Any]]  # name -> [N], in the order of the file
 MOST_UNPACKED = 400_000_000  # bytes; largest unpacked size of a compressed file: 25 million points of 16 bytes
 LONGEST_HEADER = 1 << 16  # bytes

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from data_prep.readers import READERS, data_sets_with, make_reader
 from pc_ssl.cli.app import DryRun, app
 from pc_ssl.cli.simulate import Workers
 from pc_ssl.errors import UsageError
@@ -23,24 +24,37 @@ class Backend(StrEnum):
 OF_A_DATA_SET = "Options of some data sets"
 
 
+def _of(option: str, text: str) -> str:
+    """Help of an option that only some data sets have."""
+    return f"{', '.join(data_sets_with(option))}: {text}"
+
+
+def _defaults(of: dict[str, str]) -> str:
+    """Defaults by data set: the most common one first, as in `dbscan; scannet: graph`."""
+    usual = max(of.values(), key=list(of.values()).count)
+    return "; ".join([usual, *(f"{name}: {value}" for name, value in of.items() if value != usual)])
+
+
+REGIONS = _defaults({name: ",".join(data.regions) for name, data in READERS.items()})
+GROUND = _defaults({name: data.ground for name, data in READERS.items()})
+
+
 @app.command()
 def prepare(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="nuscenes, kitti, scannet, or folder.")],
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help=f"One of {', '.join(READERS)}.")],
     root: Annotated[Path, typer.Option(help="The data set's root folder.")],
     out: Annotated[Path, typer.Option(help="Cache to write.")],
     split: Annotated[str | None, typer.Option(help="Prepare this split only, such as `train`.")] = None,
     regions: Annotated[
         str | None,
-        typer.Option(
-            help="Generators of regions and superpixels, such as `dbscan,slic`. [default: dbscan; scannet: graph]"
-        ),
+        typer.Option(help=f"Generators of regions and superpixels, such as `dbscan,slic`. [default: {REGIONS}]"),
     ] = None,
     add_regions: Annotated[
         str | None, typer.Option(help="Add these to a finished cache and leave the rest as it is.")
     ] = None,
     ground: Annotated[
         str | None,
-        typer.Option(help="How ground is found: strips, patchworkpp, ransac, floor. [default: strips; scannet: floor]"),
+        typer.Option(help=f"How ground is found: strips, patchworkpp, ransac, floor. [default: {GROUND}]"),
     ] = None,
     occlusion: Annotated[
         bool, typer.Option("--occlusion", help="Drop points occluded by a point within 8 px that is 10 % closer.")
@@ -57,30 +71,32 @@ def prepare(
     dry_run: DryRun = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first frame that fails.")] = False,
     no_images: Annotated[
-        bool, typer.Option("--no-images", help="nuscenes, scannet: leave images out.", rich_help_panel=OF_A_DATA_SET)
+        bool, typer.Option("--no-images", help=_of("images", "leave images out."), rich_help_panel=OF_A_DATA_SET)
     ] = False,
     classes: Annotated[
         Path | None,
         typer.Option(
-            help="nuscenes: TOML file of what other names of categories and attributes stand for.",
+            help=_of("classes", "TOML file of what other names of categories and attributes stand for."),
             rich_help_panel=OF_A_DATA_SET,
         ),
     ] = None,
     version: Annotated[
         str | None,
-        typer.Option(help="nuscenes: folder of the tables, such as v1.0-trainval.", rich_help_panel=OF_A_DATA_SET),
+        typer.Option(
+            help=_of("version", "folder of the tables, such as v1.0-trainval."), rich_help_panel=OF_A_DATA_SET
+        ),
     ] = None,
     sweeps: Annotated[
         int | None,
         typer.Option(
-            help="nuscenes, folder: number of LiDAR sweeps to merge, the keyframe's own included. [default: 1]",
+            help=_of("sweeps", "number of LiDAR sweeps to merge, the keyframe's own included. [default: 1]"),
             rich_help_panel=OF_A_DATA_SET,
         ),
     ] = None,
     frame_step: Annotated[
         int | None,
         typer.Option(
-            help="scannet: take each RGB-D frame whose number is a multiple. [default: 20]",
+            help=_of("frame_step", "take each RGB-D frame whose number is a multiple. [default: 20]"),
             min=1,
             rich_help_panel=OF_A_DATA_SET,
         ),
@@ -88,15 +104,18 @@ def prepare(
     columns: Annotated[
         str | None,
         typer.Option(
-            help="folder, kitti, nuscenes: names of the columns; - skips one: `x,y,z,intensity,-`. "
-            "[default: x,y,z,intensity; nuscenes: and ring]",
+            help=_of(
+                "columns",
+                "names of the columns; - skips one: `x,y,z,intensity,-`. "
+                "[default: x,y,z,intensity; nuscenes: and ring]",
+            ),
             rich_help_panel=OF_A_DATA_SET,
         ),
     ] = None,
     intensity_max: Annotated[
         float | None,
         typer.Option(
-            help="folder, kitti, nuscenes: largest intensity that the sensor gives. [default: 1.0; nuscenes: 255]",
+            help=_of("intensity_max", "largest intensity that the sensor gives. [default: 1.0; nuscenes: 255]"),
             rich_help_panel=OF_A_DATA_SET,
         ),
     ] = None,
@@ -104,22 +123,33 @@ def prepare(
         bool,
         typer.Option(
             "--intensity-clip",
-            help="folder, kitti, nuscenes: larger intensities count as the largest.",
+            help=_of("intensity_clip", "larger intensities count as the largest."),
+            rich_help_panel=OF_A_DATA_SET,
+        ),
+    ] = False,
+    intensity_tanh: Annotated[
+        bool,
+        typer.Option(
+            "--intensity-tanh",
+            help=_of("intensity_tanh", "intensities become tanh(intensity / largest), for sensors without a largest."),
             rich_help_panel=OF_A_DATA_SET,
         ),
     ] = False,
     color_max: Annotated[
         float | None,
         typer.Option(
-            help="folder, kitti, nuscenes: full brightness in colours that are floats, such as 255. [default: 1]",
+            help=_of("color_max", "full brightness in colours that are floats, such as 255. [default: 1]"),
             rich_help_panel=OF_A_DATA_SET,
         ),
     ] = None,
     image_tolerance: Annotated[
         float | None,
         typer.Option(
-            help="folder: seconds that points and their image may be apart, where both are named by their times. "
-            "[default: 0.05]",
+            help=_of(
+                "image_tolerance",
+                "seconds that points and their image may be apart, where both are named by their times. "
+                "[default: 0.05]",
+            ),
             rich_help_panel=OF_A_DATA_SET,
         ),
     ] = None,
@@ -144,7 +174,6 @@ def prepare(
     from data_prep.journal import Shard
     from data_prep.options import choose_stages
     from data_prep.pipeline import estimate, prepare
-    from data_prep.readers import make_reader
 
     if (backend is Backend.dask) != (scheduler is not None):
         raise UsageError("scheduler: --backend dask and --scheduler ADDRESS go together")
@@ -155,6 +184,7 @@ def prepare(
         "columns": None if columns is None else _names(columns),
         "intensity_max": intensity_max,
         "intensity_clip": True if intensity_clip else None,
+        "intensity_tanh": True if intensity_tanh else None,
         "color_max": color_max,
         "image_tolerance": image_tolerance,
         "images": False if no_images else None,

@@ -19,6 +19,7 @@ from data_prep.folder_source import COARSE_FILES, WIDE_FILES, XYZ
 from data_prep.left_out import NO_RETURN, NOT_FINITE
 from data_prep.options import choose_stages
 from data_prep.pipeline import prepare
+from data_prep.point_options import PointOptions
 from data_prep.reader import RawFrame
 from pc_ssl.cli import app
 from pc_ssl.data.cache import Cache
@@ -81,14 +82,14 @@ def frames(reader: FolderReader) -> list[RawFrame]:
 
 
 def test_frames_are_the_files_in_the_order_of_their_names(root: Path) -> None:
-    reader = FolderReader(root, COLUMNS)
+    reader = FolderReader(root, PointOptions(COLUMNS))
     assert [frame.token for frame in reader.frames(None)] == ["a-000000", "a-000001", "b-000000", "b-000001"]
     for raw, seed in zip(frames(reader), (0, 1, 10, 11), strict=True):
         np.testing.assert_array_equal(raw.points, cloud(seed))
 
 
 def test_poses_are_those_of_the_file(root: Path) -> None:
-    found = frames(FolderReader(root, COLUMNS))
+    found = frames(FolderReader(root, PointOptions(COLUMNS)))
     for row in range(2):
         np.testing.assert_allclose(found[row].global_from_lidar[:3], poses(2)[row], atol=1e-9)
         np.testing.assert_array_equal(found[row].global_from_lidar[3], [0, 0, 0, 1])
@@ -96,7 +97,7 @@ def test_poses_are_those_of_the_file(root: Path) -> None:
 
 
 def test_points_are_projected_with_the_calibration(root: Path) -> None:
-    raw = frames(FolderReader(root, COLUMNS))[0]
+    raw = frames(FolderReader(root, PointOptions(COLUMNS)))[0]
     pixel, point = raw.cameras["FRONT"].pairs(raw.points[:, :3])
     assert len(point) > 10
     x, y, z = raw.points[point, :3].T.astype(float)  # the camera looks along x, 0.1 m behind and 0.3 m above
@@ -105,7 +106,11 @@ def test_points_are_projected_with_the_calibration(root: Path) -> None:
 
 
 def test_png_and_jpeg_images_are_equivalent(root: Path, tmp_path: Path) -> None:
-    prepare(FolderReader(root, COLUMNS), choose_stages(regions=("dbscan", "slic")), CacheFolder(tmp_path / "cache"))
+    prepare(
+        FolderReader(root, PointOptions(COLUMNS)),
+        choose_stages(regions=("dbscan", "slic")),
+        CacheFolder(tmp_path / "cache"),
+    )
     assert not verify(tmp_path / "cache").problems
     cache = Cache(tmp_path / "cache")
     assert cache[1]["image/FRONT"].numpy().tobytes() == encoded("PNG")
@@ -116,7 +121,7 @@ def test_png_and_jpeg_images_are_equivalent(root: Path, tmp_path: Path) -> None:
 
 
 def test_missing_files_are_reported(root: Path) -> None:
-    assert FolderReader(root, COLUMNS).absent() == [
+    assert FolderReader(root, PointOptions(COLUMNS)).absent() == [
         "poses.txt (each frame's pose is the identity) of 1 of 2 scenes",
         "calibration.json (no images) of 1 of 2 scenes",
     ]
@@ -124,7 +129,7 @@ def test_missing_files_are_reported(root: Path) -> None:
 
 def test_splits_can_be_named(root: Path) -> None:
     (root / "splits.json").write_text('{"train": ["a"], "val": ["b"]}')
-    reader = FolderReader(root, COLUMNS)
+    reader = FolderReader(root, PointOptions(COLUMNS))
     assert [frame.scene for frame in reader.frames("val")] == ["b", "b"]
     (root / "splits.json").write_text('{"train": "a"}')
     with pytest.raises(UserError, match=r"splits.json: split 'train' is not a list of scene names"):
@@ -132,7 +137,7 @@ def test_splits_can_be_named(root: Path) -> None:
 
 
 def test_a_folder_of_files_is_one_scene(root: Path) -> None:
-    reader = FolderReader(root / "b", COLUMNS)
+    reader = FolderReader(root / "b", PointOptions(COLUMNS))
     assert reader.splits() == {"train": ["b"]}
     assert [frame.token for frame in reader.frames("train")] == ["b-000000", "b-000001"]
 
@@ -140,7 +145,7 @@ def test_a_folder_of_files_is_one_scene(root: Path) -> None:
 def test_columns_can_be_skipped_and_kept(tmp_path: Path) -> None:
     rows = np.random.default_rng(0).uniform(0, 1, (50, 6)).astype(np.float32)
     np.save(tmp_path / "0.npy", rows)
-    reader = FolderReader(tmp_path, ("height", "x", "-", "y", "z", "-"))
+    reader = FolderReader(tmp_path, PointOptions(("height", "x", "-", "y", "z", "-")))
     np.testing.assert_array_equal(frames(reader)[0].points, rows[:, [1, 3, 4, 0]])
     assert reader.options()["columns"] == ["x", "y", "z", "height"]
 
@@ -151,7 +156,7 @@ def test_intensities_and_colours_are_scaled_to_one(tmp_path: Path) -> None:
     points.point["colors"] = o3d.core.Tensor(color)
     points.point["intensity"] = o3d.core.Tensor(100 * cloud(0)[:, 3:].copy())
     o3d.t.io.write_point_cloud(str(tmp_path / "0.ply"), points)
-    (raw,) = frames(FolderReader(tmp_path, ("x", "y", "z", "red", "green", "blue", "intensity"), 100.0))
+    (raw,) = frames(FolderReader(tmp_path, PointOptions(("x", "y", "z", "red", "green", "blue", "intensity"), 100.0)))
     np.testing.assert_allclose(raw.points[:, 3:6], color / 255, atol=1e-6)
     np.testing.assert_allclose(raw.points[:, 6], cloud(0)[:, 3], atol=1e-6)
     with pytest.raises(
@@ -165,7 +170,7 @@ def test_coordinates_of_a_map_keep_their_millimetres(tmp_path: Path) -> None:
     far = near + np.array([435_123.0, 5_400_456.0, 300.0])
     np.save(tmp_path / "0.npy", far)
     (tmp_path / "poses.txt").write_text("0 -1 0 7 1 0 0 8 0 0 1 9\n")
-    (raw,) = frames(FolderReader(tmp_path, ("x", "y", "z")))
+    (raw,) = frames(FolderReader(tmp_path, PointOptions(("x", "y", "z"))))
     moved = raw.points.astype(np.float64) @ raw.global_from_lidar[:3, :3].T + raw.global_from_lidar[:3, 3]
     expected = np.column_stack([-far[:, 1] + 7, far[:, 0] + 8, far[:, 2] + 9])
     np.testing.assert_allclose(moved, expected, atol=1e-5)
@@ -176,28 +181,28 @@ def test_the_columns_of_a_bin_file_must_be_named(root: Path) -> None:
     with pytest.raises(UsageError, match=r"columns: .*000000.bin .*--columns"):
         FolderReader(root)
     with pytest.raises(UserError, match="8320 bytes are not a whole number of points of 24 bytes"):
-        frames(FolderReader(root, (*COLUMNS, "ring", "time")))
+        frames(FolderReader(root, PointOptions((*COLUMNS, "ring", "time"))))
 
 
 @pytest.mark.parametrize("columns", [("x", "y"), ("x", "y", "z", "x"), ()])
 def test_columns_without_coordinates_or_twice_are_rejected(root: Path, columns: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match=r"columns: got .*, expected x, y, z"):
-        FolderReader(root, columns)
+        FolderReader(root, PointOptions(columns))
 
 
 def test_roots_without_points(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
-        FolderReader(tmp_path / "missing", COLUMNS)
+        FolderReader(tmp_path / "missing", PointOptions(COLUMNS))
     with pytest.raises(UserError, match="no point files"):
-        FolderReader(tmp_path, COLUMNS)
+        FolderReader(tmp_path, PointOptions(COLUMNS))
     with pytest.raises(UsageError, match="intensity-max: nan is not positive"):
-        FolderReader(tmp_path, COLUMNS, float("nan"))
+        FolderReader(tmp_path, PointOptions(COLUMNS, float("nan")))
 
 
 def test_two_files_of_one_name_are_reported(root: Path) -> None:
     np.save(root / "b/000000.npy", cloud(0))
     with pytest.raises(UserError, match=r"000000.bin: 000000.npy has the same name"):
-        FolderReader(root, COLUMNS)
+        FolderReader(root, PointOptions(COLUMNS))
 
 
 def test_two_files_with_the_same_frame_name_are_reported(tmp_path: Path) -> None:
@@ -206,7 +211,7 @@ def test_two_files_with_the_same_frame_name_are_reported(tmp_path: Path) -> None
         (tmp_path / name).parent.mkdir()
         np.save(tmp_path / name, cloud(0))
     with pytest.raises(UserError, match=r"a-b/c\.npy: .*'a-b-c' of .*a/b-c\.npy"):
-        FolderReader(tmp_path, COLUMNS)
+        FolderReader(tmp_path, PointOptions(COLUMNS))
 
 
 @pytest.mark.parametrize("name", ["my drive/0.npy", "caf\u00e9/0.npy", "a/scan 1.npy", "a/\u00e9.npy", ".cache/0.npy"])
@@ -214,7 +219,7 @@ def test_names_invalid_in_the_cache_are_reported_at_once(tmp_path: Path, name: s
     (tmp_path / name).parent.mkdir()
     np.save(tmp_path / name, cloud(0))
     with pytest.raises(UserError, match=r"only letters, digits and _ \+ - \. .*; rename") as caught:
-        FolderReader(tmp_path, COLUMNS)
+        FolderReader(tmp_path, PointOptions(COLUMNS))
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
 
 
@@ -237,7 +242,7 @@ def test_names_invalid_in_the_cache_are_reported_at_once(tmp_path: Path, name: s
 def test_errors_name_file_and_field(root: Path, file: str, content: bytes, message: str) -> None:
     (root / file).write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
-        frames(FolderReader(root, COLUMNS))
+        frames(FolderReader(root, PointOptions(COLUMNS)))
     assert file in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -250,7 +255,7 @@ def test_points_that_are_not_returns_are_left_out_with_a_count(tmp_path: Path) -
     points[3::8, 0], points[7::8, 2] = np.nan, np.inf
     (tmp_path / "0.bin").write_bytes(points.tobytes())
     (tmp_path / "1.bin").write_bytes(points.tobytes())
-    for raw in frames(FolderReader(tmp_path, COLUMNS)):
+    for raw in frames(FolderReader(tmp_path, PointOptions(COLUMNS))):
         np.testing.assert_array_equal(raw.points, expected)
         assert raw.left_out == {NOT_FINITE: len(points[3::4]), NO_RETURN: len(points[1::4])}
 
@@ -258,7 +263,7 @@ def test_points_that_are_not_returns_are_left_out_with_a_count(tmp_path: Path) -
 def test_a_cloud_without_returns_is_rejected(tmp_path: Path) -> None:
     np.zeros((50, 4), np.float32).tofile(tmp_path / "0.bin")
     with pytest.raises(UserError, match=r"0\.bin: all 50 points are at \(0, 0, 0\)"):
-        frames(FolderReader(tmp_path, COLUMNS))
+        frames(FolderReader(tmp_path, PointOptions(COLUMNS)))
 
 
 def test_names_are_in_natural_order_and_resource_forks_are_ignored(tmp_path: Path) -> None:
@@ -266,7 +271,7 @@ def test_names_are_in_natural_order_and_resource_forks_are_ignored(tmp_path: Pat
         cloud(number).tofile(tmp_path / f"{number}.bin")
     (tmp_path / "._10.bin").write_bytes(b"macOS")
     np.savetxt(tmp_path / "poses.txt", poses(5).reshape(5, 12))
-    reader = FolderReader(tmp_path, COLUMNS)
+    reader = FolderReader(tmp_path, PointOptions(COLUMNS))
     names = [frame.token.rpartition("-")[2] for frame in reader.frames(None)]
     assert names == ["0", "1", "2", "10", "11"]
     np.testing.assert_allclose([raw.global_from_lidar[:3] for raw in frames(reader)], poses(5), atol=1e-9)
@@ -277,18 +282,20 @@ def test_unused_keys_of_a_calibration_are_rejected(root: Path, key: str) -> None
     content = {"FRONT": {**CALIBRATION["FRONT"], key: [0.1, 0, 0, 0, 0]}}
     (root / "a/calibration.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=f"a/calibration.json: camera 'FRONT' has '{key}'"):
-        frames(FolderReader(root, COLUMNS))
+        frames(FolderReader(root, PointOptions(COLUMNS)))
 
 
 def test_a_distortion_of_zero_is_accepted(root: Path) -> None:
     content = {"FRONT": {**CALIBRATION["FRONT"], "distortion": [0, 0, 0, 0, 0]}}
     (root / "a/calibration.json").write_text(json.dumps(content))
-    assert set(frames(FolderReader(root, COLUMNS))[0].cameras) == {"FRONT"}
+    assert set(frames(FolderReader(root, PointOptions(COLUMNS)))[0].cameras) == {"FRONT"}
 
 
 def test_images_without_a_frame_are_reported(root: Path) -> None:
     (root / "a/images/FRONT/1690000000123.jpg").write_bytes(encoded("JPEG"))
-    assert any("1 of 3 images" in phrase and "FRONT" in phrase for phrase in FolderReader(root, COLUMNS).absent())
+    assert any(
+        "1 of 3 images" in phrase and "FRONT" in phrase for phrase in FolderReader(root, PointOptions(COLUMNS)).absent()
+    )
 
 
 def test_images_named_by_their_own_times_go_to_the_nearest_points(tmp_path: Path) -> None:
@@ -300,15 +307,15 @@ def test_images_named_by_their_own_times_go_to_the_nearest_points(tmp_path: Path
         cloud(row).tofile(tmp_path / f"{start * 10**9 + row * 10**8}.bin")
     for delay_us in (20_000, 160_000, 220_000, 1_200_000):
         (tmp_path / f"images/FRONT/{start * 10**6 + delay_us}.jpg").write_bytes(encoded("JPEG"))
-    reader = FolderReader(tmp_path, COLUMNS)
+    reader = FolderReader(tmp_path, PointOptions(COLUMNS))
     assert [len(raw.cameras) for raw in frames(reader)] == [1, 0, 1]
     assert any("2 of 4 images" in phrase for phrase in reader.absent())
     assert "image_tolerance" not in reader.options()
-    wider = FolderReader(tmp_path, COLUMNS, image_tolerance=0.061)
+    wider = FolderReader(tmp_path, PointOptions(COLUMNS), image_tolerance=0.061)
     assert [len(raw.cameras) for raw in frames(wider)] == [1, 1, 1]
     assert wider.options()["image_tolerance"] == 0.061
     with pytest.raises(UsageError, match="image-tolerance"):
-        FolderReader(tmp_path, COLUMNS, image_tolerance=-1)
+        FolderReader(tmp_path, PointOptions(COLUMNS), image_tolerance=-1)
 
 
 def named_cloud(path: Path, **features: np.ndarray) -> Path:
@@ -333,8 +340,8 @@ def test_colours_of_0_to_255_require_color_max(tmp_path: Path) -> None:
     named_cloud(tmp_path / "0.pcd", red=value, diffuse_green=value.astype(np.uint8))
     columns = ("x", "y", "z", "red", "green")
     with pytest.raises(UserError, match=r"0\.pcd: red of point 1 is .*--color-max 255"):
-        frames(FolderReader(tmp_path, columns))
-    raw = frames(FolderReader(tmp_path, columns, color_max=255))[0]
+        frames(FolderReader(tmp_path, PointOptions(columns)))
+    raw = frames(FolderReader(tmp_path, PointOptions(columns, color_max=255)))[0]
     np.testing.assert_allclose(raw.points[:, 3], np.linspace(0, 1, 50), rtol=1e-6)
     np.testing.assert_allclose(raw.points[:, 4], value.astype(np.uint8) / 255, rtol=1e-6)
 
@@ -342,8 +349,8 @@ def test_colours_of_0_to_255_require_color_max(tmp_path: Path) -> None:
 def test_8_bit_colours_in_16_bits_are_reported(tmp_path: Path) -> None:
     named_cloud(tmp_path / "0.pcd", red=np.arange(50, dtype=np.uint16) * 5)
     with pytest.raises(UserError, match=r"0\.pcd: red holds 16-bit numbers up to 245.*--color-max 255"):
-        frames(FolderReader(tmp_path, (*XYZ, "red")))
-    raw = frames(FolderReader(tmp_path, (*XYZ, "red"), color_max=255))[0]
+        frames(FolderReader(tmp_path, PointOptions((*XYZ, "red"))))
+    raw = frames(FolderReader(tmp_path, PointOptions((*XYZ, "red"), color_max=255)))[0]
     assert raw.points[:, 3].max() == pytest.approx(245 / 255)
 
 
@@ -351,16 +358,51 @@ def test_intensities_beyond_the_largest_are_rejected_or_clipped(tmp_path: Path) 
     named_cloud(tmp_path / "0.pcd", reflectivity=np.arange(50.0))
     columns = (*XYZ, "intensity=reflectivity")
     with pytest.raises(UserError, match=r"intensity of point 41 is 41, expected 0 to 40; .*--intensity-clip"):
-        frames(FolderReader(tmp_path, columns, 40.0))
-    reader = FolderReader(tmp_path, columns, 40.0, intensity_clip=True)
+        frames(FolderReader(tmp_path, PointOptions(columns, 40.0)))
+    reader = FolderReader(tmp_path, PointOptions(columns, 40.0, intensity_clip=True))
     assert reader.columns() == COLUMNS
     np.testing.assert_allclose(frames(reader)[0].points[:, 3], np.minimum(np.arange(50) / 40, 1))
+
+
+def test_intensities_without_a_largest_value_are_compressed(tmp_path: Path) -> None:
+    named_cloud(tmp_path / "0.pcd", intensity=np.arange(50.0))
+    reader = FolderReader(tmp_path, PointOptions((*XYZ, "intensity"), 10.0, intensity_tanh=True))
+    np.testing.assert_allclose(frames(reader)[0].points[:, 3], np.tanh(np.arange(50) / 10), rtol=1e-6)
+    with pytest.raises(UsageError, match="intensity-tanh"):
+        FolderReader(tmp_path, PointOptions(intensity_clip=True, intensity_tanh=True))
+    named_cloud(tmp_path / "0.pcd", intensity=np.arange(50.0) - 1)
+    with pytest.raises(UserError, match=r"intensity of point 0 is -1"):
+        frames(reader)
+
+
+def test_wrong_columns_are_reported_once_and_the_folder_can_be_used_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = tmp_path / "drive", tmp_path / "cache"
+    root.mkdir()
+    for number in range(5):
+        named_cloud(root / f"{number}.pcd", reflectivity=np.arange(50.0) / 50)
+    wrong = FolderReader(root)
+    with pytest.raises(UserError, match=r"0\.pcd: has no column 'intensity'.*nothing was prepared"):
+        prepare(wrong, choose_stages(()), CacheFolder(out))
+    assert "pcd" not in capsys.readouterr().err
+    right = FolderReader(root, PointOptions((*XYZ, "intensity=reflectivity")))
+    assert prepare(right, choose_stages(()), CacheFolder(out)).prepared == 5
+
+
+def test_columns_of_one_file_cost_that_frame(tmp_path: Path) -> None:
+    root = tmp_path / "drive"
+    root.mkdir()
+    for number in range(3):
+        named_cloud(root / f"{number}.pcd", **{"other" if number == 0 else "intensity": np.arange(50.0) / 50})
+    report = prepare(FolderReader(root), choose_stages(()), CacheFolder(tmp_path / "cache"))
+    assert (report.prepared, len(report.failures)) == (2, 1)
 
 
 def test_a_ring_is_a_whole_number(tmp_path: Path) -> None:
     cloud(0).tofile(tmp_path / "0.bin")
     with pytest.raises(UserError, match=r"0\.bin: ring of point .* --columns"):
-        frames(FolderReader(tmp_path, (*XYZ, "ring")))
+        frames(FolderReader(tmp_path, PointOptions((*XYZ, "ring"))))
 
 
 def test_suspicious_files_are_counted(tmp_path: Path) -> None:
@@ -370,7 +412,7 @@ def test_suspicious_files_are_counted(tmp_path: Path) -> None:
     room[:, :3] *= 150
     utm.tofile(tmp_path / "0.bin")
     room.tofile(tmp_path / "1.bin")
-    coarse, wide = frames(FolderReader(tmp_path, COLUMNS))
+    coarse, wide = frames(FolderReader(tmp_path, PointOptions(COLUMNS)))
     assert coarse.left_out == {COARSE_FILES: 1}
     assert wide.left_out == {WIDE_FILES: 1}
 
@@ -394,7 +436,7 @@ def test_the_command(root: Path, tmp_path: Path) -> None:
 def test_a_scene_without_read_permission_is_left_out(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed, access = root / "a", os.access
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed and access(path, mode))
-    reader = FolderReader(root, COLUMNS)
+    reader = FolderReader(root, PointOptions(COLUMNS))
     assert {frame.scene for frame in reader.frames(None)} == {"b"}
     assert f"{closed} (no permission to read the folder)" in reader.absent()
 
@@ -403,11 +445,11 @@ def test_sweeps_are_merged_by_poses_and_times(root: Path, tmp_path: Path) -> Non
     (root / "a/times.txt").write_text("3.0\n3.5\n")
     (root / "b/poses.txt").write_text((root / "a/poses.txt").read_text())
     (root / "b/times.txt").write_text("1.0\n1.25\n")
-    reader = FolderReader(root, COLUMNS, sweeps=3)
+    reader = FolderReader(root, PointOptions(COLUMNS), sweeps=3)
     assert reader.columns() == ("x", "y", "z", "intensity", "time")
     assert [frame.timestamp_us for frame in reader.frames(None)] == [3_000_000, 3_500_000, 1_000_000, 1_250_000]
     prepare(reader, choose_stages(), CacheFolder(tmp_path / "cache"))
-    cache, alone = Cache(tmp_path / "cache"), FolderReader(root, COLUMNS)
+    cache, alone = Cache(tmp_path / "cache"), FolderReader(root, PointOptions(COLUMNS))
     first, second = (alone.source(frame).read() for frame in alone.frames(None)[:2])
     frame = cache[1]
     assert cache.columns == reader.columns()
@@ -432,7 +474,7 @@ def test_sweeps_are_merged_by_poses_and_times(root: Path, tmp_path: Path) -> Non
 def test_times_that_sweeps_cannot_be_merged_by_are_rejected(root: Path, times: str | None, message: str) -> None:
     if times is not None:
         (root / "a/times.txt").write_text(times)
-    reader = FolderReader(root, COLUMNS, sweeps=2)
+    reader = FolderReader(root, PointOptions(COLUMNS), sweeps=2)
     with pytest.raises(UserError) as caught:
         reader.source(reader.frames(None)[0])
     assert message in str(caught.value)

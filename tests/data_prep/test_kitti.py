@@ -172,8 +172,9 @@ def test_a_conversion_with_other_columns_and_intensities_is_prepared_as_the_comm
     base = ["prepare", "kitti", "--root", str(root), "--regions", "", "--out"]
     columns = ["--columns", "x,y,z,intensity,elongation", "--intensity-max", "2"]
     refused = CliRunner().invoke(app, [*base, str(tmp_path / "refused"), *columns])
-    assert refused.exit_code != 0
-    assert "--intensity-clip" in refused.output
+    assert isinstance(refused.exception, UserError)
+    assert "--intensity-clip" in str(refused.exception)
+    assert "--intensity-tanh" in str(refused.exception)
     result = CliRunner().invoke(app, [*base, str(tmp_path / "cache"), *columns, "--intensity-clip"])
     assert result.exit_code == 0, result.output
     cache = Cache(tmp_path / "cache")
@@ -182,6 +183,12 @@ def test_a_conversion_with_other_columns_and_intensities_is_prepared_as_the_comm
     assert points[0, 3] == 1.0
     np.testing.assert_array_equal(points[1:, 3], cloud(3)[1:, 3] / 2)
     assert (points[:, 4] == 0.5).all()
+    result = CliRunner().invoke(app, [*base, str(tmp_path / "tanh"), *columns, "--intensity-tanh"])
+    assert result.exit_code == 0, result.output
+    of_tanh = Cache(tmp_path / "tanh")
+    assert of_tanh.manifest.options["intensity_tanh"] is True
+    expected = np.tanh(np.append(1500.0, cloud(3)[1:, 3]) / 2)
+    np.testing.assert_allclose(of_tanh[0]["points"].numpy()[:, 3], expected, rtol=1e-6)
     again = CliRunner().invoke(app, [*base, str(tmp_path / "cache")])
     assert again.exit_code != 0
     assert isinstance(again.exception, UserError)

@@ -20,7 +20,7 @@ from data_prep.nuscenes_index import INDEX
 from data_prep.options import choose_stages
 from data_prep.pipeline import PrepareReport, estimate, prepare
 from data_prep.stages import Stages
-from pc_ssl.data.cache import Cache
+from pc_ssl.data.cache import Cache, FrameEntry
 from pc_ssl.data.verify import verify
 from pc_ssl.errors import UsageError, UserError
 
@@ -165,7 +165,9 @@ def test_other_options_are_rejected_with_the_difference(
     if finished:
         run(pristine_root, out)
     else:
-        Journal(out, json.loads(expected["manifest.json"])["options"]).__exit__(None, None, None)
+        manifest = json.loads(expected["manifest.json"])
+        with Journal(out, manifest["options"]) as journal:
+            journal.add(FrameEntry(**manifest["frames"][0]))
     before = contents(out)
     for attempt in (
         lambda: run(pristine_root, out, options, sweeps),
@@ -343,7 +345,7 @@ def test_an_estimate_tries_other_frames_than_a_broken_one(root: Path, tmp_path: 
     assert dry_run(root, tmp_path / "cache").frames == 6  # type: ignore[attr-defined]
     for index in range(1, 6):
         spoil_sweep(root, index)
-    with pytest.raises(UserError, match=r"all sampled frames failed: .*\.pcd\.bin"):
+    with pytest.raises(UserError, match=r"\.pcd\.bin: 15799 bytes .*; nothing was prepared"):
         dry_run(root, tmp_path / "cache")
 
 
@@ -361,6 +363,35 @@ def assert_no_partial_file_is_valid(out: Path, expected: dict[str, bytes]) -> No
     else:
         with pytest.raises(UserError, match="not a complete cache"):
             Cache(out)
+
+
+def test_a_folder_in_which_all_frames_failed_can_be_used_again_with_other_options(root: Path, tmp_path: Path) -> None:
+    lidar = root / "samples" / "LIDAR_TOP"
+    saved = {path: path.read_bytes() for path in lidar.iterdir()}
+    for path in saved:
+        path.unlink()
+    out = tmp_path / "cache"
+    with pytest.raises(UserError, match="no frame could be prepared"):
+        run(root, out, choose_stages(("dbscan",)), sweeps=1)
+    for path, content in saved.items():
+        path.write_bytes(content)
+    report = run(root, out, choose_stages(("dbscan3d",)), sweeps=1)
+    assert report.prepared == len(saved)
+    assert not (out / "failed.json").exists()
+    assert verify(out).problems == ()
+
+
+def test_a_run_that_stopped_before_its_first_frame_can_be_started_with_other_options(
+    root: Path, tmp_path: Path
+) -> None:
+    first = min((root / "samples" / "LIDAR_TOP").iterdir())
+    saved = first.read_bytes()
+    first.unlink()
+    out = tmp_path / "cache"
+    with pytest.raises(UserError, match="no such file"):
+        run(root, out, choose_stages(("dbscan",)), sweeps=1, strict=True)
+    first.write_bytes(saved)
+    assert run(root, out, choose_stages(("dbscan3d",)), sweeps=1).failures == ()
 
 
 @pytest.mark.parametrize("after", [False, True])

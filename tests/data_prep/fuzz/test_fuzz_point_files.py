@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from data_prep.folder import FolderReader
 from data_prep.point_files.ply import read_mesh
+from data_prep.point_options import PointOptions
 from data_prep.poses import read_matrix, read_numbers, rigid
 
 COLUMNS = ("x", "y", "z", "intensity")
@@ -57,7 +58,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def read(folder: Path) -> None:
-    reader = FolderReader(folder, COLUMNS, 65535.0)
+    reader = FolderReader(folder, PointOptions(COLUMNS, 65535.0))
     for frame in reader.frames(None):
         reader.source(frame).read()
 
