@@ -89,10 +89,15 @@ def join(meshes: Sequence[Mesh]) -> Mesh:
     )
 
 
+def _split_quads(quad: NDArray) -> NDArray:
+    return np.concatenate([quad[:, [0, 1, 2]], quad[:, [0, 2, 3]]], 1).reshape(-1, 3)
+
+
 _BOX_CORNER = np.array(
     [[x, y, z] for z in (-0.5, 0.5) for x, y in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))]
 )
 _BOX_QUAD = np.array([[3, 2, 1, 0], [4, 5, 6, 7], [0, 1, 5, 4], [1, 2, 6, 5], [2, 3, 7, 6], [3, 0, 4, 7]])
+_BOX_TRIANGLE = _split_quads(_BOX_QUAD).astype(np.int32)
 
 
 def box(
@@ -107,7 +112,7 @@ def box(
     corner = _BOX_CORNER * np.array(size)
     corner[4:, 0] *= top_scale[0]
     corner[4:, 1] *= top_scale[1]
-    return make(corner + np.array(center), _split_quads(_BOX_QUAD), material, color)
+    return make(corner + np.array(center), _BOX_TRIANGLE, material, color)
 
 
 def quads(corner: NDArray, material: Material, color: Color | NDArray) -> Mesh:
@@ -242,7 +247,3 @@ def mirrored(mesh: Mesh) -> Mesh:
 def both_sides(mesh: Mesh) -> Mesh:
     """A mesh and its mirror image across the x-z plane."""
     return join([mesh, mirrored(mesh)])
-
-
-def _split_quads(quad: NDArray) -> NDArray:
-    return np.concatenate([quad[:, [0, 1, 2]], quad[:, [0, 2, 3]]], 1).reshape(-1, 3)

@@ -62,7 +62,7 @@ class Ground:
         self._mound_wave = np.stack([mound * np.cos(direction), mound * np.sin(direction)])
         self._mound_phase = rng.uniform(0, 2 * np.pi, 5)
         self._mound_height = rng.uniform(0.04, 0.2, 5)
-        self._mounds = shapely.union_all([surface.area for surface in surfaces if surface.mounds])
+        self._mounds_edge = shapely.union_all([surface.area for surface in surfaces if surface.mounds]).boundary
         for surface in self.surfaces:
             shapely.prepare(surface.area)
 
@@ -87,11 +87,13 @@ class Ground:
             if surface.mounds and inside.any():
                 height[inside] += self._mound(xy[inside])
             open_rows &= ~inside
+            if not open_rows.any():
+                break
         return height
 
     def _mound(self, xy: NDArray) -> NDArray[np.float64]:
         bump = np.sin(xy @ self._mound_wave + self._mound_phase) @ self._mound_height + 0.15
-        away = shapely.distance(self._mounds.boundary, shapely.points(xy))
+        away = shapely.distance(self._mounds_edge, shapely.points(xy))
         return bump * np.clip(away / 6.0, 0.0, 1.0)
 
     def mesh(self) -> tuple[Mesh, NDArray[np.uint8]]:

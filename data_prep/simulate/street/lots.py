@@ -74,7 +74,8 @@ def divide_into_lots(rng: np.random.Generator, street: Street, content: StreetCo
     taken = shapely.union_all(
         [road.curve.strip(0, road.curve.length, road.back(-1), road.back(1)) for road in street.roads]
     )
-    taken = taken.buffer(3.0).buffer(-2.8)  # lots stay clear of the corners
+    taken = [taken.buffer(3.0).buffer(-2.8)]  # lots stay clear of the corners
+    shapely.prepare(taken[0])
     lots: list[Lot] = []
     for index, road in enumerate(street.roads):
         for side in (1, -1):
@@ -91,18 +92,18 @@ def divide_into_lots(rng: np.random.Generator, street: Street, content: StreetCo
                         here += 2.0
                         continue
                     lots.append(lot)
-                    taken = taken.union(lot.area.buffer(0.2))
+                    taken.append(lot.area.buffer(0.2))
                     here = lot.high + rng.choice([0.5, 1.0, 3.0, 8.0], p=[0.4, 0.3, 0.2, 0.1])
     return [lot for lot in lots if lot.area.within(street.extent)]
 
 
 def _largest_free(
-    taken: shapely.Geometry, road: Road, index: int, kind: str, low: float, high: float, near: float, depth: float
+    taken: list[shapely.Geometry], road: Road, index: int, kind: str, low: float, high: float, near: float, depth: float
 ) -> Lot | None:
-    """The lot at its full size, less deep, or shorter; None where all of them overlap `taken`."""
+    """The lot at its full size, less deep, or shorter; None where all of them overlap any of `taken`."""
     for end in (high, low + 0.6 * (high - low)):
         for far in (near + depth, near + 0.65 * depth):
             area = road.curve.strip(low, end, min(near, far), max(near, far), 3.0)
-            if end - low >= SHORTEST and area.is_valid and not area.intersects(taken):
+            if end - low >= SHORTEST and area.is_valid and not shapely.intersects(taken, area).any():
                 return Lot(kind, index, low, end, near, far, area)
     return None

@@ -81,24 +81,52 @@ def build_world(rng: np.random.Generator, duration: float, hand: int, content: S
     _hinterland(stage, lots)
     stage.scenery.append(Scenery(skyline(rng, 230.0), LABEL["static.manmade"]))
     mesh, label = ground.mesh()
-    things = [thing for thing in stage.things if _lets_pass(thing, ego, duration)]
+    drive_by = _DriveBy.of(ego, duration)
+    things = [thing for thing in stage.things if drive_by.passes(thing)]
     return World(street, walkway, list(parks.values()), mesh, label, paint, stage.scenery, things, ego)
 
 
-def _lets_pass(thing: Thing, ego: Track, duration: float) -> bool:
-    """Whether the ego vehicle never collides with a thing: traffic yields to vehicles ahead, not to crossing ones."""
-    reach = 0.5 * (EGO_LENGTH + float(np.linalg.norm(thing.size[:2]))) + float(np.linalg.norm(thing.center[:2]))
-    middle = np.array([0.5 * EGO_LENGTH - EGO_REAR_AXLE, 0.0, 0.0, 1.0])
-    for time in np.arange(0.0, duration + CHECK_EVERY, CHECK_EVERY):
-        pose, own = thing.track.pose(time), ego.pose(time)
-        center = (own @ middle)[:2]
-        if np.hypot(*(center - pose[:2, 3])) > reach or not thing.track.present_at(time):
-            continue
-        body = _rectangle(center, EGO_LENGTH, EGO_WIDTH, yaw_of(own))
-        place = (pose @ np.append(thing.center, 1.0))[:2]
-        if body.intersects(_rectangle(place, thing.size[0], thing.size[1], yaw_of(pose))):
-            return False
-    return True
+@dataclass(frozen=True)
+class _DriveBy:
+    """The ego vehicle's trip, against which things are checked.
+
+    Args:
+        time: [T] seconds, CHECK_EVERY apart.
+        center: [T, 2] middle of the vehicle.
+        yaw: [T] heading, radians.
+    """
+
+    time: NDArray[np.float64]
+    center: NDArray[np.float64]
+    yaw: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, ego: Track, duration: float) -> _DriveBy:
+        time = np.arange(0.0, duration + CHECK_EVERY, CHECK_EVERY)
+        pose = [ego.pose(t) for t in time]
+        middle = np.array([0.5 * EGO_LENGTH - EGO_REAR_AXLE, 0.0, 0.0, 1.0])
+        return cls(time, np.array([(own @ middle)[:2] for own in pose]), np.array([yaw_of(own) for own in pose]))
+
+    def passes(self, thing: Thing) -> bool:
+        """Whether it never collides with a thing: traffic yields to vehicles ahead, not to crossing ones."""
+        reach = 0.5 * (EGO_LENGTH + float(np.linalg.norm(thing.size[:2]))) + float(np.linalg.norm(thing.center[:2]))
+        if self._stays_away(thing, reach):
+            return True
+        for time, center, yaw in zip(self.time, self.center, self.yaw, strict=True):
+            pose = thing.track.pose(time)
+            if np.hypot(*(center - pose[:2, 3])) > reach or not thing.track.present_at(time):
+                continue
+            body = _rectangle(center, EGO_LENGTH, EGO_WIDTH, float(yaw))
+            place = (pose @ np.append(thing.center, 1.0))[:2]
+            if body.intersects(_rectangle(place, thing.size[0], thing.size[1], yaw_of(pose))):
+                return False
+        return True
+
+    def _stays_away(self, thing: Thing, reach: float) -> bool:
+        """Whether boxes around both paths are farther apart than `reach`; a quick check that settles most things."""
+        path = thing.track.scene_from_thing[:, :2, 3]
+        gap = np.maximum(path.min(0) - self.center.max(0), self.center.min(0) - path.max(0))
+        return bool(gap.max() > reach)
 
 
 def _hinterland(stage: Stage, lots: list[Lot]) -> None:
@@ -106,17 +134,20 @@ def _hinterland(stage: Stage, lots: list[Lot]) -> None:
     rng = stage.rng
     lawn = next((surface.area for surface in stage.ground.surfaces if surface.name == "lawn"), shapely.Polygon())
     behind = lawn.difference(shapely.union_all([lot.area for lot in lots])).buffer(-2.0)
+    shapely.prepare(behind)
+    plots: list[shapely.Polygon] = []
     low_x, low_y, high_x, high_y = stage.street.extent.bounds
     area = (high_x - low_x) * (high_y - low_y)
     built_up = rng.uniform(0.2, 1.0)
     for center in rng.uniform((low_x, low_y), (high_x, high_y), (int(area * 0.0016 * built_up), 2)):
         width, depth, yaw = rng.uniform(14.0, 34.0), rng.uniform(10.0, 18.0), rng.uniform(0, 2 * np.pi)
         plot = _rectangle(center, width + 3.0, depth + 3.0, yaw)
-        if behind.contains(plot):
+        if behind.contains(plot) and not any(plot.intersects(other) for other in plots):
             make = (offices, apartments, hall)[int(rng.choice(3, p=[0.35, 0.45, 0.2]))]
             front = center + 0.5 * depth * np.array([np.sin(yaw), -np.cos(yaw)])
             stage.put(make(rng, width, depth), "static.manmade", front, yaw)
-            behind = behind.difference(plot)
+            plots.append(plot)
+    behind = behind.difference(shapely.union_all(plots))
     xy = rng.uniform((low_x, low_y), (high_x, high_y), (int(area * rng.uniform(0.002, 0.005)), 2))
     for point in xy[shapely.contains_xy(behind, xy[:, 0], xy[:, 1])]:
         plant = tree(rng, rng.uniform(6.0, 13.0)) if rng.random() < 0.7 else bush(rng)
