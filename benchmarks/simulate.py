@@ -95,8 +95,8 @@ def main() -> None:
             rows.append(row)
     rate = sum(row.keyframes for row in rows) / sum(row.total_s for row in rows)
     print(
-        f"all: {rate:.2f} keyframes/s, {1 / rate:.3f} s a keyframe on one core of {platform.machine()}; {given.cameras} "
-        f"cameras of {given.image_size}, {given.columns} x {given.beams} rays, {given.sweeps} sweeps"
+        f"all: {rate:.2f} keyframes/s, {1 / rate:.3f} s a keyframe on one core of {platform.machine()}; "
+        f"{given.cameras} cameras of {given.image_size}, {given.columns} x {given.beams} rays, {given.sweeps} sweeps"
     )
     write_json(given.json, {"options": asdict(options), "keyframes_per_s": rate, "rows": [asdict(row) for row in rows]})
 
