@@ -1,0 +1,29 @@
+"""PRC for the benchmark's point network.
+
+pc-ssl pretrain configs/proof/prc.py --cache cache --work-dir work_dirs/prc
+"""
+
+from mmengine.config import read_base
+
+from pc_ssl.engine.options import TrainOptions
+from pc_ssl.methods.prc import PRC
+from pc_ssl.views.lidar import PairViews
+
+with read_base():
+    from .._base_.proof_unet import _augmentation, _backbone
+
+method = dict(
+    type=PRC,
+    backbone=_backbone,
+    # ours; published: CALICO, 1024 points each
+    views=dict(type=PairViews, augmentation=_augmentation, inside=512, outside=512),
+    hidden_channels=256,
+    embedding_channels=64,
+    temperature=0.1,
+    alpha=0.5,
+    negatives="all_points",
+)
+train = dict(
+    type=TrainOptions, steps=2000, batch_size=4, learning_rate=5e-3, num_workers=0, log_every=50, checkpoint_every=250
+)
+region = "dbscan"
