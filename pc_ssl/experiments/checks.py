@@ -11,7 +11,7 @@ from pc_ssl.data.cache import Cache
 from pc_ssl.engine.initial import WHOLE
 from pc_ssl.engine.labels import Labels
 from pc_ssl.errors import UserError
-from pc_ssl.experiments.plan import Kind, Plan, Pretraining, Weights
+from pc_ssl.experiments.plan import Kind, Permuted, Plan, Pretraining, Weights
 from pc_ssl.experiments.runs import Commands, EvaluationRun, PretrainingRun
 
 BUDGET = ("steps", "batch_size")
@@ -25,7 +25,8 @@ def check_networks(plan: Plan, commands: Commands) -> None:
     """
     for pretraining in plan.pretrainings:
         config = _pretraining_config(plan, commands, pretraining)
-        _check_init(plan, commands, config, config.values["method"], pretraining.init)
+        network = config.values["method"] if config.kind == "method" else config.values["task"].get("backbone")
+        _check_init(plan, commands, config, network, pretraining.init)
     for evaluation in plan.evaluations:
         for method in plan.methods:
             run = EvaluationRun(evaluation, method, evaluation.fractions[0], plan.seeds[0])
@@ -36,7 +37,7 @@ def check_networks(plan: Plan, commands: Commands) -> None:
 
 
 def check_budget(plan: Plan, commands: Commands) -> dict[str, Any]:
-    """Steps and batch size, as far as all pretrainings share them.
+    """Steps and batch size, as far as all pretrainings without labels share them.
 
     Raises:
         UserError: they differ, and the plan requires an equal budget.
@@ -46,6 +47,8 @@ def check_budget(plan: Plan, commands: Commands) -> dict[str, Any]:
         values: dict[Any, Path] = {}
         for pretraining in plan.pretrainings:
             config = _pretraining_config(plan, commands, pretraining)
+            if config.kind == "task":
+                continue
             values.setdefault(config.values["train"].get(name), config.path)
         if len(values) > 1 and plan.equal_budget:
             (first, _), (second, path), *_ = values.items()
@@ -64,21 +67,25 @@ def check_labels(plan: Plan, commands: Commands, cache: Cache) -> None:
     Raises:
         UserError: a fraction holds fewer frames, or the cache lacks the split.
     """
-    split = plan.train_split or cache.default_split("train")
+    split, counted = plan.train_split or cache.default_split("train"), dict[Labels, int]()
     for evaluation in plan.evaluations:
         if evaluation.kind is not Kind.FINETUNE:
             continue
         for method in plan.methods:
             for fraction in evaluation.fractions:
-                config = commands.config(EvaluationRun(evaluation, method, fraction, plan.seeds[0]))
+                run = EvaluationRun(evaluation, method, fraction, plan.seeds[0])
+                config = commands.config(run)
                 labels = Labels(
                     fraction,
                     rule=config.label_rule,
                     offset=evaluation.label_offset,
+                    label_seed=plan.seeds[0] if evaluation.draw_labels else 0,
                     train_split=split,
                     scene_list=evaluation.label_scenes,
                 )
-                frames, batch_size = len(labels.rows(cache)), config.values["train"]["batch_size"]
+                if labels not in counted:  # counting classes reads all frames of the split
+                    counted[labels] = len(labels.rows(cache))
+                frames, batch_size = counted[labels], config.values["train"]["batch_size"]
                 if frames < batch_size:
                     raise UserError(
                         f"{evaluation.name}: label fraction {fraction:g} holds {frames} of the "
@@ -100,19 +107,20 @@ def _check_init(plan: Plan, commands: Commands, config: RunConfig, network: Any,
     Raises:
         UserError: a part is missing, or is another network.
     """
-    for part, source in init.items():
+    for part, weights in init.items():
+        source = weights.of if isinstance(weights, Permuted) else weights
         if not isinstance(source, Pretraining):
             if not source.exists():
                 raise UserError(f"{source}: no such file; {config.path} starts from it")
             continue
         expected = _part(config, network, part)
         of_source = _pretraining_config(plan, commands, source)
-        found = of_source.values["method"].get("backbone")
+        found = of_source.values[of_source.kind].get("backbone")
         branches = [] if part != WHOLE else _branches(expected)
         if found != expected and not (len(branches) == 1 and found == branches[0]):
             where = f"{config.kind}.{part or 'backbone'}" if config.kind == "method" else f"task.backbone.{part}"
             raise UserError(
-                f"{of_source.path}: method.backbone is {found}, but {where.rstrip('.')} in {config.path} is "
+                f"{of_source.path}: {of_source.kind}.backbone is {found}, but {where.rstrip('.')} in {config.path} is "
                 f"{expected}; weights are loaded from one into the other, so they must be equal"
             )
 
@@ -135,8 +143,4 @@ def _branches(backbone: Any) -> list[Any]:
 
 
 def _pretraining_config(plan: Plan, commands: Commands, pretraining: Pretraining) -> RunConfig:
-    """Raises UserError: the config holds no method."""
-    config = commands.config(PretrainingRun(pretraining, plan.seeds[0]))
-    if config.kind != "method":
-        raise UserError(f"{config.path}: holds a downstream task, expected a `method`")
-    return config
+    return commands.config(PretrainingRun(pretraining, plan.seeds[0]))

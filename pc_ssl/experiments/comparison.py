@@ -1,4 +1,4 @@
-"""Methods compared: mean and deviation over seeds, as tables with methods as rows or as columns."""
+"""Methods compared: mean and deviation over seeds, as a table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pc_ssl.experiments.outcomes import Outcome
 from pc_ssl.experiments.plan import PRETRAIN, Evaluation, Kind, Method, Plan
 from pc_ssl.experiments.records import ALL, SCORES, Record, values_of
 
@@ -83,11 +84,13 @@ class Comparison:
         plan: names and orders what is compared.
         records: of its runs.
         budget: what all pretrainings share: steps, batch size.
+        outcomes: of its runs, with the counts of each scene; differences have no intervals without them.
     """
 
     plan: Plan
     records: Sequence[Record]
     budget: Mapping[str, Any]
+    outcomes: Sequence[Outcome] = ()
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -130,20 +133,6 @@ class Comparison:
         ]
         labels = [self.label(column) for column in self.columns]
         return Table([self._unit, *labels, "pretraining s", "peak MiB"], rows)
-
-    def by_evaluation(self) -> Table:
-        """One row for each score, one column for each method; of two methods also the difference of their means."""
-        rows = []
-        for column in self.columns:
-            spreads = [self.spread(method, column) for method in self.plan.methods]
-            name = column.title if self._one_metric else f"{column.title}, {column.metric}"
-            row = [name, percent(column.fraction), *(_cell(spread, 100, 1) for spread in spreads)]
-            if len(spreads) == 2:
-                first, second = spreads
-                row.append("-" if first is None or second is None else f"{100 * (second.mean - first.mean):+.1f}")
-            rows.append(row)
-        gain = ["gain"] if len(self.plan.methods) == 2 else []
-        return Table([self._unit, "labels", *(method.label for method in self.plan.methods), *gain], rows)
 
     def label(self, column: Column) -> str:
         """The head of a column: short where the evaluation has neither a title nor several metrics."""

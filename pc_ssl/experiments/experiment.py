@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,10 +16,13 @@ from pc_ssl.engine.work_folder import work_folder
 from pc_ssl.evaluation.run_result import RunResult
 from pc_ssl.experiments.checks import check_budget, check_labels, check_networks
 from pc_ssl.experiments.comparison import Comparison
-from pc_ssl.experiments.jobs import Stages, run_jobs
+from pc_ssl.experiments.jobs import COST, Stages, run_jobs
+from pc_ssl.experiments.outcomes import RESULTS, Outcome, write_outcomes
 from pc_ssl.experiments.plan import PRETRAIN, Method, Plan, chain_of
-from pc_ssl.experiments.records import ALL, Record, measures, write_records
+from pc_ssl.experiments.plan_stage import PlanStage
+from pc_ssl.experiments.records import ALL, Record, records_of, write_records
 from pc_ssl.experiments.runs import Commands, EvaluationRun, PretrainingRun, Stage, stages_of
+from pc_ssl.experiments.selection import CHOICES, Choice, write_choices
 
 SECONDS = "seconds.json"
 
@@ -34,6 +37,7 @@ class Experiment:
         work_dir: for everything; see `runs.py`, and `records.py` for the results.
         jobs: commands that run in parallel, one core each.
         device: "cpu", "cuda" or "auto".
+        part: of the plan, which alone is run and recorded; None: the whole plan.
     """
 
     plan: Plan
@@ -41,13 +45,27 @@ class Experiment:
     work_dir: Path
     jobs: int = os.cpu_count() or 1
     device: str = "auto"
+    part: PlanStage | None = None
 
     @cached_property
     def commands(self) -> Commands:
         return Commands(self.plan, self.cache, self.work_dir, self.device)
 
+    @property
+    def stages(self) -> list[Stage]:
+        """The runs, in the order in which they are needed. Weights that were put into the folder of a pretraining are
+        used as they are."""
+        stages = [replace(stage, runs=tuple(filter(self._is_wanted, stage.runs))) for stage in stages_of(self.plan)]
+        return [stage for stage in stages if stage.runs]
+
+    def _is_wanted(self, run: PretrainingRun | EvaluationRun) -> bool:
+        if self.part is not None and not self.part.holds(self.plan, run):
+            return False
+        given = self.commands.product(run).exists() and not (self.commands.folder(run) / COST).exists()
+        return not (isinstance(run, PretrainingRun) and given)
+
     def run(self, times: Stages | None = None) -> Comparison:
-        """Check the plan, run what is not finished, and write records.jsonl and records.csv.
+        """Check the plan, run what is not finished, and write the records, results and choices of settings.
 
         Args:
             times: where the seconds of each stage are kept; None: in seconds.json of `work_dir`.
@@ -59,13 +77,12 @@ class Experiment:
         budget = self._check()
         times = times or Stages(self.work_dir / SECONDS)
         with work_folder(self.work_dir, "compare"):
-            for stage in stages_of(self.plan):
+            for stage in self.stages:
                 with times.stage(stage.name):
                     applicable = [run for run in stage.runs if self.commands.applies(run)]
                     run_jobs([self.commands.job(run) for run in applicable], self.jobs)
-            records = self.records()
-            write_records(self.work_dir, records)
-        return Comparison(self.plan, records, budget)
+            self.write(self.work_dir)
+        return Comparison(self.plan, self.records(), budget, self.outcomes())
 
     def records(self) -> list[Record]:
         """Records of the finished runs, in the plan's order; unfinished runs are left out.
@@ -73,12 +90,48 @@ class Experiment:
         Raises:
             UserError: a result is damaged.
         """
-        found = [record for method in self.plan.methods for record in self._costs(method)]
-        for stage in stages_of(self.plan):
-            for run in stage.runs:
-                if isinstance(run, EvaluationRun) and self.commands.product(run).exists():
-                    found += self._measured(run)
-        return found
+        methods = self.plan.methods if self.part is None else self.part.methods_of(self.plan)
+        costs = [record for method in methods for record in self._costs(method)]
+        return [*costs, *(record for outcome in self.outcomes() for record in records_of(outcome))]
+
+    def outcomes(self) -> list[Outcome]:
+        """Outcomes of the finished evaluations, in the plan's order, without those by which settings are chosen.
+
+        Raises:
+            UserError: a result is damaged.
+        """
+        return [
+            self._outcome(run)
+            for stage in self.stages
+            for run in stage.runs
+            if isinstance(run, EvaluationRun) and run.candidate is None and self.commands.product(run).exists()
+        ]
+
+    def choices(self) -> list[Choice]:
+        """The settings that are chosen, in the plan's order.
+
+        Raises:
+            UserError: a result is damaged.
+        """
+        runs = (
+            EvaluationRun(evaluation, method, fraction, self.plan.seeds[0])
+            for evaluation in self.plan.evaluations
+            for method in self.plan.methods
+            for fraction in evaluation.fractions
+        )
+        return [choice for run in runs if self._is_wanted(run) and (choice := self.commands.choice(run)) is not None]
+
+    def write(self, folder: Path) -> None:
+        """Write records.jsonl, records.csv and results.jsonl, and choices.jsonl where settings are chosen.
+
+        Raises:
+            UserError: the folder cannot be written, or a result is damaged.
+        """
+        write_records(folder, self.records())
+        write_outcomes(folder / RESULTS, self.outcomes())
+        choices = self.choices()
+        if choices:
+            write_choices(folder / CHOICES, choices)
 
     def describe(self) -> str:
         """Summary of what `run` would do.
@@ -93,7 +146,7 @@ class Experiment:
             f"budget           {', '.join(f'{name} {value}' for name, value in budget.items()) or 'differs'}",
         ]
         total = left = 0
-        for stage in stages_of(plan):
+        for stage in self.stages:
             finished = sum(self._is_finished(run) for run in stage.runs)
             lines.append(f"{stage.name:16} {_count(stage)}, {finished} finished")
             total, left = total + len(stage.runs), left + len(stage.runs) - finished
@@ -106,27 +159,35 @@ class Experiment:
         return budget
 
     def _is_finished(self, run: PretrainingRun | EvaluationRun) -> bool:
-        needed = self.commands.needs(run).values()
-        if not all(file.exists() for file in needed):
-            return False
-        return self.commands.applies(run) and self.commands.job(run).cost() is not None
+        commands = self.commands
+        return commands.is_ready(run) and commands.applies(run) and commands.job(run).cost() is not None
 
-    def _measured(self, run: EvaluationRun) -> list[Record]:
-        result = RunResult.read(self.commands.product(run)).result
-        variant = "" if run.variant is None else run.variant.name
-        return [
-            Record(run.method.name, run.evaluation.name, variant, run.seed, run.fraction, metric, scene, value)
-            for (metric, scene), value in measures(result).items()
-        ]
+    def _outcome(self, run: EvaluationRun) -> Outcome:
+        measured, setting = RunResult.read(self.commands.product(run)), self.commands.setting(run)
+        return Outcome(
+            method=run.method.name,
+            evaluation=run.evaluation.name,
+            variant="" if run.variant is None else run.variant.name,
+            seed=run.seed,
+            fraction=run.fraction,
+            setting="" if setting is None else setting.name,
+            config=self.commands.config(run).hash,
+            seconds=round(sum(measured.seconds.values()), 1),
+            result=measured.result,
+        )
 
     def _costs(self, method: Method) -> list[Record]:
         """Seconds and memory of the pretrainings that the method starts from; none where one is not finished."""
         records = []
         for seed in self.plan.seeds:
-            runs = [PretrainingRun(pretraining, seed) for pretraining in chain_of(method.init)]
+            runs = [
+                PretrainingRun(pretraining, seed)
+                for pretraining in chain_of(method.init)
+                if pretraining.runs is None or seed in self.plan.seeds[: pretraining.runs]
+            ]
             costs = [self.commands.job(run).cost() for run in runs if self._is_finished(run)]
             known = [cost for cost in costs if cost is not None]
-            if not known or len(known) < len(runs):
+            if not known or len(known) < len(chain_of(method.init)):
                 continue
             values = {
                 "seconds": sum(cost.seconds for cost in known),

@@ -21,6 +21,7 @@ from typing import Any
 
 from pc_ssl.engine.initial import WHOLE
 from pc_ssl.errors import UserError
+from pc_ssl.experiments.selection import Selection
 
 SCRATCH = "scratch"  # the method without pretraining
 PRETRAIN = "pretrain"  # folder of the pretrainings, and name of their stage
@@ -33,11 +34,17 @@ class Pretraining:
 
     Args:
         name: of its folder; distinct within a plan.
-        config: name or path of a config with a `method`.
+        config: name or path of a config with a `method`; or with a `task`, which is trained with all labels of the
+            split: what pretraining without labels is measured against (a positive control).
         overrides: `key=value` on top of the config.
         init: submodule of the method, such as "teacher", or WHOLE for its backbone -> an earlier pretraining of the
             same seed, or a file of weights from elsewhere.
         split: of the cache; None: the plan's training split.
+        runs: number of seeds for which it runs, the first of the plan; evaluations of later seeds start from these runs
+            in turn. None: one for each seed.
+
+    Raises:
+        UserError: `runs` is not positive.
     """
 
     name: str
@@ -45,6 +52,11 @@ class Pretraining:
     overrides: tuple[str, ...] = ()
     init: Mapping[str, Weights] = field(default_factory=dict)
     split: str | None = None
+    runs: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.runs is not None and self.runs < 1:
+            raise UserError(f"pretraining {self.name!r}: runs is {self.runs}, expected at least 1")
 
     @property
     def chain(self) -> tuple[Pretraining, ...]:
@@ -52,7 +64,30 @@ class Pretraining:
         return (*chain_of(self.init), self)
 
 
-Weights = Pretraining | Path
+@dataclass(frozen=True)
+class Permuted:
+    """Weights of a pretraining, permuted within each tensor by the run's seed: their scale without what they learned
+    (`engine/initial.py`)."""
+
+    of: Pretraining
+
+
+Weights = Pretraining | Path | Permuted
+
+
+class Role(Enum):
+    """What a start of the downstream runs shows.
+
+    METHOD: what is compared.
+    POSITIVE_CONTROL: pretrained with labels; what any pretraining could at most gain. If it does not exceed scratch,
+        the benchmark cannot show an effect.
+    NEGATIVE_CONTROL: without what the methods claim to learn from. If it exceeds scratch, their gain has another
+        cause.
+    """
+
+    METHOD = "method"
+    POSITIVE_CONTROL = "positive control"
+    NEGATIVE_CONTROL = "negative control"
 
 
 @dataclass(frozen=True)
@@ -66,12 +101,14 @@ class Method:
         title: in tables and pictures; "": the name.
         overrides: name of an evaluation -> `key=value` on top of its config for this method alone, such as a learning
             rate that was chosen for it.
+        role: see `Role`.
     """
 
     name: str
     init: Mapping[str, Weights] = field(default_factory=dict)
     title: str = ""
     overrides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    role: Role = Role.METHOD
 
     @property
     def label(self) -> str:
@@ -127,6 +164,9 @@ class Evaluation:
         label_scenes: file that names the labelled scenes; only with all labels in `fractions`.
         label_points: labelled points of each scene: their number, or a file.
         protocol: of a linear probe, as `pc-ssl probe --protocol` names it; None: the command's default.
+        draw_labels: the seed of each run also draws its labelled subset, which all methods share; else all seeds have
+            the same subset. Only by label rules that draw.
+        selection: how the setting of each method and fraction is chosen; None: all train by the config.
     """
 
     name: str
@@ -140,9 +180,15 @@ class Evaluation:
     label_scenes: Path | None = None
     label_points: int | Path | None = None
     protocol: str | None = None
+    draw_labels: bool = False
+    selection: Selection | None = None
 
     def __post_init__(self) -> None:
         _check_names(f"variants of evaluation {self.name!r}", [variant.name for variant in self.variants])
+        if self.selection is not None:
+            _check_names(f"settings of evaluation {self.name!r}", [one.name for one in self.selection.settings])
+            if self.kind is Kind.ANNOTATION_FREE:
+                raise UserError(f"evaluation {self.name!r}: nothing is trained, so there is no setting to choose")
         if not self.fractions or (self.kind is not Kind.FINETUNE and self.fractions != ALL_LABELS):
             raise UserError(
                 f"evaluation {self.name!r}: fractions are {self.fractions}, expected at least one for fine-tuning and "
@@ -168,9 +214,11 @@ class Plan:
         equal_budget: refuse pretrainings with different steps or batch sizes.
         train_split: of pretraining and labels; None: the cache's default.
         val_split: for evaluation; None: the cache's default.
+        requires_controls: scores are shown only together with those of a positive and a negative control.
 
     Raises:
-        UserError: a name appears twice or cannot name a folder, or there is nothing to compare.
+        UserError: a name appears twice or cannot name a folder, there is nothing to compare, or settings are chosen on
+            the split or by the seeds that are reported.
     """
 
     methods: tuple[Method, ...]
@@ -181,6 +229,7 @@ class Plan:
     equal_budget: bool = True
     train_split: str | None = None
     val_split: str | None = None
+    requires_controls: bool = False
 
     def __post_init__(self) -> None:
         names = {
@@ -202,6 +251,24 @@ class Plan:
                 known = ", ".join(names["evaluations"])
                 raise UserError(f"plan: method {method.name!r}: overrides of {unknown[0]!r}, expected one of {known}")
         _check_names("pretrainings", [pretraining.name for pretraining in self.pretrainings])
+        for evaluation in self.evaluations:
+            self._check_selection(evaluation)
+
+    def _check_selection(self, evaluation: Evaluation) -> None:
+        selection = evaluation.selection
+        if selection is None:
+            return
+        shared = sorted(set(selection.seeds) & set(self.seeds))
+        if shared:
+            raise UserError(
+                f"plan: evaluation {evaluation.name!r}: seed {shared[0]} chooses the setting and is reported; give the "
+                "selection other seeds"
+            )
+        if self.val_split is None or selection.split == self.val_split:
+            raise UserError(
+                f"plan: evaluation {evaluation.name!r}: settings are chosen on split {selection.split!r}, scores are "
+                f"of {self.val_split or 'the default split'!r}; name a `val_split` other than the selection's"
+            )
 
     @property
     def pretrainings(self) -> tuple[Pretraining, ...]:
@@ -210,6 +277,11 @@ class Plan:
         for method in self.methods:
             found += [pretraining for pretraining in chain_of(method.init) if pretraining not in found]
         return tuple(found)
+
+    def pretraining_seed(self, pretraining: Pretraining, seed: int) -> int:
+        """Seed of the pretraining that a run of this seed starts from; for the choice of settings the plan's first."""
+        seeds = self.seeds[: pretraining.runs]
+        return seeds[self.seeds.index(seed) % len(seeds)] if seed in self.seeds else seeds[0]
 
     @property
     def generations(self) -> tuple[tuple[Pretraining, ...], ...]:
@@ -257,6 +329,8 @@ def parse_config(text: str) -> tuple[str, Path, tuple[str, ...]]:
 
 
 def _pretrainings(source: Weights) -> Iterator[Pretraining]:
+    if isinstance(source, Permuted):
+        yield from source.of.chain
     if isinstance(source, Pretraining):
         yield from source.chain
 

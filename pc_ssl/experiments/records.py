@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.bev_map import BevMapResult
@@ -20,6 +20,8 @@ from pc_ssl.evaluation.detection_result import DetectionResult
 from pc_ssl.evaluation.indoor_detection import THRESHOLDS, IndoorDetectionResult
 from pc_ssl.evaluation.run_result import Result
 from pc_ssl.evaluation.segmentation import SegmentationResult
+from pc_ssl.experiments.json_lines import read_lines, write_lines
+from pc_ssl.experiments.outcomes import Outcome
 from pc_ssl.files import write_bytes
 
 JSON_LINES, CSV = "records.jsonl", "records.csv"
@@ -85,6 +87,12 @@ def _of_rooms(result: IndoorDetectionResult) -> dict[tuple[str, str], float | No
     return values
 
 
+def records_of(outcome: Outcome) -> list[Record]:
+    """All values that a run measured."""
+    where = (outcome.method, outcome.evaluation, outcome.variant, outcome.seed, outcome.fraction)
+    return [Record(*where, metric, scene, value) for (metric, scene), value in measures(outcome.result).items()]
+
+
 def write_records(folder: Path, records: Iterable[Record]) -> None:
     """Write records.jsonl and records.csv, each atomically.
 
@@ -92,8 +100,7 @@ def write_records(folder: Path, records: Iterable[Record]) -> None:
         UserError: the folder cannot be written.
     """
     rows = [asdict(record) for record in records]
-    lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-    write_bytes(folder / JSON_LINES, lines.encode())
+    write_lines(folder / JSON_LINES, rows)
     file = io.StringIO()
     writer = csv.DictWriter(file, [field.name for field in fields(Record)], lineterminator="\n")
     writer.writeheader()
@@ -107,22 +114,12 @@ def read_records(path: Path) -> list[Record]:
     Raises:
         UserError: it cannot be read, or a line is not a record.
     """
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
-    return [_record(path, number, line) for number, line in enumerate(lines, start=1)]
+    return [_record(path, number, line) for number, line in read_lines(path)]
 
 
-def _record(path: Path, number: int, line: str) -> Record:
-    try:
-        content = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: line {number} is not JSON ({error})") from error
+def _record(path: Path, number: int, content: Mapping[str, Any]) -> Record:
     for name, kind in typing.get_type_hints(Record).items():
-        value = content.get(name) if isinstance(content, dict) else None
+        value = content.get(name)
         if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
             raise UserError(f"{path}: line {number}: field {name!r} is {value!r}, expected {kind.__name__}")
     return Record(**{name: content[name] for name in typing.get_type_hints(Record)})

@@ -48,27 +48,12 @@ def test_methods_are_rows_and_only_scores_of_the_whole_split_are_columns(compari
     assert comparison.about == "Mean and standard deviation over 2 seeds; steps 100."
 
 
-def test_evaluations_are_rows_with_the_gain_of_the_second_method(comparison: Comparison) -> None:
-    table = comparison.by_evaluation()
-    assert table.header == ["mIoU %", "labels", "scratch", "PRC", "gain"]
-    assert table.rows == [
-        ["linear probe", "100 %", "15.0 +- 7.1", "30.0 +- 14.1", "+15.0"],
-        ["fine-tuning", "5 %", "40.0 +- 14.1", "-", "-"],
-        ["fine-tuning on rain", "5 %", "-", "25.0 +- 0.0", "-"],
-    ]
-
-
 def test_several_metrics_are_named() -> None:
     boxes = Evaluation("boxes", "task.py", title="detection")
     plan = Plan((*METHODS, Method("third")), (boxes,), (0,))
     records = [*records_of("prc", "boxes", "nds", (0.5,)), *records_of("prc", "boxes", "map", (0.25,))]
     comparison = Comparison(plan, records, {})
     assert comparison.by_method().header[:3] == ["%", "detection, 100 %, NDS", "detection, 100 %, mAP"]
-    assert comparison.by_evaluation().header == ["%", "labels", "scratch", "PRC", "third"]
-    assert comparison.by_evaluation().rows == [
-        ["detection, nds", "100 %", "-", "50.0", "-"],
-        ["detection, map", "100 %", "-", "25.0", "-"],
-    ]
 
 
 def test_tables_are_aligned_as_text_and_marked_up(comparison: Comparison) -> None:

@@ -48,7 +48,7 @@ def test_compare_of_two_methods_with_an_override(
         "--device", "cpu",
     ]  # fmt: skip
     assert not app([str(argument) for argument in arguments], standalone_mode=False)
-    table = capsys.readouterr().out.splitlines()[-4:]
+    table = capsys.readouterr().out.splitlines()[-5:-1]
     assert table[0].split() == ["mIoU", "%", "linear", "probe", "50", "%", "pretraining", "s", "peak", "MiB"]
     assert [line.split()[0] for line in table[1:]] == ["scratch", "base", "alpha01"]
     records = read_records(work / "records.jsonl")
@@ -247,10 +247,7 @@ def test_a_dry_run_counts_the_runs_and_writes_nothing(experiment: Experiment) ->
     assert not experiment.work_dir.exists()
 
 
-def test_methods_and_tasks_are_not_exchanged(experiment: Experiment, plan: Plan, configs: Any) -> None:
-    wrong = Method("prc", {WHOLE: Pretraining("prc", configs.segmentation)})
-    with pytest.raises(UserError, match=r"segmentation\.py: .*expected a `method`"):
-        replace(experiment, plan=replace(plan, methods=(wrong,))).describe()
+def test_a_pretraining_config_is_not_an_evaluation(experiment: Experiment, plan: Plan, configs: Any) -> None:
     with pytest.raises(UserError, match=r"prc\.py: .*expected a `task`"):
         replace(experiment, plan=replace(plan, evaluations=(Evaluation("f", configs.prc),))).describe()
 

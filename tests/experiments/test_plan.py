@@ -4,7 +4,7 @@ import pytest
 
 from pc_ssl.engine.initial import WHOLE
 from pc_ssl.errors import UserError
-from pc_ssl.experiments import Evaluation, Kind, Method, Plan, Pretraining, Variant
+from pc_ssl.experiments import Evaluation, Kind, Method, Permuted, Plan, Pretraining, Selection, Setting, Variant
 from pc_ssl.experiments.plan import parse_config, parse_method
 
 PRC = Pretraining("prc", "prc.py")
@@ -88,6 +88,47 @@ def test_only_fine_tuning_takes_fractions_and_lists_of_labels() -> None:
         Evaluation("f", "task.py", protocol="slidr")
     with pytest.raises(UserError, match="'rain' appears twice"):
         Evaluation("f", "task.py", variants=(Variant("rain"), Variant("rain")))
+
+
+SETTINGS = (Setting("low", ("train.learning_rate=1e-3",)), Setting("high", ("train.learning_rate=1e-2",)))
+
+
+def test_settings_are_not_chosen_by_what_is_reported() -> None:
+    def plan(selection: Selection, **fields: object) -> Plan:
+        evaluation = Evaluation("finetune", "task.py", selection=selection)
+        return Plan((Method("a"),), (evaluation,), (0, 1), **{"val_split": "test", **fields})
+
+    plan(Selection(SETTINGS, "val", (100,)))
+    with pytest.raises(UserError, match="seed 1 chooses the setting"):
+        plan(Selection(SETTINGS, "val", (100, 1)))
+    with pytest.raises(UserError, match="chosen on split 'test', scores are of 'test'"):
+        plan(Selection(SETTINGS, "test"))
+    with pytest.raises(UserError, match="chosen on split 'val', scores are of 'the default split'"):
+        plan(Selection(SETTINGS, "val"), val_split=None)
+
+
+def test_a_grid_holds_several_settings_with_names_of_their_own() -> None:
+    with pytest.raises(UserError, match="1 settings"):
+        Selection(SETTINGS[:1])
+    with pytest.raises(UserError, match="settings of evaluation 'f': 'low' appears twice"):
+        Evaluation("f", "task.py", selection=Selection((*SETTINGS, SETTINGS[0])))
+    with pytest.raises(UserError, match=r"'free'.*no setting"):
+        Evaluation("free", "task.py", Kind.ANNOTATION_FREE, selection=Selection(SETTINGS))
+
+
+def test_runs_of_fewer_pretrainings_than_seeds_take_turns() -> None:
+    few = Pretraining("few", "x.py", runs=2)
+    plan = Plan((Method("a", {WHOLE: few}), Method("b", {WHOLE: PRC})), (TASK,), (10, 11, 12, 13, 14))
+    assert [plan.pretraining_seed(few, seed) for seed in (10, 11, 12, 13, 14)] == [10, 11, 10, 11, 10]
+    assert [plan.pretraining_seed(PRC, seed) for seed in (10, 12, 14)] == [10, 12, 14]
+    assert plan.pretraining_seed(PRC, 100) == 10  # a seed that chooses settings
+    with pytest.raises(UserError, match=r"'few'.*runs is 0"):
+        Pretraining("few", "x.py", runs=0)
+
+
+def test_permuted_weights_need_their_pretraining() -> None:
+    plan = Plan((Method("a", {WHOLE: Permuted(RAD)}),), (TASK,))
+    assert plan.pretrainings == (PRC, RAD)
 
 
 def test_the_budget_changes_every_pretraining() -> None:

@@ -56,7 +56,7 @@ def test_records_survive_their_files(tmp_path: Path) -> None:
     ("line", "shown"),
     [
         ("{", "line 2 is not JSON"),
-        ("[]", "'method' is None"),
+        ("[]", "list, expected a JSON object"),
         ('{"method": "a", "evaluation": "b", "variant": "", "seed": "0"}', "'seed' is '0'"),
         (
             '{"method": "a", "evaluation": "b", "variant": "", "seed": 0, "fraction": 1, "metric": "m", '
