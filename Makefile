@@ -10,7 +10,7 @@ SPCONV ?= cpu
 STAMP := $(VENV)/.installed-$(SPCONV)
 WORKERS ?= 2
 
-.PHONY: setup demo demo-bev test test-asan test-numpy2 test-slow test-wheel wheel bench lint format clean
+.PHONY: setup demo demo-bev proof proof-plan test test-asan test-numpy2 test-slow test-wheel wheel bench lint format clean
 
 setup: $(STAMP)
 
@@ -30,6 +30,13 @@ demo: setup
 
 demo-bev: setup
 	$(BIN)/python benchmarks/demo_bev.py
+
+# What pretraining buys, with controls: hours, in stages. STAGES=a,b runs some; `make proof-plan` says what is left.
+proof: setup
+	$(BIN)/python benchmarks/proof.py $(if $(STAGES),--stages $(STAGES))
+
+proof-plan: setup
+	$(BIN)/python benchmarks/proof.py --dry-run
 
 # One thread per worker: several threads on one core slow each other down.
 test: setup

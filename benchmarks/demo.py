@@ -13,7 +13,7 @@ from pc_ssl.experiments import Evaluation, Kind, Method, Plan, Pretraining
 PRC = Pretraining("prc", "demo/prc")
 DEMO = Demo(
     title="Point-region contrast on simulated streets",
-    streets=Streets(scenes=80, image_size="240x135"),
+    streets=Streets(simulate=("--scenes", "80", "--keyframes", "4", "--image-size", "240x135")),
     plan=Plan(
         methods=(Method("scratch", title="from scratch"), Method("prc", {WHOLE: PRC}, title="PRC")),
         evaluations=(

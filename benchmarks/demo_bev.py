@@ -14,7 +14,7 @@ PRC = Pretraining("prc", "demo/bev_prc")
 RAD = Pretraining("rad", "demo/bev_rad", init={"teacher": PRC})
 DEMO = Demo(
     title="Camera and LiDAR pretraining on simulated streets",
-    streets=Streets(scenes=75, image_size="320x180"),
+    streets=Streets(simulate=("--scenes", "75", "--keyframes", "4", "--image-size", "320x180")),
     plan=Plan(
         methods=(
             Method("scratch", title="from scratch"),

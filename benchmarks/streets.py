@@ -1,7 +1,7 @@
-"""What the demos share: streets are simulated and prepared, a plan runs on them, and a report shows what it measured.
+"""What the demos and the proof share: streets are simulated and prepared, and a plan runs on them.
 
 Each step is a `pc-ssl` command, printed as it starts; its output is kept in its folder's output.txt. A finished step is
-not run again, so a demo that was stopped goes on where it was.
+not run again, so that a run which was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -15,43 +15,55 @@ from pathlib import Path
 from pc_ssl.data.cache import MANIFEST
 from pc_ssl.errors import UserError
 from pc_ssl.experiments import Experiment, Plan
+from pc_ssl.experiments.effects import sections_of
 from pc_ssl.experiments.jobs import Job, Stages, run_jobs
 from pc_ssl.files import write_bytes
 from pc_ssl.report.experiment import experiment_page
 
-VERSION = "v1.0-mini"
 WORK_DIRS = Path(__file__).parents[1] / "work_dirs"
 
 
 @dataclass(frozen=True)
 class Streets:
-    """Simulated recordings.
+    """Simulated recordings and their cache.
 
     Args:
-        scenes: their number; the last fifth is held out.
-        image_size: of the cameras, such as 320x180.
-        keyframes: of each scene.
-        seed: of the simulation.
+        simulate: options of `pc-ssl simulate nuscenes`.
+        prepare: options of `pc-ssl prepare nuscenes`.
+        version: of the data root.
     """
 
-    scenes: int
-    image_size: str
-    keyframes: int = 4
-    seed: int = 0
+    simulate: tuple[str, ...]
+    prepare: tuple[str, ...] = ()
+    version: str = "v1.0-mini"
 
-    def simulate(self, folder: Path, workers: int) -> Job:
-        """As a nuScenes data root, in `folder`/nuscenes."""
-        data = folder / "nuscenes"
-        arguments: list[str | Path] = ["simulate", "nuscenes", "--out", data, "--scenes", str(self.scenes)]
-        arguments += ["--keyframes", str(self.keyframes), "--seed", str(self.seed)]
-        arguments += ["--image-size", self.image_size, "--workers", str(workers)]
-        return Job(arguments, folder / "simulate", data / VERSION)
+    def make(self, folder: Path, workers: int, times: Stages) -> Path:
+        """Simulate and prepare, unless that is done.
 
-    def prepare(self, folder: Path, workers: int) -> Job:
-        """The cache of these streets, in `folder`/cache."""
-        arguments: list[str | Path] = ["prepare", "nuscenes", "--root", folder / "nuscenes", "--version", VERSION]
-        arguments += ["--out", folder / "cache", "--workers", str(workers)]
-        return Job(arguments, folder / "prepare", folder / "cache" / MANIFEST)
+        Returns:
+            The cache, `folder`/cache.
+
+        Raises:
+            UserError: a command failed.
+        """
+        root, cache = folder / "nuscenes", folder / "cache"
+        simulate: list[str | Path] = ["simulate", "nuscenes", "--out", root, *self.simulate, "--workers", str(workers)]
+        prepare: list[str | Path] = [
+            "prepare",
+            "nuscenes",
+            "--root",
+            root,
+            "--version",
+            self.version,
+            "--out",
+            cache,
+            *self.prepare,
+        ]
+        with times.stage("simulate"):
+            run_jobs([Job(simulate, folder / "simulate", root / self.version)], workers)
+        with times.stage("prepare"):
+            run_jobs([Job([*prepare, "--workers", str(workers)], folder / "prepare", cache / MANIFEST)], workers)
+        return cache
 
 
 @dataclass(frozen=True)
@@ -66,22 +78,19 @@ class Demo:
         """Run what is left to do below `folder`, and write report.html.
 
         Returns:
-            The table of results.
+            The tables of results.
 
         Raises:
             UserError: a command failed.
         """
         cores, times = os.cpu_count() or 1, Stages(folder / "seconds.json")
-        with times.stage("simulate"):
-            run_jobs([self.streets.simulate(folder, cores)], cores)
-        with times.stage("prepare"):
-            run_jobs([self.streets.prepare(folder, cores)], cores)
-        experiment = Experiment(self.plan, folder / "cache", folder, cores)
+        cache = self.streets.make(folder, cores, times)
+        experiment = Experiment(self.plan, cache, folder, cores)
         comparison = experiment.run(times)
         report = folder / "report.html"
         with times.stage("report"):
             write_bytes(report, experiment_page(self.title, experiment, comparison).encode())
-        return f"{comparison.by_evaluation().text()}\n{comparison.about} {report}"
+        return "\n\n".join([*(section.text() for section in sections_of(comparison)), str(report)])
 
 
 def main(about: str | None, name: str, demo: Demo) -> None:

@@ -57,7 +57,9 @@ def small_demo(demo: ModuleType) -> object:
         evaluations=tuple(replace(one, overrides=small("task")) for one in demo.DEMO.plan.evaluations),
         seeds=(0, 1),
     )
-    return replace(demo.DEMO, streets=demo.Streets(3, "64x36", keyframes=1), plan=plan)
+    return replace(
+        demo.DEMO, streets=demo.Streets(("--scenes", "3", "--keyframes", "1", "--image-size", "64x36")), plan=plan
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +82,7 @@ def whole_split(folder: Path) -> list[Record]:
 
 def test_the_demo_measures_what_its_readme_says(demo: ModuleType) -> None:
     """80 scenes, four seeds, 5 % of the labels; the seed of the streets is 0."""
-    assert (demo.DEMO.streets.scenes, demo.DEMO.streets.keyframes, demo.DEMO.streets.seed) == (80, 4, 0)
+    assert demo.DEMO.streets.simulate[:4] == ("--scenes", "80", "--keyframes", "4")
     assert demo.DEMO.plan.seeds == (0, 1, 2, 3)
     assert [evaluation.fractions for evaluation in demo.DEMO.plan.evaluations] == [(1.0,), (0.05,)]
     assert (demo.DEMO.plan.steps, demo.DEMO.plan.batch_size) == (None, None)
@@ -118,13 +120,17 @@ def test_scenes_that_are_evaluated_are_never_trained_on(finished: tuple[Path, st
         assert json.loads(settings.read_text())["settings"]["split"] == "sim_train"
 
 
-def test_table_shows_means_deviations_and_gains(finished: tuple[Path, str]) -> None:
-    folder, table = finished
-    records, lines = whole_split(folder), table.splitlines()
-    for line, evaluation in zip(lines[1:3], ("probe", "finetune"), strict=True):
-        of = [[r.value for r in records if (r.evaluation, r.method) == (evaluation, m)] for m in ("scratch", "prc")]
-        assert all(f"{100 * np.mean(v):.1f} +- {100 * np.std(v, ddof=1):.1f}" in line for v in of)
-        assert line.endswith(f"{100 * (np.mean(of[1]) - np.mean(of[0])):+.1f}")
+def test_tables_show_means_deviations_and_paired_differences(finished: tuple[Path, str]) -> None:
+    folder, text = finished
+    records = whole_split(folder)
+    for evaluation in ("probe", "finetune"):
+        scratch, prc = (
+            [r.value for r in records if (r.evaluation, r.method) == (evaluation, m)] for m in ("scratch", "prc")
+        )
+        for values in (scratch, prc):
+            assert f"{100 * np.mean(values):.1f} +- {100 * np.std(values, ddof=1):.1f}" in text
+        assert f"{100 * (np.mean(prc) - np.mean(scratch)):+.1f}" in text
+    assert "95 % interval" in text
 
 
 def test_report_shows_every_promised_picture(finished: tuple[Path, str]) -> None:

@@ -46,7 +46,7 @@ def finished(demo: ModuleType, tmp_path_factory: pytest.TempPathFactory, command
     evaluations = tuple(replace(evaluation, overrides=task) for evaluation in demo.DEMO.plan.evaluations)
     small = replace(
         demo.DEMO,
-        streets=demo.Streets(3, "64x36", keyframes=1),
+        streets=demo.Streets(("--scenes", "3", "--keyframes", "1", "--image-size", "64x36")),
         plan=replace(demo.DEMO.plan, methods=methods, evaluations=evaluations, seeds=(0,)),
     )
     folder = tmp_path_factory.mktemp("demo_bev")
@@ -67,7 +67,7 @@ def images(part: str) -> list[str]:
 
 def test_the_demo_measures_what_its_readme_says(demo: ModuleType) -> None:
     """75 scenes, three seeds, 5 % of the labels."""
-    assert (demo.DEMO.streets.scenes, demo.DEMO.streets.keyframes, demo.DEMO.streets.seed) == (75, 4, 0)
+    assert demo.DEMO.streets.simulate[:4] == ("--scenes", "75", "--keyframes", "4")
     assert demo.DEMO.plan.seeds == (0, 1, 2)
     assert [evaluation.fractions for evaluation in demo.DEMO.plan.evaluations] == [(0.05,), (0.05,)]
 

@@ -22,7 +22,7 @@ LAYERS = [
     {"methods", "heads"},
     {"doctor"},
     {"evaluation"},
-    {"config", "recipes", "published", "interop"},
+    {"config", "recipes", "published"},
     {"engine"},
     {"experiments"},
     {"report"},

@@ -18,4 +18,4 @@ task = dict(type=SegmentationTask, backbone=_backbone, view=dict(type=SingleView
 train = dict(
     type=TrainOptions, steps=400, batch_size=4, learning_rate=1e-2, num_workers=0, log_every=50, checkpoint_every=200
 )
-label_rule = "slidr"
+label_rule = "frames"

@@ -9,6 +9,7 @@ from pc_ssl.evaluation.run_result import CONFIG, WEIGHTS, RunResult
 from pc_ssl.evaluation.segmentation import SegmentationResult
 from pc_ssl.experiments import Comparison, Evaluation, Experiment, Kind
 from pc_ssl.experiments.comparison import DEFAULT_TITLES
+from pc_ssl.experiments.effects import sections_of
 from pc_ssl.experiments.runs import EvaluationRun, PretrainingRun
 from pc_ssl.report import html, sections
 from pc_ssl.report.page import of_result
@@ -22,16 +23,20 @@ def experiment_page(title: str, experiment: Experiment, comparison: Comparison) 
     """
     plan, commands, cache = experiment.plan, experiment.commands, Cache(experiment.cache)
     rows = cache.indices(plan.val_split or cache.default_split("val"))
-    shown, table = rows[len(rows) // 2], comparison.by_evaluation()
-    about = f"Percent on held-out scenes. {comparison.about} Each seed initialises and trains all networks anew."
+    shown, results = rows[len(rows) // 2], sections_of(comparison)
     parts = [
         html.heading("Result"),
-        html.table(table.header, table.rows, about),
+        *(
+            html.table(one.table.header, one.table.rows, " ".join(filter(None, (one.title, one.note))))
+            for one in results
+        ),
         html.heading("Regions"),
         *sections.regions(cache[shown]),
     ]
     for pretraining in plan.pretrainings:
-        folders = {f"seed {seed}": commands.folder(PretrainingRun(pretraining, seed)) for seed in plan.seeds}
+        seeds = plan.seeds[: pretraining.runs]
+        below = "train" if commands.is_supervised(pretraining) else "."  # the log of a fine-tuning is there
+        folders = {f"seed {seed}": commands.folder(PretrainingRun(pretraining, seed)) / below for seed in seeds}
         parts += [html.heading(pretraining.name.upper()), *sections.training(folders)]
     for evaluation in plan.evaluations:
         parts += _evaluation(experiment, evaluation, cache, shown)

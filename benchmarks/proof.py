@@ -1,0 +1,136 @@
+"""`make proof`: what pretraining buys on simulated streets, measured in stages of at most an hour on two cores.
+
+    python benchmarks/proof.py --dry-run             which stages are left, and how long they take
+    python benchmarks/proof.py                       run them in their order; stop and start it at any time
+    python benchmarks/proof.py --stages 1-pretraining,2-five-percent
+    python benchmarks/proof.py --tables              write the page, plots and tables from the records again
+
+A stage whose records are in docs/results/proof is not run again: commit them, and another machine goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streets import WORK_DIRS, Streets
+
+from pc_ssl.data.cache import MANIFEST
+from pc_ssl.errors import UserError
+from pc_ssl.experiments import Experiment, PlanStage, load_plan
+from pc_ssl.experiments.jobs import Stages
+from pc_ssl.experiments.plan_file import load_definition
+from pc_ssl.experiments.provenance import commit_of
+from pc_ssl.experiments.staged import StagedExperiment
+from pc_ssl.files import write_bytes
+from pc_ssl.recipes import PLANS
+from pc_ssl.report.pictures import png
+from pc_ssl.report.proof import figures, page, tables, with_tables
+
+SOURCE = Path(__file__).parents[1]
+RESULTS = SOURCE / "docs" / "results" / "proof"
+TITLE = "What pretraining buys"
+JOBS = 2  # commands at once, one thread each
+
+
+@dataclass(frozen=True)
+class Part:
+    """A plan with the streets it runs on; `name` is that of its plan and of its folder."""
+
+    name: str
+    streets: Streets
+
+    def experiment(self, folder: Path) -> StagedExperiment:
+        """The plan in stages, in `folder`/name.
+
+        Raises:
+            UserError: the plan's file is damaged, or its stages do not fit it.
+        """
+        plan, stages = load_plan(self.name), load_definition(Path(self.name), "stages", tuple, PLANS)
+        work_dir = folder / self.name
+        return StagedExperiment(Experiment(plan, work_dir / "cache", work_dir, JOBS, "cpu"), stages, RESULTS)
+
+
+PARTS = (
+    Part(
+        "proof",
+        Streets(
+            simulate=(
+                "--split", "train=220", "--split", "val=60", "--split", "test=120", "--cameras", "none",
+                "--beams", "32", "--columns", "300", "--keyframes", "3", "--keyframe-period", "1.5", "--reach", "60",
+                "--rare-objects", "5", "--seed", "1",
+            ),
+            prepare=("--regions", "dbscan,random_boxes"),
+        ),
+    ),
+)  # fmt: skip
+
+
+def run(folder: Path, names: Sequence[str], dry_run: bool) -> None:
+    """Run the stages that are left, in their order, and print what is.
+
+    Args:
+        folder: for caches and runs.
+        names: of the stages; none: all.
+        dry_run: print only.
+
+    Raises:
+        UserError: a stage is unknown, or a command failed.
+    """
+    staged = {part: part.experiment(folder) for part in PARTS}
+    known = [stage.name for experiment in staged.values() for stage in experiment.stages]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UserError(f"--stages: {unknown[0]!r}, expected some of {', '.join(known)}")
+    for part, experiment in staged.items():
+        print(f"{part.name}: in {experiment.experiment.work_dir}\n{experiment.describe()}")
+    for part, experiment in () if dry_run else staged.items():
+        for stage in experiment.left:
+            if not names or stage.name in names:
+                _run_stage(part, experiment, stage)
+
+
+def _run_stage(part: Part, experiment: StagedExperiment, stage: PlanStage) -> None:
+    work_dir = experiment.experiment.work_dir
+    if not (work_dir / "cache" / MANIFEST).exists():
+        part.streets.make(work_dir, JOBS, Stages(work_dir / "streets.json"))
+    experiment.run(stage, f"python benchmarks/proof.py --stages {stage.name}", commit_of(SOURCE))
+    write_tables([experiment])
+    print(f"{stage.name}: finished, records in {RESULTS / stage.name}", flush=True)
+
+
+def write_tables(parts: Sequence[StagedExperiment]) -> None:
+    """Write the page and its plots, and the marked tables of README.md and docs/*.md."""
+    plots = {name: png(figure) for name, figure in figures(parts).items()}
+    for name, picture in plots.items():
+        write_bytes(RESULTS / name, picture)
+    write_bytes(RESULTS / "README.md", page(TITLE, parts, list(plots)).encode())
+    known = tables(parts)
+    for path in (SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))):
+        text = path.read_text()
+        written = with_tables(path, text, known)
+        if written != text:
+            write_bytes(path, written.encode())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=WORK_DIRS / "proof", help="for caches and runs")
+    parser.add_argument("--stages", default="", help="names, separated by commas; default: all that are left")
+    parser.add_argument("--dry-run", action="store_true", help="print what is left to run")
+    parser.add_argument("--tables", action="store_true", help="only write page, plots and tables again")
+    arguments = parser.parse_args()
+    try:
+        if arguments.tables:
+            write_tables([part.experiment(arguments.folder) for part in PARTS])
+        else:
+            run(arguments.folder, [name for name in arguments.stages.split(",") if name], arguments.dry_run)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
