@@ -3,6 +3,7 @@
 from pc_ssl.data.annotations import FewLabels
 from pc_ssl.data.drawn_sweeps import DrawnSweeps
 from pc_ssl.data.object_bank import ObjectPaste
+from pc_ssl.data.shuffled_regions import ShuffledRegions
 from pc_ssl.data.swapped import SwappedSensors
 from pc_ssl.data.thinning import DropCuboid, OneImage, PointLimit
 
@@ -13,6 +14,7 @@ TRANSFORMS = {
     "object_paste": ObjectPaste,
     "one_image": OneImage,
     "point_limit": PointLimit,
+    "shuffled_regions": ShuffledRegions,
     "swapped_sensors": SwappedSensors,
 }
 

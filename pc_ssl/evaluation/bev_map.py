@@ -7,15 +7,19 @@ evaluated split itself, and the mean is over classes. Cells that the ground-trut
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pc_ssl.errors import UserError
-from pc_ssl.evaluation.class_counts import ClassCounts, scenes_from_dict
+from pc_ssl.evaluation.class_counts import ClassCounts, ThresholdCounts, scenes_from_dict
+from pc_ssl.evaluation.resampling import Scores, Times, check_times, mean_of_known, ratio
 
 THRESHOLDS = (0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65)
 
@@ -32,6 +36,7 @@ class BevMapResult:
         known: number of counted cells, per class.
         num_frames: keyframes.
         scenes: scene -> its counts of cells, predicted at the best thresholds of the whole split.
+        scene_counts: scene -> its counts of cells at each threshold; empty in results of earlier versions.
     """
 
     class_names: tuple[str, ...]
@@ -41,6 +46,7 @@ class BevMapResult:
     known: int
     num_frames: int
     scenes: Mapping[str, ClassCounts] = field(default_factory=dict)
+    scene_counts: Mapping[str, ThresholdCounts] = field(default_factory=dict)
 
     score_name: ClassVar[str] = "miou"
 
@@ -84,6 +90,29 @@ class BevMapResult:
         return means
 
     @property
+    def scene_names(self) -> tuple[str, ...]:
+        """The scenes whose counts are known, S of them; none in results of earlier versions."""
+        return tuple(self.scene_counts)
+
+    def resampled(self, times: Times) -> dict[str, Scores]:
+        """ "miou" [B] of resamples [B, S] of `scene_names`, each class at its best threshold in the resample.
+
+        Raises:
+            ValueError: `times` is not [B, S] of integers that are not negative.
+        """
+        check_times(times, self.scene_names)
+        rows, shape = list(self.scene_counts.values()), (len(THRESHOLDS), len(self.class_names))
+
+        def added(values: list[Any], shape: tuple[int, ...]) -> NDArray[np.int64]:
+            flat = np.array(values, np.int64).reshape(len(rows), -1 if rows else math.prod(shape))
+            return (times @ flat).reshape(len(times), *shape)
+
+        hit, predicted = added([row.hit for row in rows], shape), added([row.predicted for row in rows], shape)
+        labelled = added([row.labelled for row in rows], shape[1:])[:, None]
+        iou = ratio(hit, np.where(labelled > 0, predicted + labelled - hit, 0))
+        return {"miou": mean_of_known(iou.max(axis=1))}
+
+    @property
     def score(self) -> float:
         """mIoU: the number by which runs are chosen."""
         return self.miou
@@ -112,6 +141,7 @@ class BevMapResult:
             content["known"],
             content["num_frames"],
             scenes_from_dict(content),
+            {name: ThresholdCounts.from_dict(counts) for name, counts in content.get("scene_counts", {}).items()},
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -127,6 +157,7 @@ class BevMapResult:
             "known": self.known,
             "num_frames": self.num_frames,
             "scenes": {name: counts.as_dict() for name, counts in self.scenes.items()},
+            "scene_counts": {name: counts.as_dict() for name, counts in self.scene_counts.items()},
         }
 
 
@@ -195,4 +226,5 @@ class BevMapMetric:
             name: ClassCounts.of(hit.gather(0, best)[0], labelled, predicted.gather(0, best)[0])
             for name, (hit, predicted, labelled) in self._scenes.items()
         }
-        return replace(result, scenes=scenes)
+        counts = {name: ThresholdCounts.of(*of_scene) for name, of_scene in self._scenes.items()}
+        return replace(result, scenes=scenes, scene_counts=counts)

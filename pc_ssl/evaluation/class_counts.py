@@ -44,6 +44,40 @@ class ClassCounts:
         return {name: list(values) for name, values in asdict(self).items()}
 
 
+@dataclass(frozen=True)
+class ThresholdCounts:
+    """Map cells of one scene, by threshold and class.
+
+    Args:
+        hit: [T][K] cells of the class that are predicted at each of T thresholds.
+        predicted: [T][K] cells predicted.
+        labelled: [K] cells of the class.
+    """
+
+    hit: tuple[tuple[int, ...], ...]
+    predicted: tuple[tuple[int, ...], ...]
+    labelled: tuple[int, ...]
+
+    @classmethod
+    def of(cls, hit: Tensor, predicted: Tensor, labelled: Tensor) -> ThresholdCounts:
+        """From tensors [T, K], [T, K] and [K] of integers."""
+        return cls(tuple(map(tuple, hit.tolist())), tuple(map(tuple, predicted.tolist())), tuple(labelled.tolist()))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> ThresholdCounts:
+        """The counts that `as_dict` gave."""
+        rows = {name: tuple(map(tuple, content[name])) for name in ("hit", "predicted")}
+        return cls(rows["hit"], rows["predicted"], tuple(content["labelled"]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        return {
+            "hit": [list(row) for row in self.hit],
+            "predicted": [list(row) for row in self.predicted],
+            "labelled": list(self.labelled),
+        }
+
+
 def scenes_from_dict(content: Mapping[str, Any]) -> dict[str, ClassCounts]:
     """Scene -> counts, from field "scenes" of a result; results of earlier versions hold none."""
     return {name: ClassCounts.from_dict(counts) for name, counts in content.get("scenes", {}).items()}

@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pc_ssl.errors import UserError
 from pc_ssl.evaluation.class_counts import ClassCounts, scenes_from_dict
+from pc_ssl.evaluation.resampling import Scores, Times, check_times, mean_of_known, ratio
 from pc_ssl.structures import IGNORE
 
 
@@ -66,6 +68,23 @@ class SegmentationResult:
     def scene_miou(self) -> dict[str, float]:
         """mIoU of each scene that has a labelled point, from that scene's counts alone."""
         return {name: _mean(_iou(counts)) for name, counts in self.scenes.items() if any(counts.labelled)}
+
+    @property
+    def scene_names(self) -> tuple[str, ...]:
+        """The scenes whose counts are known, S of them; none in results of earlier versions."""
+        return tuple(self.scenes)
+
+    def resampled(self, times: Times) -> dict[str, Scores]:
+        """ "miou" [B] of resamples [B, S] of `scene_names`; NaN without any point.
+
+        Raises:
+            ValueError: `times` is not [B, S] of integers that are not negative.
+        """
+        check_times(times, self.scene_names)
+        shape = (len(self.scenes), len(self.class_names))
+        hit = np.array([counts.true_positive for counts in self.scenes.values()], np.int64).reshape(shape)
+        union = np.array([counts.union for counts in self.scenes.values()], np.int64).reshape(shape)
+        return {"miou": mean_of_known(ratio(times @ hit, times @ union))}
 
     @property
     def score(self) -> float:
