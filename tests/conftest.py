@@ -220,7 +220,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def image_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Tiny image networks with random weights in folders, by the names of those that configs take from the hub."""
+    """Tiny image networks with random weights in folders, by the names that configs have for theirs."""
     from transformers import AutoBackbone, Dinov2Config, ResNetConfig, SwinConfig
 
     configs = {
@@ -229,6 +229,9 @@ def image_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         ),
         "microsoft/resnet-50": ResNetConfig(
             embedding_size=8, hidden_sizes=[8, 12, 16, 24], depths=[1] * 4, layer_type="basic"
+        ),
+        "work_dirs/image_teacher": ResNetConfig(
+            embedding_size=8, hidden_sizes=[8, 12, 16], depths=[1] * 3, layer_type="basic"
         ),
         "facebook/dinov2-large": Dinov2Config(
             hidden_size=16, num_hidden_layers=24, num_attention_heads=2, patch_size=14, image_size=70

@@ -20,4 +20,4 @@ task = dict(
     views=dict(type=SensorViews, augmentation=_augmentation, boxes=True),
 )
 train = _detection
-label_rule = "slidr"
+label_rule = "frames"

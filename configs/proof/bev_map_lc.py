@@ -20,4 +20,4 @@ task = dict(
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, bev_map=True),
 )
 train = _map
-label_rule = "slidr"
+label_rule = "frames"
