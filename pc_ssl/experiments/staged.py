@@ -43,7 +43,7 @@ class StagedExperiment:
         results: folder of what is committed.
 
     Raises:
-        UserError: the stages do not hold the plan's evaluations exactly once.
+        UserError: an evaluation is in two stages, or a stage names what the plan does not hold.
     """
 
     experiment: Experiment
