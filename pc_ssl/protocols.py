@@ -67,7 +67,9 @@ class CameraBackbone(Network, Protocol):
     @property
     def grid(self) -> BevGrid: ...
 
-    def __call__(self, cameras: CameraBatch, /) -> BevFeatures: ...
+    def __call__(self, cameras: CameraBatch, points: PointBatch | None = None, /) -> BevFeatures:
+        """`points` of the same frames are for branches that take depth from them."""
+        ...
 
 
 class PixelNetwork(Protocol):

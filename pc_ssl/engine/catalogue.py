@@ -112,7 +112,7 @@ def cost_of_entry(entry: Entry, overrides: Sequence[str] = ()) -> Cost:
     def probe_network(network: Any) -> Any:
         if isinstance(network, BevEncoder):
             return network(batch, cameras)
-        return network(cameras if network.uses_cameras else batch)
+        return network(cameras, batch) if network.uses_cameras else network(batch)
 
     return cost_of(backbone, probe_network)
 

@@ -170,7 +170,7 @@ def network_costs(parts: Pretraining) -> dict[str, Cost]:
     def probe_network(network: Any) -> Any:
         if isinstance(network, BevEncoder):
             return network(points, cameras)
-        return network(cameras if network.uses_cameras else points)
+        return network(cameras, points) if network.uses_cameras else network(points)
 
     try:
         return {name: cost_of(network, probe_network) for name, network in networks.items()}

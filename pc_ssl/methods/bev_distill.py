@@ -55,7 +55,7 @@ class BEVDistill(FrozenParts):
         assert batch.cameras is not None
         assert batch.drawn is not None
         rows = batch.drawn[batch.region[batch.drawn] >= 0]
-        student = self.adapter(self.backbone(batch.cameras).at_points(batch.points, rows)).float()
+        student = self.adapter(self.backbone(batch.cameras, batch.points).at_points(batch.points, rows)).float()
         with torch.no_grad():
             teacher = self.teacher(batch.points).at_points(batch.points, rows).float()
         cell, count = self._cells(batch, rows)

@@ -104,7 +104,7 @@ class RAD(FrozenParts):
         """
         assert batch.cameras is not None
         assert batch.drawn is not None
-        feature = self.backbone(batch.cameras).at_points(batch.points, batch.drawn)
+        feature = self.backbone(batch.cameras, batch.points).at_points(batch.points, batch.drawn)
         with torch.no_grad():
             target = self.teacher(batch.points).at_points(batch.points, batch.drawn).float()
         student = self.projector.embeddings(feature)

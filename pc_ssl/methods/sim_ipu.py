@@ -133,7 +133,7 @@ class SimIPU(nn.Module):
         assert camera is not None
         first = self.lidar_projector.embeddings(lidar(points).at_points(points, rows))
         second = self.lidar_projector.embeddings(lidar(batch.second).at_points(batch.second, rows))
-        image = self.camera_projector.embeddings(camera(batch.first.cameras).at_points(points, rows))
+        image = self.camera_projector.embeddings(camera(batch.first.cameras, points).at_points(points, rows))
         intra = self.objective(first, second, temperature=self.temperature)
         inter = self.objective(image, first, temperature=self.temperature)
         return {

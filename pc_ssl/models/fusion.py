@@ -16,6 +16,7 @@ from pc_ssl.derived import CameraChannels, FusedChannels, LidarChannels
 from pc_ssl.geometry import BevGrid
 from pc_ssl.models.bev import below
 from pc_ssl.models.features import BevFeatures
+from pc_ssl.models.lidar import SECOND, PointPillars
 from pc_ssl.protocols import Backbone, CameraBackbone
 from pc_ssl.structures import CameraBatch, PointBatch
 
@@ -47,13 +48,28 @@ class ConvFuser(nn.Module):
         return self.mix(torch.cat([lidar, camera.to(lidar.dtype)], dim=1))
 
 
+class NeckFuser(ConvFuser):
+    """Fuses before the LiDAR branch's neck, which then reads the fused map, as in BEVFusion.
+
+    The fused map has the channels that the neck takes, so that a pretrained LiDAR branch is loaded whole.
+
+    Args:
+        lidar_channels: `encoded_channels` of the LiDAR branch, 256 in BEVFusion.
+        camera_channels: channels of the camera branch's map.
+    """
+
+    def __init__(self, lidar_channels: int, camera_channels: CameraChannels) -> None:
+        super().__init__(lidar_channels, camera_channels, lidar_channels)
+
+
 class BevEncoder(nn.Module):
     """The backbone of detection and map segmentation.
 
     Args:
         lidar: LiDAR backbone that gives BevFeatures; None: the images alone.
         camera: camera backbone; None: the points alone.
-        fuser: fuses the two maps; required with two branches, and only then.
+        fuser: fuses the two maps; required with two branches, and only then. A `NeckFuser` fuses before the neck of
+            the LiDAR branch.
 
     Raises:
         ValueError: no branch, a missing or superfluous fuser, channels that do not match, or branches whose maps cover
@@ -77,12 +93,16 @@ class BevEncoder(nn.Module):
             raise ValueError("BevEncoder: the LiDAR branch gives no BEV map, only features of points")
         if len({(grid.lower[:2], grid.upper[:2]) for grid in grids if grid is not None}) > 1:
             raise ValueError(f"BevEncoder: the branches' maps cover different ground: {grids}")
+        early = isinstance(fuser, NeckFuser)
+        if early and not isinstance(lidar, (SECOND, PointPillars)):
+            raise ValueError(f"BevEncoder: a {type(lidar).__name__} has no neck before which to fuse")
         if fuser is not None and lidar is not None and camera is not None:
-            found = (lidar.out_channels, camera.out_channels)
+            own = lidar.encoded_channels if isinstance(lidar, (SECOND, PointPillars)) and early else lidar.out_channels
+            found = (own, camera.out_channels)
             if fuser.in_channels != found:
                 raise ValueError(f"BevEncoder: the fuser takes {fuser.in_channels} channels, the branches give {found}")
         self.grid: BevGrid = grids[0]  # type: ignore[assignment]
-        last = fuser or lidar or camera
+        last = lidar if early else fuser or lidar or camera
         assert last is not None
         self.out_channels: int = last.out_channels
 
@@ -113,11 +133,21 @@ class BevEncoder(nn.Module):
         if self.lidar is not None:
             if points is None:
                 raise ValueError("BevEncoder: the LiDAR branch needs points")
-            of_lidar = self.lidar(points)
-            assert isinstance(of_lidar, BevFeatures)
-            maps.append(of_lidar.map)
+            maps.append(self._lidar_map(points))
         if self.camera is not None:
             if cameras is None:
                 raise ValueError("BevEncoder: the camera branch needs images")
-            maps.append(self.camera(cameras).map)
-        return BevFeatures(maps[0] if self.fuser is None else self.fuser(*maps), self.grid)
+            maps.append(self.camera(cameras, points).map)
+        fused = maps[0] if self.fuser is None else self.fuser(*maps)
+        if isinstance(self.fuser, NeckFuser) and isinstance(self.lidar, (SECOND, PointPillars)):
+            fused = self.lidar.neck(fused)
+        return BevFeatures(fused, self.grid)
+
+    def _lidar_map(self, points: PointBatch) -> Tensor:
+        """The LiDAR branch's map; before its neck, where that is where the maps are fused."""
+        if isinstance(self.fuser, NeckFuser) and isinstance(self.lidar, (SECOND, PointPillars)):
+            return self.lidar.encode(points)
+        assert self.lidar is not None
+        features = self.lidar(points)
+        assert isinstance(features, BevFeatures)
+        return features.map

@@ -7,7 +7,7 @@ from torch import nn
 from pc_ssl.geometry import BevGrid
 from pc_ssl.models.features import BevFeatures
 from pc_ssl.models.lidar import SECOND
-from pc_ssl.structures import CameraBatch
+from pc_ssl.structures import CameraBatch, PointBatch
 from pc_ssl.views.camera import ImageAugmentation
 from pc_ssl.views.drawn import DrawnViews
 from pc_ssl.views.lidar import Augmentation
@@ -28,7 +28,7 @@ class ToyCamera(nn.Module):
         self.stem = nn.Conv2d(3, channels, 5, 4)
         self.pattern = nn.Parameter(torch.randn(channels, 32, 32))
 
-    def forward(self, cameras: CameraBatch) -> BevFeatures:
+    def forward(self, cameras: CameraBatch, points: PointBatch | None = None) -> BevFeatures:
         seen = self.stem(cameras.image.flatten(0, 1)).mean(dim=(2, 3)).unflatten(0, cameras.present.shape)
         seen = (seen * cameras.present[..., None]).sum(dim=1)
         return BevFeatures(self.pattern + seen[:, :, None, None], self.grid)

@@ -4,8 +4,8 @@ from torch import nn
 
 from pc_ssl.geometry import BevGrid
 from pc_ssl.models.features import BevFeatures
-from pc_ssl.models.fusion import BevEncoder, ConvFuser
-from pc_ssl.models.lidar import SparseUNet
+from pc_ssl.models.fusion import BevEncoder, ConvFuser, NeckFuser
+from pc_ssl.models.lidar import SECOND, SparseUNet
 from pc_ssl.structures import CameraBatch, PointBatch
 
 GRID = BevGrid((-8.0, -8.0, -3.0), (8.0, 8.0, 5.0), (1.0, 1.0, 1.0))
@@ -21,7 +21,7 @@ class Branch(nn.Module):
         self.out_channels, self.grid = channels, grid
         self.map = nn.Parameter(torch.randn(channels, cells, cells))
 
-    def forward(self, sensor: object) -> BevFeatures:
+    def forward(self, sensor: object, points: object = None) -> BevFeatures:
         return BevFeatures(self.map.expand(2, -1, -1, -1), self.grid)
 
 
@@ -82,3 +82,28 @@ def test_a_branch_without_its_sensor_is_reported() -> None:
         BevEncoder(lidar=Branch(4, 8))(None, CAMERAS)
     with pytest.raises(ValueError, match="needs images"):
         BevEncoder(camera=Branch(4, 8))(POINTS, None)
+
+
+def test_fusion_before_the_neck_reads_the_encoders_map_and_keeps_the_necks_channels() -> None:
+    """With a fuser that passes the LiDAR's map on, the result is the LiDAR branch's own."""
+    torch.manual_seed(0)
+    lidar = SECOND(GRID, 1, (4, 4), (1, 1), (6,), (1,), 8)
+    camera = Branch(6, 4)
+    encoder = BevEncoder(lidar, camera, NeckFuser(lidar.encoded_channels, 6)).eval()
+    assert encoder.out_channels == lidar.out_channels == 8
+    points = PointBatch.pack([torch.rand(50, 4) * 8, torch.rand(50, 4) * 8])
+    convolution, norm, _ = encoder.fuser.mix
+    with torch.no_grad():
+        fused = encoder(points, CAMERAS).map
+        assert not torch.allclose(fused, lidar(points).map)
+        convolution.weight.zero_()
+        convolution.weight[:, : lidar.encoded_channels, 1, 1] = torch.eye(lidar.encoded_channels)
+        norm.eps = 0.0
+        torch.testing.assert_close(encoder(points, CAMERAS).map, lidar(points).map)
+
+
+def test_fusion_before_a_neck_needs_one() -> None:
+    with pytest.raises(ValueError, match="no neck"):
+        BevEncoder(Branch(4, 16), Branch(6, 8), NeckFuser(4, 6))
+    with pytest.raises(ValueError, match="channels"):
+        BevEncoder(SECOND(GRID, 1, (4, 4), (1, 1), (6,), (1,), 8), Branch(6, 8), NeckFuser(5, 6))

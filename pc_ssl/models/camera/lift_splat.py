@@ -3,6 +3,10 @@
 Philion and Fidler, "Lift, Splat, Shoot: Encoding Images from Arbitrary Camera Rigs by Implicitly Unprojecting to 3D",
 ECCV 2020, Sec. 3.1-3.2, with the feature pyramid and the BEV encoder that BEVFusion (Liu et al., ICRA 2023) puts around
 it. Splatting is a sum over the pixels that fall into a cell: `region_pool`.
+
+With the layers of BEVFusion's camera branch: `LiftSplat(image, grid, depths, neck="lss", lidar_depth=True, halve=True,
+encoder_channels=())`. Pixels are lifted from the centres of the map's cells, where BEVFusion takes evenly spaced pixels
+from the first to the last.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +24,10 @@ from torch.utils.checkpoint import checkpoint
 from pc_ssl.geometry import BevGrid
 from pc_ssl.models.bev import BevNeck, below
 from pc_ssl.models.camera.image_backbone import ImageBackbone
+from pc_ssl.models.camera.lss_fpn import DepthFromLidar, LssNeck, MapReducer, depth_images
 from pc_ssl.models.features import BevFeatures
 from pc_ssl.ops import RegionPlan, region_gather, region_pool
-from pc_ssl.structures import CameraBatch
+from pc_ssl.structures import CameraBatch, PointBatch
 
 CACHED_PLANS = 4  # calibrations whose plans are kept
 LIFTED_ELEMENTS = 2**24  # values that are lifted at once: 64 MiB in float32
@@ -102,12 +107,16 @@ class LiftSplat(nn.Module):
         depths: the depths that a pixel's distribution covers.
         neck_channels: of the feature pyramid.
         lifted_channels: C of the features that are lifted; 80 in BEVFusion.
-        encoder_channels: channels of the stages of the BEV encoder; all but the first have stride 2.
+        encoder_channels: channels of the stages of the BEV encoder; all but the first have stride 2. None: the lifted
+            map is the result.
         encoder_layers: 3 x 3 convolutions of each of them.
         upsampled_channels: channels that each stage gives to the result.
+        neck: "sum": a feature pyramid whose maps are added; "lss": BEVFusion's, whose maps are joined.
+        lidar_depth: depths follow from the points that the images see too; a stage of `image` must have stride 8.
+        halve: three convolutions halve the resolution of the lifted map.
 
     Raises:
-        ValueError: the grid does not divide by the strides of the BEV encoder.
+        ValueError: the grid does not divide by the strides of the BEV encoder, or an option is out of range.
     """
 
     depth: Tensor
@@ -124,45 +133,70 @@ class LiftSplat(nn.Module):
         encoder_channels: Sequence[int] = (80, 160),
         encoder_layers: Sequence[int] = (2, 2),
         upsampled_channels: int = 128,
+        neck: Literal["sum", "lss"] = "sum",
+        lidar_depth: bool = False,
+        halve: bool = False,
     ) -> None:
         super().__init__()
         width, height, _ = grid.shape
-        stride = 2 ** (len(encoder_channels) - 1)
+        stride = 2 ** (max(len(encoder_channels) - 1, 0) + halve)
+        if neck not in ("sum", "lss"):
+            raise ValueError(f"LiftSplat: neck is {neck!r}, expected 'sum' or 'lss'")
         if width % stride or height % stride:
             raise ValueError(f"LiftSplat: a map of {width} x {height} cells does not divide by the stride {stride}")
         self.image, self.grid = image, grid
         self.register_buffer("depth", depths.values(), persistent=False)
-        self.neck = ImageNeck(image.channels, neck_channels)
-        self.lifted_channels = lifted_channels
-        self.lift = nn.Conv2d(neck_channels, len(self.depth) + lifted_channels, 1)
-        self.encoder = BevNeck(lifted_channels, encoder_channels, encoder_layers, upsampled_channels)
-        self.out_channels = self.encoder.out_channels
+        self.neck = (ImageNeck if neck == "sum" else LssNeck)(image.channels, neck_channels)
+        self.lifted_channels, self.lidar_depth = lifted_channels, lidar_depth
+        channels = len(self.depth) + lifted_channels
+        self.lift = DepthFromLidar(neck_channels, channels) if lidar_depth else nn.Conv2d(neck_channels, channels, 1)
+        self.reduce = MapReducer(lifted_channels) if halve else nn.Identity()
+        self.encoder: nn.Module = nn.Identity()
+        self.out_channels = lifted_channels
+        if encoder_channels:
+            encoder = BevNeck(lifted_channels, encoder_channels, encoder_layers, upsampled_channels)
+            self.encoder, self.out_channels = encoder, encoder.out_channels
+        self.stride = 2 if halve else 1
         self._plans: OrderedDict[bytes, Splat] = OrderedDict()
 
     @property
     def blocks(self) -> tuple[tuple[str, ...], ...]:
         """The image backbone as one block, its neck, the lift, and the stages of the BEV encoder."""
-        return (("image",), ("neck",), ("lift",), *below("encoder", self.encoder.blocks))
+        encoder = below("encoder", self.encoder.blocks) if isinstance(self.encoder, BevNeck) else ()
+        return (("image",), ("neck",), ("lift",), *([("reduce",)] if self.stride > 1 else []), *encoder)
 
-    def forward(self, cameras: CameraBatch) -> BevFeatures:
+    def forward(self, cameras: CameraBatch, points: PointBatch | None = None) -> BevFeatures:
         """The map [B, out_channels, H, W].
 
         A missing camera contributes nothing, and its placeholder image does not enter batch statistics; a batch without
         any camera gives a map of zeros.
+
+        Args:
+            cameras: of B frames.
+            points: of the same frames, in the same frame of reference; needed with `lidar_depth` alone.
+
+        Raises:
+            ValueError: there are no points with `lidar_depth`.
         """
         shown = cameras.present.flatten()
         if not bool(shown.any()):
             width, height, _ = self.grid.shape
             nothing = sum(p.sum() * 0 for p in self.parameters() if p.requires_grad)
-            empty = cameras.image.new_zeros(cameras.num_frames, self.out_channels, height, width)
+            size = (height // self.stride, width // self.stride)
+            empty = cameras.image.new_zeros(cameras.num_frames, self.out_channels, *size)
             return BevFeatures(empty + nothing, self.grid)
-        lifted = self.lift(self.neck(self.image(cameras.image.flatten(0, 1)[shown]))).float()
+        feature = self.neck(self.image(cameras.image.flatten(0, 1)[shown]))
+        if self.lidar_depth:
+            if points is None:
+                raise ValueError("LiftSplat: depth from LiDAR needs points")
+            lifted = self.lift(feature, depth_images(points, cameras).flatten(0, 1)[shown]).float()
+        else:
+            lifted = self.lift(feature).float()
         lifted = lifted.new_zeros(len(shown), *lifted.shape[1:]).index_put((shown,), lifted)
         depth, context = lifted.split([len(self.depth), self.lifted_channels], dim=1)
         splat = self._splat(cameras, tuple(context.shape[2:]))
-        return BevFeatures(
-            self.encoder(self._pool(depth.softmax(dim=1), context, splat, cameras.num_frames)), self.grid
-        )
+        pooled = self._pool(depth.softmax(dim=1), context, splat, cameras.num_frames)
+        return BevFeatures(self.encoder(self.reduce(pooled)), self.grid)
 
     def frustum(self, cameras: CameraBatch, size: tuple[int, int]) -> Tensor:
         """Positions of the centres of the cells of feature maps [h, w] at each depth.
