@@ -22,7 +22,7 @@ LAYERS = [
     {"methods", "heads"},
     {"doctor"},
     {"evaluation"},
-    {"config", "recipes", "published"},
+    {"config", "recipes", "published", "interop"},
     {"engine"},
     {"experiments"},
     {"report"},

@@ -5,7 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from pc_ssl.cli import compare, configs, doctor, evaluate, prepare, reproduce, simulate, train  # noqa: F401  (each adds its commands)
+from pc_ssl.cli import (  # noqa: F401  (each adds its commands)
+    compare,
+    configs,
+    doctor,
+    evaluate,
+    prepare,
+    reproduce,
+    simulate,
+    train,
+    weights,
+)
 from pc_ssl.cli.app import app
 from pc_ssl.errors import UserError
 

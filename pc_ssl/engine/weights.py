@@ -14,9 +14,12 @@ from torch import Tensor, nn
 
 from pc_ssl.errors import UserError
 from pc_ssl.files import write_bytes
+from pc_ssl.interop.networks import CLASS, Description, build, describe, layer_differences
+from pc_ssl.models.fusion import BevEncoder
 
 BACKBONE = "backbone."
 HEAD = "head."  # prefix of the head's tensors
+NETWORK = "network"  # metadata: the description of the backbone, or of the LiDAR branch
 METADATA = "pc_ssl"  # the one entry: safetensors writes several in an order that changes from process to process
 
 
@@ -71,12 +74,16 @@ def save_weights(path: Path, module: nn.Module, metadata: Mapping[str, str]) -> 
     Args:
         path: a safetensors file.
         module: what to save; its attribute `backbone` is what `load_backbone` reads.
-        metadata: what the weights come from.
+        metadata: what the weights come from. The layers of the backbone are added.
 
     Raises:
         UserError: the file cannot be written.
     """
-    write_tensors(path, module.state_dict(), metadata)
+    backbone = dict(module.named_children()).get("backbone")
+    lidar = dict(backbone.named_children()).get("lidar") if isinstance(backbone, BevEncoder) else backbone
+    description = None if lidar is None else describe(lidar)
+    entry = {} if description is None else {NETWORK: json.dumps(description, sort_keys=True)}
+    write_tensors(path, module.state_dict(), {**metadata, **entry})
 
 
 def load_backbone(path: Path, backbone: nn.Module, part: str = "backbone") -> LoadReport:
@@ -90,9 +97,9 @@ def load_backbone(path: Path, backbone: nn.Module, part: str = "backbone") -> Lo
 
     Raises:
         UserError: the file is missing, damaged, or belongs to another backbone: a tensor is missing, unexpected or of
-            another shape.
+            another shape, or the layers differ in an option that shapes do not show.
     """
-    tensors, _ = read_tensors(path)
+    tensors, metadata = read_tensors(path)
     found = _below(tensors, f"{BACKBONE}{part}.") or _below(tensors, BACKBONE)
     if not found:
         some = ", ".join(list(tensors)[:3]) or "nothing"
@@ -104,6 +111,7 @@ def load_backbone(path: Path, backbone: nn.Module, part: str = "backbone") -> Lo
     if not report.is_complete:
         first = report.detail().splitlines()[0]
         raise UserError(f"{report}; these are the weights of another {part} ({' '.join(first.split())})")
+    _check_layers(path, metadata, backbone)
     backbone.load_state_dict(found)
     return report
 
@@ -175,6 +183,39 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _metadata(file: Any) -> dict[str, str]:
     return json.loads((file.metadata() or {}).get(METADATA, "{}"))
+
+
+def network_of(path: Path, metadata: Mapping[str, str]) -> Description | None:
+    """The description of the network whose weights a file holds; None: the file has none, as older ones.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if NETWORK not in metadata:
+        return None
+    try:
+        description = json.loads(metadata[NETWORK])
+    except ValueError as error:
+        raise UserError(f"{path}: metadata {NETWORK!r} is not JSON ({error}); the file is damaged") from None
+    if not isinstance(description, dict) or CLASS not in description:
+        raise UserError(f"{path}: metadata {NETWORK!r} is {description!r}, expected a network's class and options")
+    return description
+
+
+def _check_layers(path: Path, metadata: Mapping[str, str], backbone: nn.Module) -> None:
+    """Check that the backbone has the layers that the weights were trained with.
+
+    Raises:
+        UserError: an option differs that changes outputs without changing shapes.
+    """
+    stored, own = network_of(path, metadata), describe(backbone)
+    if stored is None or own is None:
+        return
+    with torch.device("meta"):
+        build(stored, str(path))  # refuses a description that is not of our networks
+    found = layer_differences(own, stored)
+    if found:
+        raise UserError(f"{path}: the weights belong to a {stored[CLASS]} of other layers: here {'; '.join(found)}")
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

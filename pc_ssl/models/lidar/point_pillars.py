@@ -106,7 +106,7 @@ class PointPillars(nn.Module):
                 f"number of pillar_channels, got {point_layers}, {max_points}, {pillar_channels}"
             )
         self.grid, self.point_features = grid, point_features
-        self.max_points, self.height_offset = max_points, height_offset
+        self.max_points, self.height_offset, self.level = max_points, height_offset, level
         width = 3 + point_features + (6 if height_offset else 5)
         self.first_layers = nn.ModuleList()
         for _ in range(point_layers - 1):

@@ -89,6 +89,7 @@ class SECOND(nn.Module):
                 f"SECOND: a grid of {width} x {height} voxels does not divide by the total stride {stride}"
             )
         self.grid, self.point_features, self.voxel_features = grid, point_features, voxel_features
+        self.stage_blocks, self.block, self.z_paddings = tuple(stage_blocks), block, z_paddings
         self.extra_slices = int(extra_slice)
         self.stages = _stages(
             voxel_channels(voxel_features, point_features), stage_channels, stage_blocks, block, z_paddings
