@@ -36,12 +36,23 @@ TITLE = "What pretraining buys"
 JOBS = 2  # commands at once, one thread each
 
 
+STREETS = {  # name of their folder -> the simulated streets of one or several plans
+    "proof": Streets(
+        simulate=(
+            *("--split", "train=220", "--split", "val=60", "--split", "test=120", "--cameras", "none"),
+            *("--beams", "32", "--columns", "300", "--keyframes", "3", "--keyframe-period", "1.5", "--reach", "60"),
+            *("--rare-objects", "5", "--seed", "1"),
+        )
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Part:
-    """A plan with the streets it runs on; `name` is that of its plan and of its folder."""
+    """A plan, by name, and the streets it runs on, of STREETS."""
 
     name: str
-    streets: Streets
+    streets: str = "proof"
 
     def experiment(self, folder: Path) -> StagedExperiment:
         """The plan in stages, in `folder`/name.
@@ -50,23 +61,11 @@ class Part:
             UserError: the plan's file is damaged, or its stages do not fit it.
         """
         plan, stages = load_plan(self.name), load_definition(Path(self.name), "stages", tuple, PLANS)
-        work_dir = folder / self.name
-        return StagedExperiment(Experiment(plan, work_dir / "cache", work_dir, JOBS, "cpu"), stages, RESULTS)
+        experiment = Experiment(plan, folder / self.streets / "cache", folder / self.name, JOBS, "cpu")
+        return StagedExperiment(experiment, stages, RESULTS)
 
 
-PARTS = (
-    Part(
-        "proof",
-        Streets(
-            simulate=(
-                "--split", "train=220", "--split", "val=60", "--split", "test=120", "--cameras", "none",
-                "--beams", "32", "--columns", "300", "--keyframes", "3", "--keyframe-period", "1.5", "--reach", "60",
-                "--rare-objects", "5", "--seed", "1",
-            ),
-            prepare=("--regions", "dbscan,random_boxes"),
-        ),
-    ),
-)  # fmt: skip
+PARTS = (Part("proof"), Part("proof_bev"), Part("proof_signs"))
 
 
 def run(folder: Path, names: Sequence[str], dry_run: bool) -> None:
@@ -91,14 +90,14 @@ def run(folder: Path, names: Sequence[str], dry_run: bool) -> None:
         for stage in experiment.left:
             if not names or stage.name in names:
                 _run_stage(part, experiment, stage)
+                write_tables([part.experiment(folder) for part in PARTS])
 
 
 def _run_stage(part: Part, experiment: StagedExperiment, stage: PlanStage) -> None:
-    work_dir = experiment.experiment.work_dir
-    if not (work_dir / "cache" / MANIFEST).exists():
-        part.streets.make(work_dir, JOBS, Stages(work_dir / "streets.json"))
+    cache = experiment.experiment.cache
+    if not (cache / MANIFEST).exists():
+        STREETS[part.streets].make(cache.parent, JOBS, Stages(cache.parent / "streets.json"))
     experiment.run(stage, f"python benchmarks/proof.py --stages {stage.name}", commit_of(SOURCE))
-    write_tables([experiment])
     print(f"{stage.name}: finished, records in {RESULTS / stage.name}", flush=True)
 
 

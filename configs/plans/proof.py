@@ -82,7 +82,7 @@ stages = (
     PlanStage("04-room-25", "From scratch and after training with all labels, 25 %", 30, ROOM, ("finetune",), (0.25,)),
     PlanStage("05-prc-25", "PRC and its negative controls, 25 %", 45, ALL[2:], ("finetune",), (0.25,)),
     PlanStage("06-probes", "Frozen backbones: linear and nearest-neighbour probes", 30, ALL, ("probe", "knn")),
-    PlanStage("07-one-percent", "All of these, 1 %", 60, ALL, ("finetune",), (0.01,)),
+    PlanStage("07-one-percent", "All of these, 1 %", 50, ALL, ("finetune",), (0.01,)),
     PlanStage("08-ten-percent", "All of these, 10 %", 60, ALL, ("finetune",), (0.1,)),
-    PlanStage("09-all-labels", "All of these, 100 %", 60, ALL, ("finetune",), (1.0,)),
+    PlanStage("09-all-labels", "All of these, 100 %", 55, ALL, ("finetune",), (1.0,)),
 )
