@@ -1,6 +1,9 @@
-"""The networks and the views that the benchmark's BEV configs share: maps of 64 x 64 cells of 1.6 m from points, from
-images of 160 x 88 pixels, and from both; each branch takes at most 0.3 GFLOPs a frame with two cameras (`pc-ssl
-pretrain --dry-run`). Centres of boxes are offsets within a cell, so that large cells cost no precision."""
+"""The networks and the views that the benchmark's BEV configs share: maps of 128 x 128 cells of 0.8 m from points, of
+64 x 64 cells from images of 160 x 88 pixels, and of both; each branch takes at most 0.3 GFLOPs a frame with two
+cameras (`pc-ssl pretrain --dry-run`).
+
+Cells of 1.6 m take 0.6 of the time of a step, but nine of ten points that PRC draws share such a cell with another one,
+and centres of boxes are found less precisely in them."""
 
 from pc_ssl.geometry import BevGrid
 from pc_ssl.models.camera import DepthBins, LiftSplat, RandomResNet
@@ -11,11 +14,11 @@ from pc_ssl.views.lidar import Augmentation
 
 _lidar = dict(
     type=SECOND,
-    grid=dict(type=BevGrid, lower=(-51.2, -51.2, -5.0), upper=(51.2, 51.2, 3.0), voxel_size=(0.4, 0.4, 0.5)),
-    stage_channels=(8, 16, 16),
-    stage_blocks=(1, 1, 1),
-    neck_channels=(24, 32),
-    neck_layers=(2, 2),
+    grid=dict(type=BevGrid, lower=(-51.2, -51.2, -5.0), upper=(51.2, 51.2, 3.0), voxel_size=(0.4, 0.4, 1.0)),
+    stage_channels=(8, 16),
+    stage_blocks=(1, 1),
+    neck_channels=(16, 32),
+    neck_layers=(1, 2),
     upsampled_channels=16,
 )
 _camera = dict(
@@ -31,7 +34,7 @@ _camera = dict(
     encoder_layers=(1, 1),
     upsampled_channels=16,
 )
-_fuser = dict(type=ConvFuser, out_channels=32)
+_fuser = dict(type=ConvFuser, out_channels=16)
 _lidar_encoder = dict(type=BevEncoder, lidar=_lidar)
 _camera_encoder = dict(type=BevEncoder, camera=_camera)
 _encoder = dict(type=BevEncoder, lidar=_lidar, camera=_camera, fuser=_fuser)

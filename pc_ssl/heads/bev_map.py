@@ -33,6 +33,7 @@ class BevMapHead(nn.Module):
         class_names: K classes, in the order of the recorded map.
         reach: the ground-truth map covers -reach..reach along x and y, metres.
         cell_size: of the ground-truth map, metres.
+        hidden_channels: of the two convolutions; None: `in_channels`, as in BEVFusion.
 
     Raises:
         ValueError: 2 * reach is not a whole number of cells.
@@ -44,14 +45,16 @@ class BevMapHead(nn.Module):
         class_names: MapNames = NUSCENES.map_classes,
         reach: MapReach = 50.0,
         cell_size: MapCellSize = 0.5,
+        hidden_channels: int | None = None,
     ) -> None:
         super().__init__()
         self.in_channels, self.class_names = in_channels, class_names
         self.reach, self.cells = reach, round(2 * reach / cell_size)
         if abs(self.cells * cell_size - 2 * reach) > 1e-6:
             raise ValueError(f"BevMapHead: +-{reach} m is not a whole number of cells of {cell_size} m")
+        hidden = in_channels if hidden_channels is None else hidden_channels
         self.classifier = nn.Sequential(
-            *(layer for _ in range(2) for layer in _block(in_channels)), nn.Conv2d(in_channels, len(class_names), 1)
+            *_block(in_channels, hidden), *_block(hidden, hidden), nn.Conv2d(hidden, len(class_names), 1)
         )
 
     def forward(self, features: BevFeatures) -> Tensor:
@@ -125,5 +128,5 @@ class MapTask(nn.Module):
         return self.head(self.backbone(batch.points, batch.cameras))
 
 
-def _block(channels: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
+def _block(in_channels: int, out_channels: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels), nn.ReLU()

@@ -146,3 +146,12 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         MapTask(encoder, BevMapHead(4, CLASSES), SensorViews())
     with pytest.raises(ValueError, match="is not a whole number"):
         BevMapHead(4, CLASSES, reach=10.0, cell_size=0.3)
+
+
+def test_hidden_layers_may_be_narrower_than_the_features() -> None:
+    narrow = BevMapHead(8, CLASSES, reach=10.0, cell_size=0.5, hidden_channels=2).eval()
+    widths = [(m.in_channels, m.out_channels) for m in narrow.classifier if isinstance(m, nn.Conv2d)]
+    assert widths == [(8, 2), (2, 2), (2, 2)]
+    wide = BevMapHead(8, CLASSES, reach=10.0, cell_size=0.5)
+    assert [m.out_channels for m in wide.classifier if isinstance(m, nn.Conv2d)] == [8, 8, 2]
+    assert narrow(BevFeatures(torch.rand(1, 8, 24, 24), GRID)).shape == (1, 2, 40, 40)
