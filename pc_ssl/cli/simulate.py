@@ -134,7 +134,8 @@ def simulate_teacher(
     if kind is TeacherKind.CLIP:
         train_clip_teacher(Cache(cache), out, TeacherOptions(steps or 600, seed), device=device)
     else:
-        train_image_teacher(Cache(cache), out, ImageTeacherOptions(steps or 1200, seed), device=device)
+        result = train_image_teacher(Cache(cache), out, ImageTeacherOptions(steps or 1200, seed), device=device)
+        print(f"classes of pixels on the validation split, by the network's own classifier:\n{result.table()}")
     print(f"teacher          {out}")
 
 

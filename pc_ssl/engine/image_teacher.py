@@ -10,14 +10,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from pc_ssl.data.cache import Cache
+from pc_ssl.data.content import with_images
+from pc_ssl.engine.batches import evaluation_batches
 from pc_ssl.engine.options import TrainOptions
 from pc_ssl.engine.teachers import inverse_root_weight, labelled_classes, train_teacher, whole_patches
+from pc_ssl.evaluation.segmentation import SegmentationMetric, SegmentationResult
 from pc_ssl.losses.reduction import connected_zero
 from pc_ssl.models.camera import PixelFeatures, RandomResNet
 from pc_ssl.models.features import at_pixels
@@ -62,6 +66,8 @@ class ImageTeacher(nn.Module):
         views: with images, labels and pairs.
     """
 
+    networks: ClassVar[tuple[str, ...]] = ()  # none reads points, whose cost and grid the engine would ask for
+
     def __init__(self, backbone: PixelFeatures, num_classes: int, views: SensorViews) -> None:
         super().__init__()
         self.backbone, self.views = backbone, views
@@ -71,13 +77,10 @@ class ImageTeacher(nn.Module):
 
     def forward(self, batch: SensorBatch) -> dict[str, Tensor]:
         """ "loss": cross-entropy of the pixels that labelled points project to, over the C classes; "accuracy"."""
-        assert batch.cameras is not None
         assert batch.pairs is not None
         assert batch.label is not None
-        image = batch.cameras.image.flatten(0, 1)
-        feature = at_pixels(self.backbone(image), image.shape[2:], batch.pairs)
         label = batch.label[batch.pairs.point]
-        logits, label = self.classifier(feature[label > 0]), label[label > 0] - 1
+        logits, label = self._logits(batch)[label > 0], label[label > 0] - 1
         unused = connected_zero(*self.parameters())
         if len(label) == 0:
             return {"loss": unused, "accuracy": unused.detach()}
@@ -87,9 +90,23 @@ class ImageTeacher(nn.Module):
             "accuracy": (logits.argmax(dim=1) == label).float().mean(),
         }
 
+    @torch.no_grad()
+    def predict(self, batch: SensorBatch) -> Tensor:
+        """[P] int64 in 1..C: the class of the pixel of each of the batch's pairs; call it in eval mode."""
+        return self._logits(batch).argmax(dim=1) + 1
 
-def train_image_teacher(cache: Cache, out: Path, options: ImageTeacherOptions, *, device: str = "auto") -> None:
-    """Train, and write a ResNet of transformers to `out`.
+    def _logits(self, batch: SensorBatch) -> Tensor:
+        """[P, C] of the pixels of the batch's pairs."""
+        assert batch.cameras is not None
+        assert batch.pairs is not None
+        image = batch.cameras.image.flatten(0, 1)
+        return self.classifier(at_pixels(self.backbone(image), image.shape[2:], batch.pairs))
+
+
+def train_image_teacher(
+    cache: Cache, out: Path, options: ImageTeacherOptions, *, device: str = "auto"
+) -> SegmentationResult:
+    """Train, write a ResNet of transformers to `out`, and evaluate it on the cache's validation split.
 
     Args:
         cache: frames with labels and images; its scenes must differ from those that the teacher is used on.
@@ -97,10 +114,13 @@ def train_image_teacher(cache: Cache, out: Path, options: ImageTeacherOptions, *
         options: size and training.
         device: "cpu", "cuda" or "auto".
 
+    Returns:
+        How well the trained network classifies the pixels that points of the validation split project to.
+
     Raises:
-        UserError: the cache has no labels or no images, or `out` cannot be written.
+        UserError: the cache has no labels, no images or no validation split, or `out` cannot be written.
     """
-    names = labelled_classes(cache)
+    names, held_out = labelled_classes(cache), cache.default_split("val")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = RandomResNet(
@@ -120,3 +140,14 @@ def train_image_teacher(cache: Cache, out: Path, options: ImageTeacherOptions, *
         network.model.cpu().eval().save_pretrained(folder)
 
     train_teacher(task, cache, out, training, vars(options), save, device)
+    return _evaluated(task, cache, held_out)
+
+
+def _evaluated(task: ImageTeacher, cache: Cache, split: str) -> SegmentationResult:
+    """The classes of the pixels of a split, on the CPU."""
+    task.cpu().eval()
+    metric = SegmentationMetric(cache.class_names)
+    rows = with_images(cache, cache.indices(split), task.views.reads, f"split {split}")
+    for frame, batch in evaluation_batches(task, cache, rows, torch.device("cpu")):
+        metric.update(task.predict(batch), batch.label[batch.pairs.point], frame.scene)
+    return metric.result()

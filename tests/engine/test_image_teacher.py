@@ -34,7 +34,8 @@ def views() -> SensorViews:
 
 
 def test_a_trained_teacher_is_an_image_network_with_its_weights(street_cache: Cache, tmp_path: Path) -> None:
-    train_image_teacher(street_cache, tmp_path / "teacher", OPTIONS, device="cpu")
+    result = train_image_teacher(street_cache, tmp_path / "teacher", OPTIONS, device="cpu")
+    assert result.num_frames == len(street_cache.indices("val"))
     network = PretrainedBackbone(str(tmp_path / "teacher"), stages=(1, 2, 3), frozen=True)
     assert network.channels == (8, 16, 16)
     assert [tuple(one.shape) for one in network(torch.zeros(1, 3, 48, 80))] == [
@@ -45,6 +46,14 @@ def test_a_trained_teacher_is_an_image_network_with_its_weights(street_cache: Ca
     first = (tmp_path / "teacher" / "model.safetensors").read_bytes()
     train_image_teacher(street_cache, tmp_path / "again", OPTIONS, device="cpu")
     assert (tmp_path / "again" / "model.safetensors").read_bytes() == first
+
+
+def test_pixels_get_the_class_of_the_largest_logit(street_cache: Cache, views: SensorViews) -> None:
+    batch, teacher = batch_of(street_cache, views), make_teacher(views).eval()
+    assert batch.pairs is not None
+    teacher.classifier.weight.data.zero_()
+    teacher.classifier.bias.data = torch.arange(16.0) % 7  # highest at index 6, of class 7, then at index 13
+    assert torch.equal(teacher.predict(batch), torch.full((len(batch.pairs),), 7))
 
 
 def test_the_loss_falls(street_cache: Cache, views: SensorViews) -> None:
