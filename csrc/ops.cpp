@@ -1,4 +1,4 @@
-// Schemas of the compiled ops; region_pool.h and rotated_boxes.h say what they mean, cpu/ and cuda/ compute them, and
+// Schemas of the compiled ops; region_pool.h, rotated_boxes.h and sparse_conv.h say what they mean, cpu/ and cuda/ compute them, and
 // pc_ssl/ops/ adds fake kernels, autograd and autocast.
 #include <Python.h>
 #include <torch/library.h>
@@ -16,6 +16,13 @@ TORCH_LIBRARY(pc_ssl, m) {
       "region_gather(Tensor region_feature, Tensor region, Tensor? counts, Tensor? order, Tensor? offsets) -> Tensor");
   m.def("rotated_iou(Tensor a, Tensor b, bool in_3d) -> Tensor");
   m.def("rotated_nms(Tensor boxes, Tensor? group, float threshold, SymInt? max_kept) -> Tensor kept");
+  m.def(
+      "sparse_conv_pairs(Tensor index, int[3] in_shape, int[3] out_shape, int[3] kernel, int[3] stride, int[3] padding,"
+      " bool submanifold) -> (Tensor out_index, Tensor in_row, Tensor out_row, Tensor offsets)");
+  m.def(
+      "sparse_conv(Tensor feature, Tensor weight, Tensor in_row, Tensor out_row, Tensor offsets, SymInt num_out) -> Tensor");
+  m.def(
+      "sparse_conv_weight_grad(Tensor feature, Tensor grad, Tensor in_row, Tensor out_row, Tensor offsets) -> Tensor");
   m.def("circle_nms(Tensor center, Tensor squared_distance, Tensor? group, SymInt? max_kept) -> Tensor kept");
 }
 

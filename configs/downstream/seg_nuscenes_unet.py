@@ -22,6 +22,7 @@ task = dict(
     type=SegmentationTask,
     backbone=dict(type=SparseUNet, voxel_size=(0.1, 0.1, 0.1)),  # ours: cartesian; published: SLidR, 0.1 m, cylindrical
     view=dict(type=SingleView, augmentation=_augmentation),
+    supervision="voxel_first",  # published: SLidR, downstream/dataloader_nuscenes.py
 )
 train = _finetuning
 label_rule = "slidr"

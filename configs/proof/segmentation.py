@@ -14,7 +14,12 @@ from pc_ssl.views.lidar import SingleView
 with read_base():
     from .._base_.proof_unet import _augmentation, _backbone
 
-task = dict(type=SegmentationTask, backbone=_backbone, view=dict(type=SingleView, augmentation=_augmentation))
+task = dict(
+    type=SegmentationTask,
+    backbone=_backbone,
+    view=dict(type=SingleView, augmentation=_augmentation),
+    supervision="voxel_majority",
+)
 train = dict(
     type=TrainOptions, steps=400, batch_size=4, learning_rate=1e-2, num_workers=0, log_every=50, checkpoint_every=200
 )

@@ -113,6 +113,28 @@ struct BoxLoops {
   bool (*any_within)(T x, T y, const T* xs, const T* ys, const T* squared_distance, int64_t size);
 };
 
+// A sparse convolution (sparse_conv.h) with checked pairs; all tensors are contiguous.
+template <typename T>
+struct ConvJob {
+  const T* x;       // [V, in_channels]
+  const T* weight;  // [K, in_channels, out_channels]
+  const T* grad;    // [M, out_channels]
+  T* y;             // [M, out_channels]
+  T* weight_grad;   // [K, in_channels, out_channels]
+  int64_t in_channels;
+  int64_t out_channels;
+  const int32_t* in_row;
+  const int32_t* out_row;
+  const int64_t* offsets;  // [num_offsets + 1]
+  int64_t num_offsets;
+};
+
+template <typename T>
+struct ConvLoops {
+  void (*rows)(const ConvJob<T>&, int64_t begin, int64_t end);          // fills rows of y from x and weight
+  void (*weight_grads)(const ConvJob<T>&, int64_t begin, int64_t end);  // fills offsets of weight_grad from x and grad
+};
+
 struct Loops {
   PoolLoops<float> of_float;
   PoolLoops<double> of_double;
@@ -122,6 +144,8 @@ struct Loops {
   GatherLoops<int64_t> by_int64;
   BoxLoops<float> boxes_of_float;
   BoxLoops<double> boxes_of_double;
+  ConvLoops<float> conv_of_float;
+  ConvLoops<double> conv_of_double;
 
   template <typename T>
   const PoolLoops<T>& pool() const {
@@ -139,6 +163,11 @@ struct Loops {
   const BoxLoops<T>& boxes() const {
     if constexpr (std::is_same_v<T, float>) return boxes_of_float;
     if constexpr (std::is_same_v<T, double>) return boxes_of_double;
+  }
+  template <typename T>
+  const ConvLoops<T>& conv() const {
+    if constexpr (std::is_same_v<T, float>) return conv_of_float;
+    if constexpr (std::is_same_v<T, double>) return conv_of_double;
   }
 };
 

@@ -6,5 +6,6 @@
 #define PC_SSL_VECTOR_BYTES 32
 #define PC_SSL_VECTOR_REGISTERS 16
 #define PC_SSL_LOOPS loops_avx2
+#define PC_SSL_CONV_TARGET __attribute__((target("avx2,fma")))  // torch counts a processor as AVX2 only if it has both
 #include "cpu/loops_impl.h"
 #endif

@@ -7,6 +7,7 @@
 #include "rotated_overlap.h"
 
 #include "cpu/boxes_impl.h"
+#include "cpu/conv_impl.h"
 #include "cpu/gather_impl.h"
 #include "cpu/pool_impl.h"
 
@@ -35,9 +36,15 @@ constexpr BoxLoops<T> box_loops() {
   return {iou_row<T>, any_iou_above<T>, any_within<T>};
 }
 
+template <typename T>
+constexpr ConvLoops<T> conv_loops() {
+  return {conv_rows<T>, conv_weight_grads<T>};
+}
+
 }  // namespace
 
 const Loops PC_SSL_LOOPS = {pool_loops<float>(),     pool_loops<double>(),    pool_loops<Half>(),  pool_loops<BFloat16>(),
-                            gather_loops<int32_t>(), gather_loops<int64_t>(), box_loops<float>(), box_loops<double>()};
+                            gather_loops<int32_t>(), gather_loops<int64_t>(), box_loops<float>(), box_loops<double>(),
+                            conv_loops<float>(),     conv_loops<double>()};
 
 }  // namespace pc_ssl::cpu

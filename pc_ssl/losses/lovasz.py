@@ -6,8 +6,11 @@ intersection-over-union measure in neural networks", CVPR 2018, Eq. 8-11.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
+
+ONE = 0x3F800000  # the bits of 1.0 in float32
 
 
 def lovasz_softmax(probability: Tensor, target: Tensor) -> Tensor:
@@ -18,7 +21,7 @@ def lovasz_softmax(probability: Tensor, target: Tensor) -> Tensor:
     were wrong.
 
     Args:
-        probability: [N, C], rows sum to 1; computed in float32.
+        probability: [N, C] within 0..1, rows sum to 1; computed in float32.
         target: [N] int64 in 0..C-1; the caller removes points to be ignored.
 
     Returns:
@@ -26,16 +29,31 @@ def lovasz_softmax(probability: Tensor, target: Tensor) -> Tensor:
     """
     if len(target) == 0:
         return probability.sum() * 0.0
-    present = target.unique()
-    foreground = (target[:, None] == present).float()
-    error, order = (foreground - probability[:, present].float()).abs().sort(dim=0, descending=True)
-    return (error * _jaccard_steps(foreground.gather(0, order))).sum(dim=0).mean()
+    present = torch.bincount(target, minlength=probability.shape[1]).nonzero()[:, 0]
+    foreground = target == present[:, None]  # [P, N]: a class is a row, so that sorting reads memory in order
+    error = (foreground.float() - probability.float().T[present]).abs()
+    return (error * _jaccard_steps(error.detach(), foreground)).sum() / len(present)
 
 
-def _jaccard_steps(foreground: Tensor) -> Tensor:
-    """J_i - J_(i-1) for each class; foreground [N, P] holds 1 for points of the class, sorted by error."""
-    total = foreground.sum(dim=0)
-    intersection = total - foreground.cumsum(dim=0)
-    union = total + (1 - foreground).cumsum(dim=0)
-    jaccard = 1 - intersection / union
-    return torch.cat([jaccard[:1], jaccard.diff(dim=0)])
+@torch.no_grad()
+def _jaccard_steps(error: Tensor, foreground: Tensor) -> Tensor:
+    """J_i - J_(i-1) of each point, for each class; both arguments are [P, N].
+
+    The points are sorted as whole numbers: the bits of the error, which ascend as errors from 0 to 1 do, and the row.
+    """
+    rows = torch.arange(error.shape[1], device=error.device)
+    order = _sorted(((ONE - error.view(torch.int32).long()) << 32) | rows) & 0xFFFFFFFF
+    member = foreground.gather(1, order)
+    total = member.sum(dim=1, keepdim=True)
+    found = member.cumsum(dim=1)
+    union = total + (rows + 1) - found
+    jaccard = 1 - (total - found) / union
+    steps = torch.cat([jaccard[:, :1], jaccard.diff(dim=1)], dim=1)
+    return torch.empty_like(error).scatter_(1, order, steps)
+
+
+def _sorted(keys: Tensor) -> Tensor:
+    """Each row [P, N] ascending; numpy sorts whole numbers several times as fast as torch on a CPU."""
+    if keys.device.type == "cpu":
+        return torch.from_numpy(np.sort(keys.numpy(), axis=1))
+    return keys.sort(dim=1).values

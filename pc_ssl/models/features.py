@@ -60,13 +60,15 @@ class BevFeatures:
 
 @dataclass(frozen=True)
 class PointFeatures:
-    """A feature for each point of the input.
+    """A feature for each point of the input, or for each voxel of points.
 
     Args:
-        feature: [N, C].
+        feature: [N, C], or [V, C] of the V voxels.
+        voxel: [N] int64: the row of `feature` of each point, -1: zeros; None: point i has row i.
     """
 
     feature: Tensor
+    voxel: Tensor | None = None
 
     def at_points(self, points: PointBatch, rows: Tensor | None = None) -> Tensor:
         """The features of the points that the backbone was given.
@@ -81,9 +83,14 @@ class PointFeatures:
         Raises:
             ValueError: the numbers of points disagree.
         """
-        if len(self.feature) != len(points.points):
-            raise ValueError(f"PointFeatures: {len(self.feature)} features for {len(points.points)} points")
-        return self.feature if rows is None else region_gather(self.feature, rows)
+        row_of_point = rows
+        known = len(self.feature)
+        if self.voxel is not None:
+            known = len(self.voxel)
+            row_of_point = self.voxel if rows is None else self.voxel[rows]
+        if known != len(points.points):
+            raise ValueError(f"PointFeatures: {known} features for {len(points.points)} points")
+        return self.feature if row_of_point is None else region_gather(self.feature, row_of_point)
 
 
 def at_pixels(feature: Tensor, image_size: Sequence[int], pairs: PixelPairs) -> Tensor:

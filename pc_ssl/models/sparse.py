@@ -1,14 +1,12 @@
-"""Sparse convolution on spconv, and the blocks of the LiDAR networks. No other file imports spconv.
+"""Sparse convolution, and the blocks of the LiDAR networks. No other file imports spconv.
 
 A sparse tensor holds the features [V, C] of the voxels that are not empty, and their indices [V, 4] int32 (frame, z,
-y, x). Blocks with the same `key` share one table of neighbours, built by the first of them: give one key to all
+y, x). Blocks with the same `key` share one table of index pairs, built by the first of them: give one key to all
 submanifold layers of one resolution, and one to a strided layer and its inverse layer.
 
-On the CPU spconv computes in float32 or float64 alone, by gathering, multiplying and adding one kernel offset at a
-time. Under autocast its input is therefore cast up there; on a GPU spconv casts to float16 itself, and picks the
-kernel. Its CPU kernel that adds rows loses updates when it runs on several threads, so it runs on one here, which is
-not
-slower: results are bitwise equal between runs with the same number of threads.
+On a GPU spconv computes; it casts to float16 under autocast itself, and picks the kernel. On the CPU the project's own
+op does (`ops/sparse_conv.py`), in float32 or float64, to which an input under autocast is cast up. Weights are
+spconv's in both cases. On the CPU the voxels of a sparse tensor ascend by frame, z, y, x.
 """
 
 from __future__ import annotations
@@ -19,40 +17,14 @@ import spconv.pytorch as spconv
 import torch
 from spconv.core import ConvAlgo
 from spconv.pytorch import SparseConvTensor as SparseTensor
-from spconv.pytorch import cppcore, ops
 from torch import Tensor, nn
 
 from pc_ssl.models.norm import RowNorm
 from pc_ssl.models.voxelize import Voxels
-from pc_ssl.ops import region_pool
+from pc_ssl.ops import ConvPlan, region_pool, sparse_conv
 
 # Each construction of spconv's tensor asks torch whether fx is tracing, on which torch writes a line about its own API.
 logging.getLogger("torch.fx._symbolic_trace").setLevel(logging.ERROR)
-
-
-def _no_stream() -> int:
-    return 0
-
-
-if not torch.cuda.is_available():
-    # spconv asks for the CUDA stream in its CPU backward pass too, then leaves it unused.
-    cppcore.get_current_stream = _no_stream
-    ops.get_current_stream = _no_stream
-
-
-_scatter_add = ops.SpconvOps.scatter_add_cpu
-
-
-def _scatter_add_on_one_thread(out: object, rows: object, index: object) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        _scatter_add(out, rows, index)
-    finally:
-        torch.set_num_threads(threads)
-
-
-ops.SpconvOps.scatter_add_cpu = staticmethod(_scatter_add_on_one_thread)
 
 
 def sparse_tensor(voxels: Voxels, extra_slices: int = 0) -> SparseTensor:
@@ -172,43 +144,41 @@ class ResidualBlock(nn.Module):
 
 
 def _convolve(convolution: spconv.conv.SparseConvolution, x: SparseTensor) -> SparseTensor:
-    if convolution.weight.is_meta:
-        return _without_memory(convolution, x)
-    if x.features.is_cuda:
+    if x.indices.is_cuda and not convolution.weight.is_meta:
         convolution.algo = ConvAlgo.MaskImplicitGemm
         return convolution(x)
-    convolution.algo = ConvAlgo.Native
-    with torch.autocast("cpu", enabled=False):
-        return convolution(x.replace_feature(x.features.to(convolution.weight.dtype)))
-
-
-def _without_memory(convolution: spconv.conv.SparseConvolution, x: SparseTensor) -> SparseTensor:
-    """Output of a convolution on "meta": the real indices of its voxels, with features that have no memory.
-
-    Each pair of an input and an output voxel that an offset of the kernel joins is multiplied once, as
-    spconv's native algorithm does it; torch's counter of FLOPs sees 2 * pairs * in_channels * out_channels.
-    """
-    key = convolution.indice_key
-    if convolution.inverse:
-        _, shape, indices, pairs = x.indice_dict[key]
-    elif convolution.subm and key in x.indice_dict:
-        shape, _, indices, pairs = x.indice_dict[key]
-    else:
-        sizes = (convolution.kernel_size, convolution.stride, convolution.padding, convolution.dilation)
-        indices, _, count = ops.get_indice_pairs(
-            x.indices, x.batch_size, x.spatial_shape, ConvAlgo.Native, *sizes, convolution.output_padding,
-            convolution.subm,
-        )  # fmt: skip
-        shape = x.spatial_shape if convolution.subm else ops.get_conv_output_size(x.spatial_shape, *sizes)
-        pairs = int(count.sum())
-        if convolution.subm:  # counted are the offsets before the middle; the middle joins each voxel with itself
-            pairs = 2 * int(count[: len(count) // 2].sum()) + len(indices)
-        x.indice_dict[key] = (shape, x.spatial_shape, indices if convolution.subm else x.indices, pairs)
+    plan = _plan_of(convolution, x)
     weight = convolution.weight
-    _ = weight.new_empty(pairs, convolution.in_channels) @ weight.new_empty(
-        convolution.in_channels, convolution.out_channels
-    )
-    feature = weight.new_empty(len(indices), convolution.out_channels)
-    result = SparseTensor(feature, indices, shape, x.batch_size)
+    result = SparseTensor(_multiplied(x.features, weight, plan), plan.out_index, list(plan.out_shape), x.batch_size)
     result.indice_dict = x.indice_dict
     return result
+
+
+def _plan_of(convolution: spconv.conv.SparseConvolution, x: SparseTensor) -> ConvPlan:
+    """The index pairs of the layer: of an earlier one of the same key, or new ones."""
+    key, plans = convolution.indice_key, x.indice_dict
+    if convolution.inverse:
+        return plans[key].inverse()
+    if convolution.subm and key in plans:
+        return plans[key]
+    sizes = (convolution.kernel_size, convolution.stride, convolution.padding)
+    if convolution.subm:  # spconv ignores the padding of these layers
+        sizes = (convolution.kernel_size, (1, 1, 1), tuple(size // 2 for size in convolution.kernel_size))
+    plan = ConvPlan.build(x.indices, x.spatial_shape, *sizes, submanifold=convolution.subm)
+    if key is not None:
+        plans[key] = plan
+    return plan
+
+
+def _multiplied(feature: Tensor, weight: Tensor, plan: ConvPlan) -> Tensor:
+    """[M, C_out] of features [V, C_in] and weights [C_out, z, y, x, C_in].
+
+    Weights on "meta" give features there, which have no memory: each pair of an input and an output voxel is multiplied
+    once, so that torch's counter of FLOPs sees 2 * pairs * C_in * C_out.
+    """
+    kernel = weight.flatten(1, 3).permute(1, 2, 0)
+    if weight.is_meta:
+        _ = weight.new_empty(len(plan.in_row), kernel.shape[1]) @ weight.new_empty(*kernel.shape[1:])
+        return weight.new_empty(len(plan.out_index), kernel.shape[2])
+    with torch.autocast("cpu", enabled=False):
+        return sparse_conv(feature.to(weight.dtype), kernel, plan)

@@ -145,7 +145,7 @@ def _voxel_features(
 ) -> Tensor:
     """[V, C] of points at `place` [N, 3], in cells `index` [N, 3] and voxels [N]."""
     if features in ("first", "first_features"):
-        first = points.points[_first_of_each(voxel, num_voxels)]
+        first = points.points[first_of_each(voxel, num_voxels)]
         return first[:, 3:] if features == "first_features" else first
     if features == "mean":
         return region_pool(points.points, voxel, num_voxels)
@@ -153,8 +153,8 @@ def _voxel_features(
     return region_pool(torch.cat([offset, points.points[:, 2:]], dim=1), voxel, num_voxels)
 
 
-def _first_of_each(voxel: Tensor, num_voxels: int) -> Tensor:
-    """[V] int64: the smallest row of each voxel, of rows with voxels [N]; -1 belongs to none."""
+def first_of_each(voxel: Tensor, num_voxels: int) -> Tensor:
+    """[V] int64: the first of the points with voxels [N] in each voxel, N where there is none; -1 belongs to none."""
     rows = (voxel >= 0).nonzero()[:, 0]
     first = voxel.new_full((num_voxels,), len(voxel))
     return first.scatter_reduce_(0, voxel[rows], rows, "amin")

@@ -23,6 +23,11 @@ SCHEMAS = (
     "rotated_iou(Tensor a, Tensor b, bool in_3d) -> Tensor",
     "rotated_nms(Tensor boxes, Tensor? group, float threshold, SymInt? max_kept) -> Tensor kept",
     "circle_nms(Tensor center, Tensor squared_distance, Tensor? group, SymInt? max_kept) -> Tensor kept",
+    "sparse_conv_pairs(Tensor index, int[3] in_shape, int[3] out_shape, int[3] kernel, int[3] stride, int[3] padding,"
+    " bool submanifold) -> (Tensor out_index, Tensor in_row, Tensor out_row, Tensor offsets)",
+    "sparse_conv(Tensor feature, Tensor weight, Tensor in_row, Tensor out_row, Tensor offsets, SymInt num_out)"
+    " -> Tensor",
+    "sparse_conv_weight_grad(Tensor feature, Tensor grad, Tensor in_row, Tensor out_row, Tensor offsets) -> Tensor",
 )
 PAIRS_AT_ONCE = 20_000  # of boxes: about 100 MB
 _libraries: list[torch.library.Library] = []  # torch unregisters a library when it is garbage-collected
@@ -132,6 +137,92 @@ def _greedy(drops: Tensor, group: Tensor | None, max_kept: int | None) -> Tensor
             dropped |= host[i]
             left -= 1
     return kept.to(drops.device)
+
+
+def sparse_conv_pairs(
+    index: Tensor,
+    in_shape: list[int],
+    out_shape: list[int],
+    kernel: list[int],
+    stride: list[int],
+    padding: list[int],
+    submanifold: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    _check_voxels(index, in_shape)
+    offsets = torch.cartesian_prod(*(torch.arange(size) for size in kernel)).reshape(-1, 3)
+    scaled = index[:, 1:].long() + torch.tensor(padding) - offsets[:, None]
+    place = scaled.div(torch.tensor(stride), rounding_mode="floor")
+    meets = (scaled % torch.tensor(stride) == 0) & (place >= 0) & (place < torch.tensor(out_shape))
+    cell = torch.where(meets.all(2), _cells(index[:, 0].long(), place, out_shape), -1)  # [K, V]
+    cells = _cells(index[:, 0].long(), index[:, 1:].long(), in_shape) if submanifold else cell[cell >= 0].unique()
+    row = torch.searchsorted(cells, cell).clamp(max=max(len(cells) - 1, 0))
+    found = (cell >= 0) & (cells[row] == cell) if len(cells) else torch.zeros_like(cell, dtype=torch.bool)
+    counts = found.sum(1)
+    z, y, x = out_shape
+    columns = [cells // (z * y * x), cells // (y * x) % z, cells // x % y, cells % x]
+    return (
+        torch.stack(columns, 1).int(),
+        found.nonzero()[:, 1].int(),
+        row[found].int(),
+        torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+    )
+
+
+def sparse_conv(
+    feature: Tensor, weight: Tensor, in_row: Tensor, out_row: Tensor, offsets: Tensor, num_out: int
+) -> Tensor:
+    _check_pairs(in_row, out_row, offsets, len(feature), num_out)
+    out = feature.new_zeros(num_out, weight.shape[2])
+    for k, (begin, end) in enumerate(zip(offsets.tolist(), offsets[1:].tolist(), strict=False)):
+        out.index_add_(0, out_row[begin:end], feature[in_row[begin:end]] @ weight[k])
+    return out
+
+
+def sparse_conv_weight_grad(feature: Tensor, grad: Tensor, in_row: Tensor, out_row: Tensor, offsets: Tensor) -> Tensor:
+    _check_pairs(in_row, out_row, offsets, len(feature), len(grad))
+    bounds = zip(offsets.tolist(), offsets[1:].tolist(), strict=False)
+    products = [feature[in_row[begin:end]].T @ grad[out_row[begin:end]] for begin, end in bounds]
+    return torch.stack(products) if products else feature.new_zeros(0, feature.shape[1], grad.shape[1])
+
+
+def _cells(frame: Tensor, place: Tensor, shape: list[int]) -> Tensor:
+    """Flat cells [..., V] of voxels at place [..., V, 3] (z, y, x) in frames [V]."""
+    z, y, x = shape
+    return ((frame * z + place[..., 0]) * y + place[..., 1]) * x + place[..., 2]
+
+
+def _check_voxels(index: Tensor, shape: list[int]) -> None:
+    if index.ndim != 2 or index.shape[1] != 4 or index.dtype != torch.int32:
+        raise ValueError(f"index must be int32 [V, 4], got {index.dtype} {list(index.shape)}")
+    place = index[:, 1:]
+    inside = (index[:, 0] >= 0) & ((place >= 0) & (place < torch.tensor(shape))).all(1)
+    cell = _cells(index[:, 0].long(), place.long(), shape)
+    follows = torch.cat([inside.new_ones(min(len(cell), 1)), cell[1:] > cell[:-1]])
+    if not (inside & follows).all():
+        k = int((~(inside & follows)).int().argmax())
+        raise ValueError(
+            f"index[{k}] is outside the shape {list(shape)} or does not follow the voxel before it: voxels must ascend "
+            "strictly by frame, z, y, x"
+        )
+
+
+def _check_pairs(in_row: Tensor, out_row: Tensor, offsets: Tensor, num_in: int, num_out: int) -> None:
+    for name, tensor, dtype in (("in_row", in_row, torch.int32), ("out_row", out_row, torch.int32),
+                                ("offsets", offsets, torch.int64)):  # fmt: skip
+        if tensor.ndim != 1 or tensor.dtype != dtype:
+            raise ValueError(f"{name} must be a vector of {dtype}, got {tensor.dtype} {list(tensor.shape)}")
+    if len(in_row) != len(out_row) or len(offsets) == 0:
+        raise ValueError(f"in_row has {len(in_row)} entries, out_row {len(out_row)}, offsets {len(offsets)}")
+    if offsets[0] != 0 or (offsets[1:] < offsets[:-1]).any() or offsets[-1] > len(in_row):
+        raise ValueError(f"sparse_conv: offsets must ascend from 0 to at most {len(in_row)}, got {offsets.tolist()}")
+    for name, row, size in (("in_row", in_row, num_in), ("out_row", out_row, num_out)):
+        for begin, end in zip(offsets.tolist(), offsets[1:].tolist(), strict=False):
+            part = row[begin:end]
+            if len(part) and not ((part[1:] > part[:-1]).all() and part[0] >= 0 and part[-1] < size):
+                raise ValueError(
+                    f"sparse_conv: {name} must ascend strictly within 0 to {size - 1} between pairs {begin} and "
+                    f"{end - 1}, which are of one offset"
+                )
 
 
 def _solid_boxes(boxes: Tensor, in_3d: bool) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -100,6 +102,46 @@ def nms_reference(
         if not any(drops[i, j] for i in rivals):
             kept.append(j)
     return kept[:max_kept]
+
+
+def conv_pairs_reference(
+    index: Tensor,
+    out_shape: tuple[int, int, int],
+    kernel: tuple[int, int, int],
+    stride: tuple[int, int, int],
+    padding: tuple[int, int, int],
+) -> list[list[tuple[tuple[int, ...], tuple[int, ...]]]]:
+    """Input and output voxels that meet under each offset of a kernel, one voxel at a time.
+
+    Args:
+        index: [V, 4]: frame, z, y, x of the input voxels.
+        out_shape, kernel, stride, padding: along z, y, x; input = stride * output - padding + offset.
+
+    Returns:
+        For each offset (x fastest, then y, then z) pairs of voxels (frame, z, y, x), in the order of `index`.
+    """
+    found = []
+    for offset in itertools.product(*(range(size) for size in kernel)):
+        pairs = []
+        for frame, *place in index.tolist():
+            scaled = [at + p - k for at, p, k in zip(place, padding, offset, strict=True)]
+            out = [value // s for value, s in zip(scaled, stride, strict=True)]
+            whole = all(value % s == 0 for value, s in zip(scaled, stride, strict=True))
+            if whole and all(0 <= value < size for value, size in zip(out, out_shape, strict=True)):
+                pairs.append(((frame, *place), (frame, *out)))
+        found.append(pairs)
+    return found
+
+
+def sparse_conv_reference(
+    feature: Tensor, weight: Tensor, in_row: Tensor, out_row: Tensor, offsets: Tensor, num_out: int
+) -> Tensor:
+    """The twin of `pc_ssl.ops.sparse_conv`: one pair at a time; [num_out, C_out]."""
+    rows = [feature.new_zeros(weight.shape[2]) for _ in range(num_out)]
+    for k in range(len(weight)):
+        for p in range(int(offsets[k]), int(offsets[k + 1])):
+            rows[int(out_row[p])] = rows[int(out_row[p])] + feature[int(in_row[p])] @ weight[k]
+    return torch.stack(rows) if rows else feature.new_zeros(0, weight.shape[2])
 
 
 def _corners(box: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from pc_ssl.heads.segmentation import SegmentationTask
+from pc_ssl.errors import UserError
+from pc_ssl.heads.segmentation import SegmentationTask, majority_label
 from pc_ssl.models.features import PointFeatures
 from pc_ssl.structures import PointBatch, SegmentationBatch, SegmentationSample
 
@@ -110,3 +111,47 @@ def test_training_learns_a_separable_cloud() -> None:
 
 def test_the_saved_state_is_backbone_and_head_alone() -> None:
     assert {key.split(".")[0] for key in task(class_weight=[1.0, 2.0, 3.0]).state_dict()} == {"backbone", "head"}
+
+
+class Voxelwise(Pointwise):
+    """A backbone with a feature for each of three voxels, that of their first points."""
+
+    def forward(self, points: PointBatch) -> PointFeatures:
+        return PointFeatures(self.linear(points.xyz[:3]).relu(), torch.tensor([0, 1, 2, 1, 1, -1]))
+
+
+def voxel_task(supervision: str) -> SegmentationTask:
+    torch.manual_seed(0)
+    return SegmentationTask(Voxelwise(), view=lambda scene, rng: None, num_classes=4, supervision=supervision)
+
+
+@pytest.mark.parametrize(
+    ("supervision", "classes"), [("voxel_majority", [1, 2, 0]), ("voxel_first", [1, 3, 0]), ("points", None)]
+)
+def test_voxels_are_trained_on_their_most_frequent_or_first_label(supervision: str, classes: list[int] | None) -> None:
+    model, data = voxel_task(supervision), batch([1, 3, 0, 2, 2, 3])
+    terms = model(data)
+    if classes is None:
+        label, logits = data.label, model.logits(data.points)
+    else:
+        label, logits = torch.tensor(classes), model.head(model.backbone(data.points).feature)
+    kept = label != 0
+    expected = nn.functional.cross_entropy(logits[kept], label[kept] - 1)
+    torch.testing.assert_close(terms["cross_entropy"], expected.detach())
+    terms["loss"].backward()
+    assert model.backbone.linear.weight.grad.abs().sum() > 0
+    assert torch.cat(model.predict(data)).shape == (6,)  # predictions are of points
+
+
+def test_the_most_frequent_class_is_counted_by_hand() -> None:
+    voxel = torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 2, -1, -1])
+    label = torch.tensor([0, 0, 0, 5, 5, 4, 2, 0, 0, 1, 1])
+    assert majority_label(label, voxel, 4).tolist() == [5, 2, 0, 0]  # voxel 1 is a tie, 2 not labelled, 3 empty
+    assert majority_label(torch.zeros(3).long(), torch.tensor([0, 1, 1]), 2).tolist() == [0, 0]
+
+
+def test_voxels_of_a_backbone_without_voxels_are_refused() -> None:
+    with pytest.raises(UserError, match="voxel_majority.*Pointwise"):
+        task(supervision="voxel_majority")(batch([1, 0, 3, 2]))
+    with pytest.raises(ValueError, match="supervision is 'voxels'"):
+        task(supervision="voxels")

@@ -65,3 +65,21 @@ def test_no_points_give_a_connected_zero() -> None:
     loss = lovasz_softmax(probability, torch.empty(0, dtype=torch.int64))
     loss.backward()
     assert loss.item() == 0.0
+
+
+def test_gradient_is_that_of_the_steps_in_float64() -> None:
+    """Equal errors and thousands of points: the value by the loop, in float64."""
+    generator = torch.Generator().manual_seed(0)
+    probability = (torch.randint(0, 9, (400, 3), generator=generator) / 8.0).requires_grad_()
+    target = torch.randint(3, (400,), generator=generator)
+    lovasz_softmax(probability, target).backward()
+    assert float(lovasz_softmax(probability, target)) == pytest.approx(
+        lovasz_by_definition(probability.detach(), target), rel=1e-6
+    )
+    sign = 1 - 2 * torch.nn.functional.one_hot(target, 3)
+    assert bool((probability.grad * sign >= 0).all())  # a larger error never costs less
+
+
+def test_a_probability_that_is_not_a_number_gives_a_loss_that_is_none() -> None:
+    probability = torch.full((5, 2), torch.nan, requires_grad=True)
+    assert lovasz_softmax(probability, torch.tensor([0, 1, 1, 0, 1])).isnan()

@@ -61,6 +61,11 @@ def test_chosen_rows_are_rows_of_the_whole() -> None:
     torch.testing.assert_close(BevFeatures(bev(), GRID).at_points(points, rows), whole[rows])
     feature = PointFeatures(torch.randn(130, 2))
     assert torch.equal(feature.at_points(points, rows), feature.feature[rows])
+    voxel = torch.arange(130) % 3 - 1  # of two voxels; -1: in none
+    shared = PointFeatures(torch.tensor([[5.0], [7.0]]), voxel)
+    assert shared.at_points(points).flatten().tolist() == [[0.0, 5.0, 7.0][int(v) + 1] for v in voxel]
+    assert shared.at_points(points, rows).flatten().tolist() == [0.0, 0.0, 0.0, 0.0, 0.0]
+    assert shared.at_points(points, torch.tensor([1, 2, 4])).flatten().tolist() == [5.0, 7.0, 5.0]
 
 
 def test_features_of_other_points_are_refused() -> None:

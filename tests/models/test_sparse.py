@@ -98,6 +98,17 @@ def test_up_block_is_the_dense_transposed_convolution_at_the_fine_voxels() -> No
     torch.testing.assert_close(y.features, at(dense, index))
 
 
+class Layer(nn.Module):
+    """A convolution as the blocks call it."""
+
+    def __init__(self, convolution: nn.Module) -> None:
+        super().__init__()
+        self.convolution = convolution
+
+    def forward(self, x: SparseTensor) -> SparseTensor:
+        return _convolve(self.convolution, x)
+
+
 @pytest.mark.parametrize("kind", ["submanifold", "strided 2", "strided 3", "height", "inverse"])
 def test_gradients_agree_with_finite_differences(kind: str) -> None:
     index = active(share=0.15)
@@ -111,12 +122,13 @@ def test_gradients_agree_with_finite_differences(kind: str) -> None:
         "height": HeightBlock(2, 3),
         "inverse": UpBlock(3, 2, "a"),
     }[kind].convolution.double()
+    layer = Layer(convolution)
 
     def run(feature: Tensor, weight: Tensor) -> Tensor:
         x = SparseTensor(feature, index, shape, FRAMES)
         if kind == "inverse":
             x = _convolve(first, x)
-        return functional_call(convolution, {"weight": weight}, (x,)).features
+        return functional_call(layer, {"convolution.weight": weight}, (x,)).features
 
     inputs = (random(len(index), 2).requires_grad_(), convolution.weight.detach().clone().requires_grad_())
     assert torch.autograd.gradcheck(run, inputs)

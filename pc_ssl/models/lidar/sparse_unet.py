@@ -118,7 +118,7 @@ class SparseUNet(nn.Module):
             x = blocks(down(x))
         for up, blocks in zip(self.up, self.decoder, strict=True):
             x = blocks(concatenate(up(x), skips.pop()))
-        return PointFeatures(voxels.at_points(x.features))
+        return PointFeatures(x.features, voxels.voxel_of_point)
 
 
 def _residual_blocks(in_channels: int, out_channels: int, count: int, key: str) -> nn.Sequential:

@@ -16,17 +16,24 @@ def cloud(points: int, seed: int = 0) -> torch.Tensor:
     return low + torch.rand(points, 4, generator=torch.Generator().manual_seed(seed)) * (high - low)
 
 
+def at_points(net: SparseUNet, clouds: list[torch.Tensor]) -> torch.Tensor:
+    points = PointBatch.pack(clouds)
+    return net(points).at_points(points)
+
+
 def test_every_point_gets_a_feature() -> None:
-    features = network()(PointBatch.pack([cloud(500), cloud(300, 1)]))
+    clouds = [cloud(500), cloud(300, 1)]
+    features = network()(PointBatch.pack(clouds))
     assert isinstance(features, PointFeatures)
-    assert features.feature.shape == (800, 12)
+    assert len(features.feature) < 800  # one for each voxel
+    assert at_points(network(), clouds).shape == (800, 12)
 
 
 def test_points_of_one_voxel_share_their_feature() -> None:
     net = network().eval()
     points = torch.cat([torch.tensor([[0.01, 0.01, 0.01, 0.2], [0.15, 0.12, 0.19, 0.9]]), cloud(200)])
     with torch.no_grad():
-        feature = net(PointBatch.pack([points])).feature
+        feature = at_points(net, [points])
     assert torch.equal(feature[0], feature[1])
     assert not torch.equal(feature[0], feature[2])
 
@@ -35,16 +42,16 @@ def test_far_points_and_other_frames_change_nothing_in_eval_mode() -> None:
     net, points = network().eval(), cloud(300)
     far = cloud(100, 2) + torch.tensor([61.3, -47.1, 3.0, 0.0])
     with torch.no_grad():
-        alone = net(PointBatch.pack([points])).feature
-        together = net(PointBatch.pack([torch.cat([points, far]), cloud(50, 3)])).feature
+        alone = at_points(net, [points])
+        together = at_points(net, [torch.cat([points, far]), cloud(50, 3)])
     torch.testing.assert_close(together[:300], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_order_of_points_is_the_order_of_features() -> None:
     net, points = network().eval(), cloud(300)
     with torch.no_grad():
-        turned = net(PointBatch.pack([points.flip(0)])).feature
-        torch.testing.assert_close(turned.flip(0), net(PointBatch.pack([points])).feature, rtol=1e-4, atol=1e-5)
+        turned = at_points(net, [points.flip(0)])
+        torch.testing.assert_close(turned.flip(0), at_points(net, [points]), rtol=1e-4, atol=1e-5)
 
 
 def test_all_parameters_get_a_gradient() -> None:
@@ -78,7 +85,7 @@ def test_a_stem_of_one_layer_on_cylindrical_voxels_of_their_first_features() -> 
     assert len(net.stem) == 1
     points = torch.tensor([[30.0, 0.5, 0.1, 0.3], [40.0, 0.9, 0.2, 0.8], [0.5, 30.0, 0.1, 0.3]])
     with torch.no_grad():
-        feature = net(PointBatch.pack([points])).feature
+        feature = at_points(net, [points])
     assert torch.equal(feature[0], feature[1])
 
 
