@@ -111,7 +111,7 @@ def output_of(network: nn.Module, points: PointBatch) -> Tensor:
     network.eval()
     with torch.no_grad():
         found = network(points)
-    return found.map if isinstance(found, BevFeatures) else found.feature
+    return found.map if isinstance(found, BevFeatures) else found.at_points(points)
 
 
 def probe(description: Description, tensors: Mapping[str, Tensor] | None) -> Tensor:

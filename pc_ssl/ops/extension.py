@@ -11,8 +11,8 @@ except ImportError as error:
 
     plain.register()
     warnings.warn(
-        f"pc_ssl._C does not load ({error}), so region pooling, sparse convolution and the overlap of boxes run in plain "
-        "torch: poolings take several times as long, evaluation of detection much longer; results are the same. "
+        f"pc_ssl._C does not load ({error}), so region pooling, sparse convolution and the overlap of boxes run in "
+        "plain torch: poolings take several times as long, evaluation of detection much longer; results are the same. "
         "Install a wheel of pc-ssl for this torch, or build it with `pip install --no-build-isolation -e .`",
         RuntimeWarning,
         stacklevel=2,

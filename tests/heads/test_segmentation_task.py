@@ -151,7 +151,7 @@ def test_the_most_frequent_class_is_counted_by_hand() -> None:
 
 
 def test_voxels_of_a_backbone_without_voxels_are_refused() -> None:
-    with pytest.raises(UserError, match="voxel_majority.*Pointwise"):
+    with pytest.raises(UserError, match=r"voxel_majority.*Pointwise"):
         task(supervision="voxel_majority")(batch([1, 0, 3, 2]))
     with pytest.raises(ValueError, match="supervision is 'voxels'"):
         task(supervision="voxels")

@@ -1,5 +1,7 @@
 """Sparse convolution on the CPU: pairs, values, gradients and threads, against loops and spconv."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -35,7 +37,7 @@ def pair_sets(plan: ConvPlan) -> list[set]:
     bounds = plan.offsets.tolist()
     first, second = plan.in_index[plan.in_row.long()].tolist(), plan.out_index[plan.out_row.long()].tolist()
     pairs = [(tuple(a), tuple(b)) for a, b in zip(first, second, strict=True)]
-    return [set(pairs[begin:end]) for begin, end in zip(bounds, bounds[1:], strict=False)]
+    return [set(pairs[begin:end]) for begin, end in pairwise(bounds)]
 
 
 def random(*shape: int, seed: int = 3, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -72,7 +74,7 @@ def test_pairs_are_those_of_spconv(kind: str) -> None:
         rows = pair[:, k, :number].long()
         found.append({(tuple(index[i].tolist()), tuple(out[o].tolist())) for i, o in rows.T.tolist()})
     if submanifold:  # spconv lists the offsets before the middle one; the others mirror them
-        found = found[:13] + [{(tuple(row), tuple(row)) for row in index.tolist()}]
+        found = [*found[:13], {(tuple(row), tuple(row)) for row in index.tolist()}]
         found += [{(b, a) for a, b in found[k]} for k in range(12, -1, -1)]
     assert pair_sets(plan) == found
 
