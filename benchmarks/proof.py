@@ -20,8 +20,8 @@ from streets import WORK_DIRS, Streets
 
 from pc_ssl.data.cache import MANIFEST
 from pc_ssl.errors import UserError
-from pc_ssl.experiments import Experiment, PlanStage, load_plan
-from pc_ssl.experiments.jobs import Stages
+from pc_ssl.experiments import Experiment, load_plan
+from pc_ssl.experiments.jobs import Job, Stages, run_jobs
 from pc_ssl.experiments.plan_file import load_definition
 from pc_ssl.experiments.provenance import commit_of
 from pc_ssl.experiments.staged import StagedExperiment
@@ -36,20 +36,29 @@ TITLE = "What pretraining buys"
 JOBS = 2  # commands at once, one thread each
 
 
-STREETS = {  # name of their folder -> the simulated streets of one or several plans
+LIDAR = ("--beams", "32", "--columns", "300", "--keyframes", "3", "--keyframe-period", "1.5", "--reach", "60")
+WITH_IMAGES = ("--cameras", "2", "--image-size", "320x180", *LIDAR, "--rare-objects", "5")
+STREETS = {  # name of their folder -> simulated streets
     "proof": Streets(
-        simulate=(
-            *("--split", "train=220", "--split", "val=60", "--split", "test=120", "--cameras", "none"),
-            *("--beams", "32", "--columns", "300", "--keyframes", "3", "--keyframe-period", "1.5", "--reach", "60"),
-            *("--rare-objects", "5", "--seed", "1"),
+        (
+            *("--split", "train=220", "--split", "val=60", "--split", "test=120"),
+            *("--cameras", "none", *LIDAR, "--rare-objects", "5", "--seed", "1"),
         )
     ),
+    "images": Streets(("--split", "train=120", *WITH_IMAGES, "--seed", "11"), ("--regions", "dbscan,slic")),
+    "teachers": Streets(("--split", "train=60", *WITH_IMAGES, "--seed", "21")),
 }
+TEACHERS = {"image_teacher": "resnet", "clip_teacher": "clip"}  # folder that the configs name -> kind
 
 
 @dataclass(frozen=True)
 class Part:
-    """A plan, by name, and the streets it runs on, of STREETS."""
+    """A plan.
+
+    Args:
+        name: of the plan, and of its folder.
+        streets: of STREETS, that the plan runs on; a pretraining may name others.
+    """
 
     name: str
     streets: str = "proof"
@@ -61,11 +70,32 @@ class Part:
             UserError: the plan's file is damaged, or its stages do not fit it.
         """
         plan, stages = load_plan(self.name), load_definition(Path(self.name), "stages", tuple, PLANS)
-        experiment = Experiment(plan, folder / self.streets / "cache", folder / self.name, JOBS, "cpu")
+        caches = {name: folder / name / "cache" for name in STREETS}
+        experiment = Experiment(plan, caches[self.streets], folder / self.name, JOBS, "cpu", caches=caches)
         return StagedExperiment(experiment, stages, RESULTS)
 
+    def prepare(self, folder: Path, needed: frozenset[str]) -> None:
+        """Make what is missing of the streets that a stage's pretrainings name, and of the teachers for images.
 
-PARTS = (Part("proof"), Part("proof_bev"), Part("proof_signs"))
+        Raises:
+            UserError: a command failed.
+        """
+        for name in sorted({self.streets, *needed, *(["teachers"] if "images" in needed else [])}):
+            if not (folder / name / "cache" / MANIFEST).exists():
+                STREETS[name].make(folder / name, JOBS, Stages(folder / name / "seconds.json"))
+        jobs = []
+        for name, kind in TEACHERS.items() if "images" in needed else ():
+            cache, out = folder / "teachers" / "cache", WORK_DIRS / name
+            command: list[str | Path] = ["simulate", "teacher", "--kind", kind, "--cache", cache, "--out", out]
+            jobs.append(Job([*command, "--steps", "700"], folder / name, out / "config.json"))
+        run_jobs(jobs, JOBS)
+
+
+PARTS = (
+    Part("proof"),
+    Part("proof_bev"),
+    Part("proof_signs"),
+)
 
 
 def run(folder: Path, names: Sequence[str], dry_run: bool) -> None:
@@ -89,16 +119,10 @@ def run(folder: Path, names: Sequence[str], dry_run: bool) -> None:
     for part, experiment in () if dry_run else staged.items():
         for stage in experiment.left:
             if not names or stage.name in names:
-                _run_stage(part, experiment, stage)
+                part.prepare(folder, experiment.caches(stage))
+                experiment.run(stage, f"python benchmarks/proof.py --stages {stage.name}", commit_of(SOURCE))
+                print(f"{stage.name}: finished, records in {RESULTS / stage.name}", flush=True)
                 write_tables([part.experiment(folder) for part in PARTS])
-
-
-def _run_stage(part: Part, experiment: StagedExperiment, stage: PlanStage) -> None:
-    cache = experiment.experiment.cache
-    if not (cache / MANIFEST).exists():
-        STREETS[part.streets].make(cache.parent, JOBS, Stages(cache.parent / "streets.json"))
-    experiment.run(stage, f"python benchmarks/proof.py --stages {stage.name}", commit_of(SOURCE))
-    print(f"{stage.name}: finished, records in {RESULTS / stage.name}", flush=True)
 
 
 def write_tables(parts: Sequence[StagedExperiment]) -> None:

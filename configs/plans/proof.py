@@ -2,7 +2,8 @@
 
 Every start is fine-tuned with labelled subsets that are drawn anew for each seed and shared by all starts. Its learning
 rate and steps are chosen on the validation streets, for each fraction, from one grid; the test streets are looked at
-once. A further method is one line of METHODS; name it in a stage, too.
+once. A further method is one line of METHODS, or of IMAGE_METHODS if images teach it: these pretrain on streets with
+cameras, with an image network that learned on other streets. Name it in a stage, too.
 """
 
 from pc_ssl.engine.initial import WHOLE
@@ -35,7 +36,18 @@ CORE = (
     Method("prc_permuted", {WHOLE: Permuted(PRC)}, "PRC, permuted weights", role=Role.NEGATIVE_CONTROL),
     Method("prc_shuffled", {WHOLE: PRC_SHUFFLED}, "PRC, shuffled regions", role=Role.NEGATIVE_CONTROL),
 )
-METHODS: dict[str, tuple[str, str]] = {  # name -> title, config
+METHODS = {  # name -> title, config
+    "fac": ("FAC", "proof/fac"),
+    "point_contrast": ("PointContrast", "proof/point_contrast"),
+    "seg_contrast": ("SegContrast", "proof/seg_contrast"),
+    "bev_contrast": ("BEVContrast", "proof/bev_contrast"),
+}
+IMAGE_METHODS = {
+    "slidr": ("SLidR", "proof/slidr", Role.METHOD),
+    "slidr_random": ("SLidR, random image network", "proof/slidr_random", Role.NEGATIVE_CONTROL),
+    "ppkt": ("PPKT", "proof/ppkt", Role.METHOD),
+    "scalr": ("ScaLR", "proof/scalr", Role.METHOD),
+    "clip2scene": ("CLIP2Scene", "proof/clip2scene", Role.METHOD),
 }
 
 
@@ -53,12 +65,16 @@ plan = Plan(
             Method(name, {WHOLE: Pretraining(name, config, runs=RUNS)}, title)
             for name, (title, config) in METHODS.items()
         ),
+        *(
+            Method(name, {WHOLE: Pretraining(name, config, cache="images", runs=RUNS)}, title, role=role)
+            for name, (title, config, role) in IMAGE_METHODS.items()
+        ),
     ),
     evaluations=(
         Evaluation(
             "finetune",
             "proof/segmentation",
-            fractions=(0.01, 0.05, 0.1, 0.25, 1.0),
+            fractions=(0.01, 0.05, 0.1, 0.25),
             overrides=("train.batch_size=2",),
             selection=Selection(GRID),
             draw_labels=True,
@@ -74,15 +90,21 @@ plan = Plan(
     requires_controls=True,
 )
 ROOM, PRC_AND_CONTROL, SHUFFLE = ("scratch", "labels"), ("prc", "prc_permuted"), ("prc_shuffled",)
-ALL = (*ROOM, *PRC_AND_CONTROL, *SHUFFLE)
+MAIN, OTHERS, TAUGHT = (*ROOM, *PRC_AND_CONTROL), tuple(METHODS), tuple(IMAGE_METHODS)
 stages = (
-    PlanStage("01-room", "From scratch and after training with all labels, 5 %", 45, ROOM, ("finetune",), (0.05,)),
-    PlanStage("02-prc", "PRC, and its permuted weights, 5 %", 60, PRC_AND_CONTROL, ("finetune",), (0.05,)),
-    PlanStage("03-shuffled", "PRC on shuffled regions, 5 %", 40, SHUFFLE, ("finetune",), (0.05,)),
+    PlanStage("01-room", "From scratch and after training with all labels, 5 %", 30, ROOM, ("finetune",), (0.05,)),
+    PlanStage("02-prc", "PRC, and its permuted weights, 5 %", 35, PRC_AND_CONTROL, ("finetune",), (0.05,)),
+    PlanStage("03-shuffled", "PRC on shuffled regions, 5 %", 20, SHUFFLE, ("finetune",), (0.05,)),
     PlanStage("04-room-25", "From scratch and after training with all labels, 25 %", 30, ROOM, ("finetune",), (0.25,)),
-    PlanStage("05-prc-25", "PRC and its negative controls, 25 %", 45, ALL[2:], ("finetune",), (0.25,)),
-    PlanStage("06-probes", "Frozen backbones: linear and nearest-neighbour probes", 30, ALL, ("probe", "knn")),
-    PlanStage("07-one-percent", "All of these, 1 %", 50, ALL, ("finetune",), (0.01,)),
-    PlanStage("08-ten-percent", "All of these, 10 %", 60, ALL, ("finetune",), (0.1,)),
-    PlanStage("09-all-labels", "All of these, 100 %", 55, ALL, ("finetune",), (1.0,)),
+    PlanStage("05-prc-25", "PRC and its negative controls, 25 %", 40, MAIN[2:] + SHUFFLE, ("finetune",), (0.25,)),
+    PlanStage("06-others", "FAC and PointContrast, 5 %", 40, OTHERS[:2], ("finetune",), (0.05,)),
+    PlanStage("07-others", "SegContrast and BEVContrast, 5 %", 40, OTHERS[2:], ("finetune",), (0.05,)),
+    PlanStage("08-others-25", "The same four methods, 25 %", 55, OTHERS, ("finetune",), (0.25,)),
+    PlanStage(
+        "09-probes", "Frozen backbones: linear and nearest-neighbour probes", 20, (*MAIN, *OTHERS), ("probe", "knn")
+    ),
+    PlanStage("10-ten-percent", "Scratch, PRC and the controls, 10 %", 50, MAIN, ("finetune",), (0.1,)),
+    PlanStage("11-one-percent", "Scratch, PRC and the controls, 1 %", 50, MAIN, ("finetune",), (0.01,)),
+    PlanStage("12-images", "SLidR, taught by two image networks, 5 %", 43, TAUGHT[:2], ("finetune",), (0.05,)),
+    PlanStage("13-images", "PPKT, ScaLR and CLIP2Scene, 5 %", 50, TAUGHT[2:], ("finetune",), (0.05,)),
 )

@@ -40,6 +40,6 @@ plan = Plan(
 )
 BOTH = ("scratch", "prc", "prc_permuted")
 stages = (
-    PlanStage("10-detection", "Detection with 10 % of the boxes", 60, (*BOTH, "labels_detection"), ("detection",)),
-    PlanStage("11-map", "Map segmentation with 10 % of the maps", 60, (*BOTH, "labels_map"), ("map",)),
+    PlanStage("20-detection", "Detection with 10 % of the boxes", 45, (*BOTH, "labels_detection"), ("detection",)),
+    PlanStage("21-map", "Map segmentation with 10 % of the maps", 22, (*BOTH, "labels_map"), ("map",)),
 )

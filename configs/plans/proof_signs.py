@@ -35,4 +35,4 @@ plan = Plan(
     train_split="train",
     val_split="test",
 )
-stages = (PlanStage("12-signs", "PLRC with RAPC against either alone, 5 %", 60, ("prc", "plrc", "rapc"), ("signs",)),)
+stages = (PlanStage("40-signs", "PLRC with RAPC against either alone, 5 %", 26, ("prc", "plrc", "rapc"), ("signs",)),)

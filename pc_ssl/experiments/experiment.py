@@ -6,8 +6,8 @@ A run that is finished with the same settings is not made again: an experiment t
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Experiment:
         jobs: commands that run in parallel, one core each.
         device: "cpu", "cuda" or "auto".
         part: of the plan, which alone is run and recorded; None: the whole plan.
+        caches: further prepared frames, by the name that pretrainings give.
     """
 
     plan: Plan
@@ -46,10 +47,11 @@ class Experiment:
     jobs: int = os.cpu_count() or 1
     device: str = "auto"
     part: PlanStage | None = None
+    caches: Mapping[str, Path] = field(default_factory=dict)
 
     @cached_property
     def commands(self) -> Commands:
-        return Commands(self.plan, self.cache, self.work_dir, self.device)
+        return Commands(self.plan, self.cache, self.work_dir, self.device, self.caches)
 
     @property
     def stages(self) -> list[Stage]:

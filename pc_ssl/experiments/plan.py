@@ -40,6 +40,8 @@ class Pretraining:
         init: submodule of the method, such as "teacher", or WHOLE for its backbone -> an earlier pretraining of the
             same seed, or a file of weights from elsewhere.
         split: of the cache; None: the plan's training split.
+        cache: name of other prepared frames, such as those with images, that the experiment knows by this name; "": the
+            experiment's own.
         runs: number of seeds for which it runs, the first of the plan; evaluations of later seeds start from these runs
             in turn. None: one for each seed.
 
@@ -52,6 +54,7 @@ class Pretraining:
     overrides: tuple[str, ...] = ()
     init: Mapping[str, Weights] = field(default_factory=dict)
     split: str | None = None
+    cache: str = ""
     runs: int | None = None
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ work_dir/pretrain/NAME/seed-K                            one folder for each run
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -110,12 +110,14 @@ class Commands:
         cache: prepared frames.
         work_dir: for everything.
         device: "cpu", "cuda" or "auto".
+        caches: further prepared frames, by the name that pretrainings give.
     """
 
     plan: Plan
     cache: Path
     work_dir: Path
     device: str
+    caches: Mapping[str, Path] = field(default_factory=dict)
 
     def config(self, run: PretrainingRun | EvaluationRun) -> RunConfig:
         """The run's config with its overrides.
@@ -223,8 +225,7 @@ class Commands:
             )
         arguments = self._pretrain(run) if isinstance(run, PretrainingRun) else self._evaluate(run)
         overrides = [part for text in self._overrides(run) for part in ("--set", text)]
-        variant = run.variant if isinstance(run, EvaluationRun) else None
-        cache = self.cache if variant is None or variant.cache is None else variant.cache
+        cache = self._cache_of(run)
         command, config, *options = arguments
         folder = self.folder(run)
         return Job(
@@ -287,6 +288,15 @@ class Commands:
             text = f"permuted:{file}" if isinstance(source, Permuted) else file
             options += ["--init", f"{part}={text}" if part else text]
         return options
+
+    def _cache_of(self, run: PretrainingRun | EvaluationRun) -> Path:
+        if isinstance(run, EvaluationRun):
+            return self.cache if run.variant is None or run.variant.cache is None else run.variant.cache
+        name = run.pretraining.cache
+        if name and name not in self.caches:
+            known = ", ".join(self.caches) or "none"
+            raise UserError(f"pretraining {run.pretraining.name!r}: cache {name!r}, expected one of {known}")
+        return self.caches[name] if name else self.cache
 
     def checksum(self, cache: Path) -> str:
         """SHA-256 of a cache's manifest."""

@@ -11,7 +11,7 @@ weights. Within a stage the runs that finished are kept in the work folder, as b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -80,8 +80,11 @@ class StagedExperiment:
 
     def part(self, stage: PlanStage) -> Experiment:
         """The experiment of one stage, in the work folder of all."""
-        whole = self.experiment
-        return Experiment(whole.plan, whole.cache, whole.work_dir, whole.jobs, whole.device, stage)
+        return replace(self.experiment, part=stage)
+
+    def caches(self, stage: PlanStage) -> frozenset[str]:
+        """Names of the caches that the stage's pretrainings name."""
+        return frozenset(pretraining.cache for pretraining in self._needed(stage) if pretraining.cache)
 
     def describe(self) -> str:
         """One line for each stage: whether it is finished, and how long it takes on two cores."""
