@@ -22,10 +22,11 @@ from pc_ssl.experiments import (
 
 SEEDS = (0, 1, 2, 3, 4)
 RUNS = 2  # pretrainings of each method: the five seeds start from them in turn
+POINTS = "task.supervision=points"  # what is scored; the config's loss is on voxels
 SHUFFLED = "transforms=[{'type': 'pc_ssl.data.shuffled_regions.ShuffledRegions'}]"
 
 # The ceiling: the same network, trained with all labels of the unlabelled streets.
-LABELS = Pretraining("labels", "proof/segmentation", ("train.steps=1500",), runs=RUNS)
+LABELS = Pretraining("labels", "proof/segmentation", ("train.steps=1500", POINTS), runs=RUNS)
 PRC = Pretraining("prc", "proof/prc", runs=RUNS)
 PRC_SHUFFLED = Pretraining("prc_shuffled", "proof/prc", (SHUFFLED,), runs=RUNS)
 
@@ -75,7 +76,7 @@ plan = Plan(
             "finetune",
             "proof/segmentation",
             fractions=(0.01, 0.05, 0.1, 0.25),
-            overrides=("train.batch_size=2",),
+            overrides=("train.batch_size=2", POINTS),
             selection=Selection(GRID),
             draw_labels=True,
             title="fine-tuning",

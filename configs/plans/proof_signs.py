@@ -20,7 +20,7 @@ plan = Plan(
             "signs",
             "proof/segmentation",
             fractions=(0.05,),
-            overrides=("train.batch_size=2",),
+            overrides=("train.batch_size=2", "task.supervision=points"),
             selection=Selection(
                 (
                     Setting("0.01-400", ("train.learning_rate=0.01", "train.steps=400")),
