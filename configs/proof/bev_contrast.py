@@ -1,4 +1,5 @@
-"""BEVContrast for the benchmark's point network.
+"""BEVContrast for the benchmark's point network. Steps and learning rate are PRC's, other values the
+demo's; none was chosen on the benchmark's validation streets.
 
 pc-ssl pretrain configs/proof/bev_contrast.py --cache cache --work-dir work_dirs/bev_contrast
 """
