@@ -80,7 +80,8 @@ class Cyclic:
         peak_ratio: peak relative to the first step; mmcv's default.
         rise: share of the run in which the learning rate rises; mmcv's default.
         end_ratio: learning rate at the end, relative to the first step; mmcv's default.
-        beta, beta_at_peak: AdamW's first beta at the ends of the run and at the peak; mmcv's ratio is 0.85 / 0.95.
+        beta, beta_at_peak: AdamW's first beta at the ends of the run and at the peak. mmcv multiplies the optimiser's
+            own beta, which BEVFusion leaves at AdamW's default 0.9, by 0.85 / 0.95 at the peak.
 
     Raises:
         UserError: a value is out of range.
@@ -89,8 +90,8 @@ class Cyclic:
     peak_ratio: float = 10.0
     rise: float = 0.4
     end_ratio: float = 1e-4
-    beta: float = 0.95
-    beta_at_peak: float = 0.85
+    beta: float = BETA
+    beta_at_peak: float = BETA * 0.85 / 0.95
 
     def __post_init__(self) -> None:
         _check_share("rise", self.rise)
