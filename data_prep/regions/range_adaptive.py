@@ -32,6 +32,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from data_prep.regions.distinct import distinct
+from data_prep.regions.range_cells import cells_of, join_neighbours, window
 from data_prep.regions.union_find import join, number_sets, root_of
 
 BAND = 0.1  # degrees; less than the gap between beams of sensors with up to 128 beams
@@ -141,63 +142,101 @@ def cluster_by_range(
     distance = np.hypot(points[:, 0], points[:, 1])
     farthest = 2 * math.asin(min(1.0, fragment_reach * azimuth_reach / 2))  # angle between neighbours beyond min_range
     columns = max(1, int(2 * math.pi / (farthest * (1 + 1e-9))))
-    azimuth = np.arctan2(points[:, 1], points[:, 0]) / (2 * math.pi) + 0.5
-    column = np.minimum((azimuth * columns).astype(np.int64), columns - 1)
-    order = np.lexsort((distance, column))
-    cloud = Polar(points[order], distance[order], np.searchsorted(column[order], np.arange(columns + 1)), min_range)
+    azimuth = (np.arctan2(points[:, 1], points[:, 0]) / (2 * math.pi) + 0.5) * columns
+    column = np.minimum(azimuth.astype(np.int64), columns - 1)
     parent, size = np.arange(len(points)), places.points.copy()
-    _join_neighbours(cloud, azimuth_reach, height_reach, order, parent, size)
-    fragment = _of_fragments(order, parent, size, fragment_points)
-    first, second, squared = _fragment_links(
-        cloud, fragment_reach * azimuth_reach, fragment_reach * height_reach, fragment
-    )
-    shortest = np.argsort(squared, kind="stable")
-    _join_fragments(order[first[shortest]], order[second[shortest]], parent, size, fragment_points)
+    cells = cells_of(points, distance, azimuth, columns, (azimuth_reach, height_reach), min_range)
+    join_neighbours(points, distance, cells, azimuth_reach, height_reach, min_range, parent, size)
+    fragment = _of_fragments(parent, size, fragment_points)
+    first, second = _fragment_links(
+        points, distance, column, columns, min_range, fragment, fragment_reach * azimuth_reach,
+        fragment_reach * height_reach,
+    )  # fmt: skip
+    _join_fragments(first, second, parent, size, fragment_points)
     return number_sets(parent, size, min_points)[places.of_point]
 
 
 class Polar(NamedTuple):
-    """Points sorted by columns of azimuth and, within a column, by distance in the plan view.
+    """Some of the points, sorted by columns of azimuth and, within a column, by distance in the plan view.
 
-    xyz [N, 3] float64; distance [N] float64; start [C + 1] int64: where each column begins; min_range: metres.
+    row [M] int64 of the points; xyz [M, 3], distance [M] float64; start [C + 1] int64: where each column begins;
+    min_range: metres.
     """
 
+    row: NDArray[np.int64]
     xyz: NDArray[np.float64]
     distance: NDArray[np.float64]
     start: NDArray[np.int64]
     min_range: float
 
 
-@njit(cache=True, nogil=True)
-def _farther_neighbours(cloud, i, azimuth_reach, height_reach, found, squared):
-    """Write the neighbours of point i at its distance or beyond to `found` [N], and d^2 to `squared` [N].
+def _fragment_links(
+    points: NDArray[np.float64],
+    distance: NDArray[np.float64],
+    column: NDArray[np.int64],
+    columns: int,
+    min_range: float,
+    fragment: NDArray[np.bool_],
+    azimuth_reach: float,
+    height_reach: float,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The links with at least one end in a fragment (fragment [N] bool), as rows [L] of both ends, shortest first."""
+    some, others = (
+        _sorted(points, distance, column, np.flatnonzero(of), columns, min_range) for of in (fragment, ~fragment)
+    )
+    found = [
+        _links(a, b, azimuth_reach, height_reach, a is b) for a, b in ((some, some), (some, others), (others, some))
+    ]
+    first, second, squared = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    shortest = np.lexsort((second, first, squared))
+    return first[shortest], second[shortest]
 
-    Returns:
-        Their number. Of two points in one column at the same distance only the first lists the second.
+
+def _sorted(
+    points: NDArray[np.float64],
+    distance: NDArray[np.float64],
+    column: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    columns: int,
+    min_range: float,
+) -> Polar:
+    """The `rows` of the points, sorted."""
+    rows = rows[np.lexsort((distance[rows], column[rows]))]
+    start = np.searchsorted(column[rows], np.arange(columns + 1))
+    return Polar(rows, points[rows], distance[rows], start, min_range)
+
+
+@njit(cache=True, nogil=True)
+def _links(cloud, others, azimuth_reach, height_reach, same):
+    """Links from points of `cloud` to `others` at their distance or beyond: rows [L] of both ends, d^2 [L].
+
+    `same`: both are the same points. A link between points at exactly the same distance may be listed twice.
     """
-    xyz, distance, start = cloud.xyz, cloud.distance, cloud.start
-    columns = len(start) - 1
-    scale = max(cloud.min_range, distance[i])
-    reach, height = azimuth_reach * scale, height_reach * scale
-    own = np.searchsorted(start, i, side="right") - 1
-    sine = reach / (2 * distance[i]) if distance[i] > 0 else 1.0
-    aside = 1 + int(2 * math.asin(min(1.0, sine)) * columns / (2 * math.pi))  # columns to either side
-    if 2 * aside + 1 > columns:
-        begin, end = own, own + columns
-    else:
-        begin, end = own - aside, own + aside + 1
-    count = 0
-    for c in range(begin, end):
-        column = c % columns
-        j = i + 1 if column == own else _first_at(distance, start[column], start[column + 1], distance[i])
-        while j < start[column + 1] and distance[j] <= distance[i] + reach:
-            x, y, z = xyz[i, 0] - xyz[j, 0], xyz[i, 1] - xyz[j, 1], xyz[i, 2] - xyz[j, 2]
-            d2 = (x * x + y * y) / (reach * reach) + z * z / (height * height)
-            if d2 <= 1:
-                found[count], squared[count] = j, d2
-                count += 1
-            j += 1
-    return count
+    first, second = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
+    squared = [0.0 for _ in range(0)]
+    columns = len(others.start) - 1
+    for own in range(columns):
+        for i in range(cloud.start[own], cloud.start[own + 1]):
+            scale = max(cloud.min_range, cloud.distance[i])
+            reach, height = azimuth_reach * scale, height_reach * scale
+            begin, end = window(own, columns, cloud.distance[i], reach)
+            for c in range(begin, end):
+                at = c % columns
+                last = others.start[at + 1]
+                j = _first_at(others.distance, others.start[at], last, cloud.distance[i])
+                if same and at == own:
+                    j = i + 1
+                while j < last and others.distance[j] <= cloud.distance[i] + reach:
+                    x, y = cloud.xyz[i, 0] - others.xyz[j, 0], cloud.xyz[i, 1] - others.xyz[j, 1]
+                    z = cloud.xyz[i, 2] - others.xyz[j, 2]
+                    d2 = (x * x + y * y) / (reach * reach) + z * z / (height * height)
+                    if d2 <= 1:
+                        a, b = cloud.row[i], others.row[j]
+                        first.append(min(a, b))
+                        second.append(max(a, b))
+                        squared.append(d2)
+                    j += 1
+    return np.array(first), np.array(second), np.array(squared)
 
 
 @njit(cache=True, nogil=True)
@@ -213,40 +252,12 @@ def _first_at(distance, begin, end, least):
 
 
 @njit(cache=True, nogil=True)
-def _join_neighbours(cloud, azimuth_reach, height_reach, order, parent, size):
-    """Join all neighbours; order [N]: the row of `parent` and `size` of each point of the cloud."""
-    n = len(order)
-    found, squared = np.empty(n, np.int64), np.empty(n)
-    for i in range(n):
-        for k in range(_farther_neighbours(cloud, i, azimuth_reach, height_reach, found, squared)):
-            a, b = root_of(parent, order[i]), root_of(parent, order[found[k]])
-            if a != b:
-                join(parent, size, a, b)
-
-
-@njit(cache=True, nogil=True)
-def _of_fragments(order, parent, size, fragment_points):
-    """[N] bool: the points of the cloud in sets of fewer than `fragment_points`."""
-    fragment = np.empty(len(order), np.bool_)
-    for i in range(len(order)):
-        fragment[i] = size[root_of(parent, order[i])] < fragment_points
+def _of_fragments(parent, size, fragment_points):
+    """[N] bool: the points in sets of fewer than `fragment_points`."""
+    fragment = np.empty(len(parent), np.bool_)
+    for i in range(len(parent)):
+        fragment[i] = size[root_of(parent, i)] < fragment_points
     return fragment
-
-
-@njit(cache=True, nogil=True)
-def _fragment_links(cloud, azimuth_reach, height_reach, fragment):
-    """The links with at least one end in a fragment: first, second [L] rows of the cloud, squared [L]."""
-    n = len(fragment)
-    found, squared = np.empty(n, np.int64), np.empty(n)
-    first, second = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
-    length = [0.0 for _ in range(0)]
-    for i in range(n):
-        for k in range(_farther_neighbours(cloud, i, azimuth_reach, height_reach, found, squared)):
-            if fragment[i] or fragment[found[k]]:
-                first.append(np.int64(i))
-                second.append(found[k])
-                length.append(squared[k])
-    return np.array(first), np.array(second), np.array(length)
 
 
 @njit(cache=True, nogil=True)

@@ -13,7 +13,7 @@ def test_the_curve_begins_at_the_first_step_and_meets_the_peak() -> None:
     assert rates[0] == pytest.approx(1e-4)
     assert max(rates) == pytest.approx(1e-3, rel=1e-3)
     assert steps[rates.index(max(rates))] == pytest.approx(400, abs=2)
-    assert (betas[0], min(betas)) == (pytest.approx(0.95), pytest.approx(0.85, abs=1e-4))
+    assert (betas[0], min(betas)) == (pytest.approx(0.9), pytest.approx(0.8052632, abs=1e-4))
 
 
 def test_a_run_of_one_step_is_drawn() -> None:

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +162,22 @@ def test_on_a_real_street_it_finds_more_objects_than_dbscan_and_mixes_them_less(
     for other in (calico, unfiltered):
         assert object_recall(inside, ours).recall > object_recall(inside, other).recall
         assert region_purity(inside, ours).purity >= region_purity(inside, other).purity
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.3])
+def test_dense_clusters_take_n_log_n(spread: float) -> None:
+    """Four times the points of one place take about four times as long; all pairs would take sixteen times."""
+    rng = np.random.default_rng(0)
+
+    def seconds(points: int) -> float:
+        xyz = rng.normal(0, spread, (points, 3)) + [8, 0, 0]
+        times = []
+        for _ in range(3):
+            start = time.process_time()
+            label = cluster_by_range(xyz, **SETTING)
+            times.append(time.process_time() - start)
+        assert (label == 0).mean() > 0.9
+        return min(times)
+
+    seconds(100)  # compiles
+    assert seconds(20_000) < 9 * seconds(5_000)
