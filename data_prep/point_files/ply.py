@@ -142,12 +142,7 @@ def _vertices(path: Path, content: bytes, header: Header) -> tuple[Columns, int]
     """The vertices' properties, and the byte (binary) or the line (text) after them."""
     start = 0 if not header.byte_order else header.size
     for element in header.elements:
-        if element.has_list and not header.byte_order and element.name == "vertex":
-            raise UserError(
-                f"{path}: text vertices with lists ({_lists(element)}) are not supported; save the file as binary, or "
-                "without them"
-            )
-        if element.has_list and not header.byte_order:
+        if element.has_list and not header.byte_order and element.name != "vertex":
             start += element.count  # one line each
             continue
         if header.byte_order:
@@ -155,45 +150,94 @@ def _vertices(path: Path, content: bytes, header: Header) -> tuple[Columns, int]
             columns = {of.name: rows[of.name] for of in element.properties if of.length is None}
         else:
             _record(path, header, element)  # rejects duplicate names
-            lines = content[header.size :].split(b"\n", start + element.count)
-            values = numbers(path, lines[start : start + element.count], len(element.properties))
+            lines = content[header.size :].split(b"\n", start + element.count)[start : start + element.count]
+            scalars = [of for of in element.properties if of.length is None]
+            if element.has_list:
+                lines = [_without_lists(path, line, element) for line in lines]
+            values = numbers(path, lines, len(scalars))
             _check_count(path, element, len(values))
             end = start + element.count
-            columns = {
-                of.name: typed(path, of.name, values[:, k], np.dtype(of.dtype))
-                for k, of in enumerate(element.properties)
-            }
+            columns = {of.name: typed(path, of.name, values[:, k], np.dtype(of.dtype)) for k, of in enumerate(scalars)}
         if element.name == "vertex":
             return columns, end
         start = end
     raise UserError(f"{path}: has no element 'vertex'")
 
 
-def _lists(element: Element) -> str:
-    return ", ".join(of.name for of in element.properties if of.length)
+def _without_lists(path: Path, line: bytes, element: Element) -> bytes:
+    """A line of text without its lists, each a length and as many values."""
+    words, at, kept = line.split(), 0, list[bytes]()
+    for of in element.properties:
+        if of.length is None:
+            kept += words[at : at + 1]
+            at += 1
+        elif at < len(words) and words[at].isdigit() and int(words[at]) <= LONGEST_LIST:
+            at += 1 + int(words[at])
+        else:
+            raise UserError(f"{path}: line {line[:40]!r} has no length of list {of.name!r}, up to {LONGEST_LIST}")
+    if at != len(words):
+        raise UserError(f"{path}: line {line[:40]!r} has {len(words)} numbers, expected {at}")
+    return b" ".join(kept)
 
 
 def _rows(path: Path, content: bytes, header: Header, element: Element, start: int) -> tuple[NDArray, int]:
-    """The rows of a binary element as records, and the byte after them; all lists must have the same length."""
+    """The rows of a binary element as records, without lists of different lengths, and the byte after them."""
     if not element.has_list:
         rows = table(path, content, start, element.count, _record(path, header, element))
         return rows, start + rows.nbytes
     first = _record(path, header, element, 0)
-    lengths = [f"{of.name} length" for of in element.properties if of.length]
-    if len(lengths) > 1:
-        raise UserError(f"{path}: element {element.name!r} has several lists ({_lists(element)}), expected at most one")
     if not element.count:
         return np.empty(0, first), start
-    length = int(table(path, content, start, 1, first)[lengths[0]][0])
-    if not 0 <= length <= LONGEST_LIST:
-        raise UserError(f"{path}: list {_lists(element)!r} has {length} values, expected up to {LONGEST_LIST}")
-    rows = table(path, content, start, element.count, _record(path, header, element, length))
-    if (rows[lengths[0]] != length).any():
-        raise UserError(
-            f"{path}: list {_lists(element)!r} of element {element.name!r} has rows of different lengths, which is "
-            "not supported in a binary file; save it with only triangles, or as text"
-        )
-    return rows, start + rows.nbytes
+    lists = [of.name for of in element.properties if of.length]
+    if len(lists) == 1:
+        length = int(table(path, content, start, 1, first)[f"{lists[0]} length"][0])
+        if not 0 <= length <= LONGEST_LIST:
+            raise UserError(f"{path}: list {lists[0]!r} has {length} values, expected up to {LONGEST_LIST}")
+        record = _record(path, header, element, length)
+        if element.count * record.itemsize <= len(content) - start:
+            rows = table(path, content, start, element.count, record)
+            if (rows[f"{lists[0]} length"] == length).all():
+                return rows, start + rows.nbytes
+    return _uneven_rows(path, content, header, element, start)
+
+
+def _uneven_rows(path: Path, content: bytes, header: Header, element: Element, start: int) -> tuple[NDArray, int]:
+    """As `_rows` for lists of different lengths, row by row; the values of the lists are left out."""
+    steps: list[
+        tuple[np.dtype, str, int]
+    ] = []  # scalar properties up to a list, its length and the size of one value, or None at the end
+    fields: list[tuple[str, str]] = []
+    for of in element.properties:
+        fields.append((f"{of.name} length" if of.length else of.name, header.byte_order + (of.length or of.dtype)))
+        if of.length:
+            steps.append((np.dtype(fields), f"{of.name} length", np.dtype(of.dtype).itemsize))
+            fields = []
+    last, at = np.dtype(fields), start
+    scalars = [(of.name, header.byte_order + of.dtype) for of in element.properties if of.length is None]
+    rows = np.empty(element.count if element.count <= len(content) else 0, np.dtype(scalars))
+    if len(rows) != element.count:
+        table(path, content, start, element.count, np.dtype("u1"))  # reports a file that is cut off
+    for number in range(element.count):
+        for record, name, size in steps:
+            values = table(path, content, at, 1, record)[0]
+            length = int(values[name])
+            if not 0 <= length <= LONGEST_LIST:
+                raise UserError(f"{path}: list {name[:-7]!r} has {length} values, expected up to {LONGEST_LIST}")
+            _keep(rows, number, record, values)
+            at += record.itemsize + length * size
+            if at > len(content):
+                table(path, content, len(content), 1, record)
+        if last.itemsize:
+            _keep(rows, number, last, table(path, content, at, 1, last)[0])
+            at += last.itemsize
+    return rows, at
+
+
+def _keep(rows: NDArray, number: int, record: np.dtype, values: np.void) -> None:
+    """Copy the scalar properties of one row."""
+    for name in record.names or ():
+        if rows.dtype.names and name in rows.dtype.names:
+            rows[name][number] = values[name]
 
 
 def _triangles(path: Path, content: bytes, header: Header, face: Element, start: int) -> NDArray[np.int64]:

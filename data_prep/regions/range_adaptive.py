@@ -32,7 +32,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from data_prep.regions.distinct import distinct
-from data_prep.regions.range_cells import cells_of, join_neighbours, window
+from data_prep.regions.range_cells import cells_of, first_at, join_neighbours, window
 from data_prep.regions.union_find import join, number_sets, root_of
 
 BAND = 0.1  # degrees; less than the gap between beams of sensors with up to 128 beams
@@ -223,7 +223,7 @@ def _links(cloud, others, azimuth_reach, height_reach, same):
             for c in range(begin, end):
                 at = c % columns
                 last = others.start[at + 1]
-                j = _first_at(others.distance, others.start[at], last, cloud.distance[i])
+                j = first_at(others.distance, others.start[at], last, cloud.distance[i])
                 if same and at == own:
                     j = i + 1
                 while j < last and others.distance[j] <= cloud.distance[i] + reach:
@@ -237,18 +237,6 @@ def _links(cloud, others, azimuth_reach, height_reach, same):
                         squared.append(d2)
                     j += 1
     return np.array(first), np.array(second), np.array(squared)
-
-
-@njit(cache=True, nogil=True)
-def _first_at(distance, begin, end, least):
-    """The first of the rows begin..end - 1, ascending, with distance >= least; `end` if there is none."""
-    while begin < end:
-        middle = (begin + end) // 2
-        if distance[middle] < least:
-            begin = middle + 1
-        else:
-            end = middle
-    return begin
 
 
 @njit(cache=True, nogil=True)

@@ -26,14 +26,16 @@ class Cells(NamedTuple):
     """Points sorted by cells, cells by columns of azimuth and then by distance.
 
     row [N] int64: the points, cell by cell; start [K + 1] int64: where each cell begins in it; column [K] and
-    column_start [C + 1] int64: the cells of each column; low, high [K, 3] float64: bounding boxes; near, far [K]: least
-    and largest distance in the plan view.
+    column_start [C + 1] int64: the cells of each column; edge [K] float64: distance at which the band of a cell begins,
+    ascending within a column; low, high [K, 3] float64: bounding boxes; near, far [K]: least and largest distance of
+    the points, all in the plan view.
     """
 
     row: NDArray[np.int64]
     start: NDArray[np.int64]
     column: NDArray[np.int64]
     column_start: NDArray[np.int64]
+    edge: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     near: NDArray[np.float64]
@@ -69,6 +71,9 @@ def cells_of(
     beyond = distance >= min_range
     band = np.where(beyond, last_inner + outer, np.minimum(inner, last_inner))
     scale = np.where(beyond, min_range * np.exp(outer * ratio), min_range)
+    edge = np.where(beyond, scale, band * ALONG * across * min_range) * (
+        1 - 1e-9
+    )  # below its points after rounding too
     layer = np.floor(points[:, 2] / (ABOVE * above * scale))
     key = np.column_stack([layer, part, band, column])
     row = np.lexsort(key.T)
@@ -81,6 +86,7 @@ def cells_of(
         np.append(first, len(row)),
         own,
         np.searchsorted(own, np.arange(columns + 1)),
+        edge[row[first]],
         *((of.reduceat(xyz, first, axis=0) if len(first) else xyz) for of in (np.minimum, np.maximum)),
         *((of.reduceat(far, first) if len(first) else far) for of in (np.minimum, np.maximum)),
     )
@@ -97,6 +103,18 @@ def window(own, columns, distance, reach):
 
 
 @njit(cache=True, nogil=True)
+def first_at(distance, begin, end, least):
+    """The first of the rows begin..end - 1, ascending, with distance >= least; `end` if there is none."""
+    while begin < end:
+        middle = (begin + end) // 2
+        if distance[middle] < least:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
+
+
+@njit(cache=True, nogil=True)
 def join_neighbours(points, distance, cells, azimuth_reach, height_reach, min_range, parent, size):
     """Join all neighbours among points [N, 3]; parent, size [N]: their sets."""
     columns = len(cells.column_start) - 1
@@ -110,9 +128,10 @@ def join_neighbours(points, distance, cells, azimuth_reach, height_reach, min_ra
         begin, end = window(cells.column[a], columns, near, azimuth_reach * max(min_range, near))
         for c in range(begin, end):
             column = c % columns
-            for b in range(cells.column_start[column], cells.column_start[column + 1]):
-                if cells.far[b] < near or cells.near[b] > cells.far[a] + reach:
-                    continue
+            last = cells.column_start[column + 1]
+            for b in range(first_at(cells.edge, cells.column_start[column], last, cells.edge[a]), last):
+                if cells.edge[b] > cells.far[a] + reach:
+                    break
                 if _gap(cells.low[a], cells.high[a], cells.low[b], cells.high[b], reach, height) > 1:
                     continue
                 root_a = root_of(parent, cells.row[cells.start[a]])

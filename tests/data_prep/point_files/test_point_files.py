@@ -159,10 +159,54 @@ def test_vertices_of_a_ply_may_have_a_list(tmp_path: Path) -> None:
     row = struct.Struct("<fB2hff")
     (tmp_path / "a.ply").write_bytes(header + row.pack(1, 2, 7, 8, 2, 3) + row.pack(4, 2, 7, 9, 5, 6))
     assert stacked(read_columns(tmp_path / "a.ply", XYZ)).tolist() == [[1, 2, 3], [4, 5, 6]]
-    uneven = header + row.pack(1, 2, 7, 8, 2, 3) + struct.pack("<fBhff", 4, 1, 7, 5, 6) + b"??"
-    (tmp_path / "a.ply").write_bytes(uneven)
-    with pytest.raises(UserError, match=r"a\.ply: list 'seen_by' of element 'vertex'"):
-        read_columns(tmp_path / "a.ply", XYZ)
+
+
+LISTS_PLY = (
+    "ply\nformat {format} 1.0\nelement face 2\nproperty list uchar int vertex_indices\nproperty uchar kind\n"
+    "element vertex 3\nproperty float x\nproperty list uchar short seen_by\nproperty float y\nproperty float z\n"
+    "property list int double weight\nend_header\n"
+)
+FACES = (((0, 1, 2), 7), ((2, 1, 0, 1), 8))
+VERTICES = ((1.0, (7, 8), 2.0, 3.0, ()), (4.0, (), 5.0, 6.0, (0.5,)), (7.0, (1,), 8.0, 9.0, (0.25, 0.5)))
+
+
+def with_lists(order: str) -> bytes:
+    """Rows of several lists of different lengths; order: "<", ">" or "" for text."""
+    if not order:
+        rows = [(len(corners), *corners, kind) for corners, kind in FACES]
+        rows += [(x, len(seen), *seen, y, z, len(weight), *weight) for x, seen, y, z, weight in VERTICES]
+        body = "".join(" ".join(map(str, row)) + "\n" for row in rows).encode()
+    else:
+        body = b"".join(
+            struct.pack(f"{order}B{len(corners)}iB", len(corners), *corners, kind) for corners, kind in FACES
+        ) + b"".join(
+            struct.pack(f"{order}fB{len(seen)}hffi{len(weight)}d", x, len(seen), *seen, y, z, len(weight), *weight)
+            for x, seen, y, z, weight in VERTICES
+        )
+    names = {"": "ascii", "<": "binary_little_endian", ">": "binary_big_endian"}
+    return LISTS_PLY.format(format=names[order]).encode() + body
+
+
+@pytest.mark.parametrize("order", ["", "<", ">"])
+def test_lists_of_different_lengths_are_skipped(tmp_path: Path, order: str) -> None:
+    (tmp_path / "a.ply").write_bytes(with_lists(order))
+    assert stacked(read_columns(tmp_path / "a.ply", XYZ)).tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_lists_that_are_cut_off_or_too_long_are_errors(tmp_path: Path, order: str) -> None:
+    content = with_lists(order)
+    for length in range(len(content) - 1, len(LISTS_PLY) + 20, -7):
+        assert "cut off" in message(tmp_path / "a.ply", content[:length])
+    long = content.replace(struct.pack(order + "fBhhf", 1, 2, 7, 8, 2), struct.pack(order + "fBhhf", 1, 255, 7, 8, 2))
+    assert "cut off" in message(tmp_path / "a.ply", long)
+
+
+def test_a_line_of_text_with_another_length_of_a_list_is_an_error(tmp_path: Path) -> None:
+    content = with_lists("").replace(b"4.0 0 5.0", b"4.0 9 5.0")
+    assert "4.0 9 5.0" in message(tmp_path / "a.ply", content)
+    content = with_lists("").replace(b"4.0 0 5.0", b"4.0 x 5.0")
+    assert "'seen_by'" in message(tmp_path / "a.ply", content)
 
 
 def las(points: np.ndarray, intensity: np.ndarray, version: int = 2, form: int = 2) -> bytes:

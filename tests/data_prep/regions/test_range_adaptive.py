@@ -170,7 +170,7 @@ def test_dense_clusters_take_n_log_n(spread: float) -> None:
     rng = np.random.default_rng(0)
 
     def seconds(points: int) -> float:
-        xyz = rng.normal(0, spread, (points, 3)) + [8, 0, 0]
+        xyz = rng.normal(0, spread, (points, 3)) + np.array([8, 0, 0])
         times = []
         for _ in range(3):
             start = time.process_time()
