@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from pc_ssl.data.cache import MANIFEST, Cache, Frame
 from pc_ssl.errors import UserError
+from pc_ssl.evaluation.detection_matches import match_scene
 from pc_ssl.evaluation.detection_result import ClassDetection, DetectionResult, DistanceDetection
 from pc_ssl.evaluation.nuscenes_results import attribute_name, global_poses, recorded_poses, result_boxes, write_results
 from pc_ssl.extras import extra
@@ -80,6 +81,7 @@ class DetectionMetric:
         self._tables = _Tables()
         self._truth, self._found = EvalBoxes(), EvalBoxes()
         self._results: dict[str, list[dict[str, Any]]] = {}
+        self._scenes: dict[str, list[str]] = {}  # the tokens of each scene's frames
 
     def update(self, frame: Frame, prediction: Boxes3D) -> None:
         """Count one frame.
@@ -103,6 +105,7 @@ class DetectionMetric:
         annotated, racks = self._annotated(frame, truth, global_from_lidar)
         self._truth.add_boxes(frame.token, annotated)
         self._tables.add(frame.token, frame["ego_pose"].numpy(), racks)
+        self._scenes.setdefault(frame.scene, []).append(frame.token)
 
     def _annotated(
         self, frame: Frame, truth: Boxes3D, global_from_lidar: NDArray[np.float64]
@@ -155,6 +158,10 @@ class DetectionMetric:
             distances=tuple(_of_distance(config, truth, found, *limits) for limits in DISTANCES_M),
             thresholds_m=tuple(config.dist_ths),
             num_frames=len(self._results),
+            scenes={
+                scene: match_scene(truth, found, tokens, config.class_names, config.dist_ths)
+                for scene, tokens in self._scenes.items()
+            },
         )
 
     def _counted(self, boxes: EvalBoxes, ranges: dict[str, float]) -> EvalBoxes:

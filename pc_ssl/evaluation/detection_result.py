@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-MAP_WEIGHT = 5  # of the mean average precision in NDS, relative to 1 for each of the errors
-ERRORS = ("trans", "scale", "orient", "vel", "attr")  # metres, 1 - IoU, radians, m/s, 1 - accuracy
+from pc_ssl.evaluation.detection_matches import ERRORS, MAP_WEIGHT, ClassMatches, ResampledDetection, SceneMatches
+from pc_ssl.evaluation.resampling import Scores, Times, check_times
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,7 @@ class DetectionResult:
         distances: parts of the range.
         thresholds_m: T distances between centres within which a prediction is right.
         num_frames: number of evaluated keyframes.
+        scenes: scene -> which of its predictions are right; empty in results of earlier versions.
     """
 
     nds: float
@@ -99,6 +100,7 @@ class DetectionResult:
     distances: tuple[DistanceDetection, ...]
     thresholds_m: tuple[float, ...]
     num_frames: int
+    scenes: Mapping[str, SceneMatches] = field(default_factory=dict)
 
     score_name: ClassVar[str] = "nds"
 
@@ -111,6 +113,22 @@ class DetectionResult:
         scores = [max(0.0, 1.0 - error) for error in errors.values() if error is not None]
         nds = (MAP_WEIGHT * precision + sum(scores)) / (MAP_WEIGHT + len(scores))
         return AnnotatedScore(nds, precision, tuple(of.name for of in shown), errors)
+
+    @property
+    def scene_names(self) -> tuple[str, ...]:
+        """The scenes whose matches are known, S of them; none in results of earlier versions."""
+        return tuple(self.scenes)
+
+    def resampled(self, times: Times) -> dict[str, Scores]:
+        """ "nds", "map", "nds_annotated" and "map_annotated" [B] of resamples [B, S] of `scene_names`; NaN without
+        boxes.
+
+        Raises:
+            ValueError: `times` is not [B, S] of integers that are not negative.
+        """
+        check_times(times, self.scene_names)
+        undefined = {of.name: [name for name, error in of.errors.items() if error is None] for of in self.classes}
+        return ResampledDetection(list(self.scenes.values()), undefined, self.thresholds_m).scores(times)
 
     @property
     def score(self) -> float:
@@ -156,7 +174,11 @@ class DetectionResult:
         )
         distances = tuple(DistanceDetection(**part) for part in content["distances"])
         scores = (content["nds"], content["map"])
-        return cls(*scores, classes, distances, tuple(content["thresholds_m"]), content["num_frames"])
+        scenes = {
+            scene: {name: ClassMatches.from_dict(of) for name, of in matches.items()}
+            for scene, matches in content.get("scenes", {}).items()
+        }
+        return cls(*scores, classes, distances, tuple(content["thresholds_m"]), content["num_frames"], scenes)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
@@ -170,6 +192,8 @@ class DetectionResult:
             "distances": [asdict(part) for part in self.distances],
             "thresholds_m": list(self.thresholds_m),
             "num_frames": self.num_frames,
+            "scenes": {scene: {name: of.as_dict() for name, of in matches.items()}
+                       for scene, matches in self.scenes.items()},
         }  # fmt: skip
 
 

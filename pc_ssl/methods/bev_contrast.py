@@ -17,7 +17,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.monitors import collapse_monitors, negative_monitors
 from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.models.projector import Projector
@@ -65,7 +65,7 @@ class BEVContrast(nn.Module):
     collate = staticmethod(ScanPairBatch.pack)
 
     def forward(self, batch: ScanPairBatch) -> dict[str, Tensor]:
-        """ "loss", its chance level, and `collapse_monitors`; each a scalar.
+        """ "loss", its chance level, `collapse_monitors` and `negative_monitors`; each a scalar.
 
         Cells are contrasted with the cells of all frames of the batch on the same process. With fewer than two cells
         the loss and its gradient are zero.
@@ -76,6 +76,7 @@ class BEVContrast(nn.Module):
             "loss": self.objective(first, second, temperature=self.temperature),
             "by_chance": torch.tensor(chance_level(len(first)), device=first.device),
             **collapse_monitors(first, second),
+            **negative_monitors(first, second, self.temperature),
         }
 
     def embed(self, points: PointBatch, cell: Tensor, num_cells: int) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from pc_ssl.losses.hardest_contrastive import hardest_contrastive
-from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.monitors import collapse_monitors, negative_monitors
 from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.protocols import Backbone
@@ -79,7 +79,7 @@ class PointContrast(nn.Module):
     collate = staticmethod(PairBatch.pack)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
-        """ "loss", the chance level of PointInfoNCE, and `collapse_monitors`; each a scalar.
+        """ "loss", the chance level of PointInfoNCE, `collapse_monitors` and `negative_monitors`; each a scalar.
 
         Points are contrasted with the matches of all frames of the batch on the same process.
         """
@@ -92,6 +92,7 @@ class PointContrast(nn.Module):
             "loss": self.objective(first, second, temperature=self.temperature),
             "by_chance": torch.tensor(chance_level(len(first)), device=first.device),
             **monitors,
+            **negative_monitors(first, second, self.temperature),
         }
 
     def embed(self, points: PointBatch, rows: Tensor) -> Tensor:

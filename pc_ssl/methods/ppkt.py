@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.monitors import collapse_monitors, negative_monitors
 from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.models.features import at_pixels
@@ -67,7 +67,10 @@ class PPKT(nn.Module):
     collate = staticmethod(SensorBatch.pack)
 
     def forward(self, batch: SensorBatch) -> dict[str, Tensor]:
-        """ "loss", its chance level, and `collapse_monitors`; each a scalar. Without pairs the loss is zero."""
+        """ "loss", its chance level, `collapse_monitors` and `negative_monitors`; each a scalar.
+
+        Without pairs the loss is zero.
+        """
         assert batch.cameras is not None
         assert batch.pairs is not None
         drawn = torch.randperm(len(batch.pairs), device=batch.pairs.point.device)[: self.num_pairs]
@@ -80,4 +83,5 @@ class PPKT(nn.Module):
             "loss": self.objective(point, pixel, temperature=self.temperature),
             "by_chance": torch.tensor(chance_level(len(point)), device=point.device),
             **collapse_monitors(point, pixel),
+            **negative_monitors(point, pixel, self.temperature),
         }

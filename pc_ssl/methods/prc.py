@@ -18,7 +18,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.monitors import collapse_monitors, negative_monitors
 from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import (
     Negatives,
@@ -75,7 +75,8 @@ class PRC(nn.Module):
     collate = staticmethod(PairBatch.pack)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
-        """ "loss", its terms "plrc" and "rapc", RAPC's chance level, and `collapse_monitors`; each a scalar.
+        """ "loss", its terms "plrc" and "rapc", RAPC's chance level, `collapse_monitors` and `negative_monitors`; each
+        a scalar.
 
         Points are contrasted with the points of all frames of the batch on the same process. With fewer than two points
         the loss and its gradient are zero.
@@ -91,6 +92,7 @@ class PRC(nn.Module):
             "rapc": rapc.detach(),
             "rapc_by_chance": torch.tensor(chance_level(len(first)), device=first.device),
             **collapse_monitors(first, second),
+            **negative_monitors(first, second, self.temperature),
         }
 
     def embed(self, points: PointBatch, rows: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from pc_ssl.losses.distillation import region_aware_distillation, region_weight
-from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.monitors import collapse_monitors, negative_monitors
 from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.models.frozen import FrozenParts
@@ -98,7 +98,7 @@ class RAD(FrozenParts):
     collate = staticmethod(SensorBatch.pack)
 
     def forward(self, batch: SensorBatch) -> dict[str, Tensor]:
-        """ "loss", its chance level, and `collapse_monitors`; each a scalar.
+        """ "loss", its chance level, `collapse_monitors` and `negative_monitors`; each a scalar.
 
         With fewer than two sampled points the loss and its gradient are zero.
         """
@@ -119,4 +119,5 @@ class RAD(FrozenParts):
             "loss": loss,
             "by_chance": torch.tensor(chance_level(len(student)), device=student.device),
             **collapse_monitors(student, teacher),
+            **negative_monitors(student, teacher, self.temperature),
         }

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from pc_ssl.losses import MemoryQueue, MomentumTeacher
-from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.monitors import collapse_monitors, negative_monitors
 from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.models.projector import Projector
@@ -112,7 +112,8 @@ class SegContrast(nn.Module):
     collate = staticmethod(PairBatch.pack)
 
     def forward(self, batch: PairBatch) -> dict[str, Tensor]:
-        """ "loss", its chance level, the number of segments, and `collapse_monitors`; each a scalar.
+        """ "loss", its chance level, the number of segments, `collapse_monitors` and `negative_monitors`; each a
+        scalar.
 
         In training mode the teacher is updated first, and the queue is extended at the end. With fewer than two
         segments the loss and its gradient are zero.
@@ -136,4 +137,5 @@ class SegContrast(nn.Module):
             "by_chance": torch.tensor(chance_level(len(candidate)), device=query.device),
             "segments": torch.tensor(float(len(query)), device=query.device),
             **collapse_monitors(query.detach(), key),
+            **negative_monitors(query, candidate, self.temperature),
         }

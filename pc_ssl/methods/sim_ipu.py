@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from pc_ssl.geometry import BevGrid
-from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.monitors import collapse_monitors, negative_monitors
 from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.models.fusion import BevEncoder
@@ -124,7 +124,8 @@ class SimIPU(nn.Module):
     collate = staticmethod(JointBatch.pack)
 
     def forward(self, batch: JointBatch) -> dict[str, Tensor]:
-        """ "loss" = "intra_modal" + "inter_modal", their chance level, and `collapse_monitors`; each a scalar."""
+        """ "loss" = "intra_modal" + "inter_modal", their chance level, `collapse_monitors` and `negative_monitors`;
+        each a scalar."""
         assert batch.first.cameras is not None
         assert batch.first.drawn is not None
         points, rows = batch.first.points, batch.first.drawn
@@ -142,4 +143,5 @@ class SimIPU(nn.Module):
             "inter_modal": inter.detach(),
             "by_chance": torch.tensor(chance_level(len(first)), device=first.device),
             **collapse_monitors(image, first),
+            **negative_monitors(image, first, self.temperature),
         }

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize
 
-from pc_ssl.losses.monitors import collapse_monitors
+from pc_ssl.losses.monitors import collapse_monitors, negative_monitors
 from pc_ssl.losses.objectives import Objective, ObjectiveName, as_objective
 from pc_ssl.losses.point_region import chance_level
 from pc_ssl.ops import region_pool
@@ -64,7 +64,10 @@ class SLidR(nn.Module):
     collate = staticmethod(SensorBatch.pack)
 
     def forward(self, batch: SensorBatch) -> dict[str, Tensor]:
-        """ "loss", its chance level, and `collapse_monitors`; each a scalar. Without pairs the loss is zero."""
+        """ "loss", its chance level, `collapse_monitors` and `negative_monitors`; each a scalar.
+
+        Without pairs the loss is zero.
+        """
         assert batch.cameras is not None
         assert batch.pairs is not None
         assert batch.cameras.superpixel is not None
@@ -79,8 +82,10 @@ class SLidR(nn.Module):
         seen = torch.bincount(of_point[of_point >= 0], minlength=count) > 0
         anchor = region_pool(point, of_point, count)[seen]
         candidate = region_pool(pixel, superpixel.flatten(), count)[seen]
+        own, of_image = normalize(anchor, dim=1), normalize(candidate, dim=1)
         return {
             "loss": self.objective(anchor, candidate, temperature=self.temperature),
             "by_chance": torch.tensor(chance_level(len(anchor)), device=anchor.device),
-            **collapse_monitors(normalize(anchor, dim=1), normalize(candidate, dim=1)),
+            **collapse_monitors(own, of_image),
+            **negative_monitors(own, of_image, self.temperature),
         }

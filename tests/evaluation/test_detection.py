@@ -207,3 +207,16 @@ def test_a_cache_of_other_classes_is_refused(street_cache: Cache) -> None:
 def test_a_task_of_other_classes_is_refused(cache: Cache) -> None:
     with pytest.raises(UserError, match=r"the task predicts bus, car, but the cache's boxes are, in this order, car"):
         DetectionMetric(cache, ("bus", "car"))
+
+
+def test_scenes_taken_once_give_the_scores_of_the_split(cache: Cache) -> None:
+    metric, rng = DetectionMetric(cache, NUSCENES_CLASSES), np.random.default_rng(2)
+    for row in range(len(cache)):
+        metric.update(cache[row], guessed(cache[row], rng))
+    result = metric.result()
+    assert result.scene_names == tuple(dict.fromkeys(frame.scene for frame in cache))
+    found = result.resampled(np.ones((1, len(result.scene_names)), np.int64))
+    assert found["nds"][0] == pytest.approx(result.nds, abs=1e-9)
+    assert found["map"][0] == pytest.approx(result.mean_average_precision, abs=1e-9)
+    assert found["nds_annotated"][0] == pytest.approx(result.annotated.nds, abs=1e-9)
+    assert found["map_annotated"][0] == pytest.approx(result.annotated.mean_average_precision, abs=1e-9)
