@@ -10,6 +10,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {  # by extra, the modules that it installs
     "simulate": ("open3d", "shapely", "threadpoolctl"),
     "patchwork": ("pypatchworkpp",),
     "dask": ("distributed",),
+    "hub": ("huggingface_hub",),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
 }
 
 

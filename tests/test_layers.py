@@ -24,6 +24,7 @@ LAYERS = [
     {"evaluation"},
     {"config", "recipes", "published", "interop"},
     {"engine"},
+    {"hub"},
     {"experiments"},
     {"report"},
     {"cli"},

@@ -11,6 +11,7 @@ from pc_ssl.cli import (  # noqa: F401  (each adds its commands)
     doctor,
     evaluate,
     prepare,
+    publish,
     reproduce,
     simulate,
     train,
