@@ -27,6 +27,7 @@ LAYERS = [
     {"hub"},
     {"experiments"},
     {"report"},
+    {"features"},
     {"cli"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -74,7 +75,7 @@ def test_only_the_command_line_imports_data_prep() -> None:
     importers = {
         path for path in (ROOT / "pc_ssl").rglob("*.py") if any(n.startswith("data_prep") for n in imports_of(path))
     }
-    assert importers <= {ROOT / "pc_ssl" / "cli" / name for name in ("prepare.py", "simulate.py")}
+    assert importers <= {ROOT / "pc_ssl" / "cli" / name for name in ("features.py", "prepare.py", "simulate.py")}
 
 
 def test_data_prep_imports_little_of_pc_ssl() -> None:

@@ -10,6 +10,7 @@ from pc_ssl.cli import (  # noqa: F401  (each adds its commands)
     configs,
     doctor,
     evaluate,
+    features,
     prepare,
     publish,
     reproduce,

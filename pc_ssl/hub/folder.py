@@ -97,21 +97,16 @@ def load(source: str | Path, *, revision: str | None = None, device: str | torch
     Raises:
         UserError: there is no such network, a file is missing or damaged, or the weights are not the network's.
     """
-    place = Path(source)
-    if not place.exists() and len(place.parts) == 1 and (RUNS / place).is_dir():
-        place = RUNS / place
-    if not place.exists():
-        if not REPOSITORY.fullmatch(str(source)):
-            raise UserError(
-                f"{source}: no such file or folder, no run in {RUNS}, and not a repository's name such as owner/name"
-            )
-        place = _downloaded(str(source), revision)
-    elif revision is not None:
-        raise UserError(f"{source}: is on this machine and has no revision {revision!r}")
+    place = _found(source, revision)
     path, description = _weights_and_network(place)
     network = _network(path, description)
     load_backbone(path, network, "lidar")
     return network.to(device).eval()
+
+
+def weights_file(source: str | Path, *, revision: str | None = None) -> Path:
+    """The weights file that `load` reads; arguments and errors are its."""
+    return _weights_and_network(_found(source, revision))[0]
 
 
 def save_pretrained(
@@ -202,6 +197,22 @@ def push_to_hub(
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise UserError(f"{repository}: the upload failed ({' '.join(str(error).split())[:200]})") from error
     return str(done)
+
+
+def _found(source: str | Path, revision: str | None) -> Path:
+    """The file or folder that a name means."""
+    place = Path(source)
+    if not place.exists() and len(place.parts) == 1 and (RUNS / place).is_dir():
+        place = RUNS / place
+    if not place.exists():
+        if not REPOSITORY.fullmatch(str(source)):
+            raise UserError(
+                f"{source}: no such file or folder, no run in {RUNS}, and not a repository's name such as owner/name"
+            )
+        place = _downloaded(str(source), revision)
+    elif revision is not None:
+        raise UserError(f"{source}: is on this machine and has no revision {revision!r}")
+    return place
 
 
 def _weights_and_network(place: Path) -> tuple[Path, Description]:
