@@ -105,12 +105,12 @@ FACTS = (
     Fact("seg_contrast_*", "method.embedding_channels", 128, "SegContrast, the reference code"),
     Fact("prc_nuscenes_*", "method.alpha", 0.5, "CALICO, Eq. 2"),
     Fact("rad_nuscenes_*", "method.weighting", "region", "CALICO, Eq. 3"),
-    # not ours yet, or known from memory alone
+    Fact("*_nuscenes_second", "method.backbone.block", "residual", "BEVFusion, lidar/voxelnet_0p075.yaml"),
+    Fact("*_nuscenes_pillars", "method.backbone.point_layers", 2, "BEVFusion, lidar/pointpillars.yaml"),
+    Fact("rad_nuscenes_second", "method.backbone.lidar_depth", True, "BEVFusion, camera+lidar/default.yaml"),
+    Fact("???_nuscenes_second_lc", "task.backbone.fuser.type", "pc_ssl.models.fusion.NeckFuser", "BEVFusion"),
+    # known from memory alone
     Fact("fac_*", "region", NOT_PUBLISHED, "FAC's abstract says segments; no formula of FAC is public"),
-    Fact("*", "_second", NOT_PUBLISHED, "BEVFusion's SECOND has residual blocks; ours has plain ones"),
-    Fact("*", "_pillars", NOT_PUBLISHED, "BEVFusion's PointPillars has two point layers; ours has one"),
-    Fact("*", "_camera", NOT_PUBLISHED, "BEVFusion with LiDAR takes depth from it (DepthLSS); ours does not"),
-    Fact("*", "task.backbone.fuser", NOT_PUBLISHED, "BEVFusion fuses before the LiDAR neck; ours after it"),
 )
 
 

@@ -75,8 +75,8 @@ def test_every_fact_is_looked_at_in_some_config_and_another_value_is_found(fact)
 
 
 def test_what_is_not_ours_yet_may_not_be_called_published() -> None:
-    mark = Mark("downstream/map_nuscenes_lc.py", 3, "task.backbone.fuser", "dict()", "BEVFusion", "x")
-    assert "map_nuscenes_lc.py:3" in contradictions([mark], {})[0]
+    mark = Mark("pretrain/fac_nuscenes_second.py", 3, "region", "vccs", "SLidR", "x")
+    assert "fac_nuscenes_second.py:3" in contradictions([mark], {})[0]
 
 
 def test_no_published_value_changes_unnoticed() -> None:

@@ -15,11 +15,11 @@ from mmengine.config import read_base
 
 from pc_ssl.heads.detection import DetectionTask
 from pc_ssl.heads.transfusion import TransFusionHead
-from pc_ssl.models.fusion import BevEncoder, ConvFuser
+from pc_ssl.models.fusion import BevEncoder
 from pc_ssl.views.sensors import SensorViews
 
 with read_base():
-    from .._base_.nuscenes_bev import _camera, _images, _second
+    from .._base_.nuscenes_bev import _camera_with_lidar, _fuser, _images, _second
     from .._base_.nuscenes_bev_tasks import _augmentation, _detection
 
 task = dict(
@@ -27,10 +27,8 @@ task = dict(
     backbone=dict(
         type=BevEncoder,
         lidar=_second,
-        camera=_camera,
-        # ours: fused after both necks, so that both pretrained branches go in whole; published: BEVFusion, before
-        # LiDAR's neck
-        fuser=dict(type=ConvFuser),
+        camera=_camera_with_lidar,
+        fuser=_fuser,
     ),
     head=dict(type=TransFusionHead),  # published: BEVFusion, det/transfusion; 200 queries, one decoder layer
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, boxes=True),

@@ -5,7 +5,9 @@ pc-ssl prepare nuscenes --root nuscenes --version v1.0-trainval --sweeps 10 --ou
 pc-ssl finetune configs/downstream/map_nuscenes_c.py --cache cache --labels 0.05 \
     --init camera=work_dirs/rad/weights.safetensors --work-dir work_dirs/map_c
 
-The weights are those of pretrain/rad_nuscenes_second.py.
+The weights are those of pretrain/rad_nuscenes_second.py for a branch that sees images alone:
+--set method.backbone.lidar_depth=False --set method.backbone.halve=False
+--set "method.backbone.encoder_channels=(80, 160)"
 """
 
 from mmengine.config import read_base

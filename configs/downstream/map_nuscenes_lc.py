@@ -13,11 +13,11 @@ The weights are those of pretrain/prc_nuscenes_second.py and rad_nuscenes_second
 from mmengine.config import read_base
 
 from pc_ssl.heads.bev_map import BevMapHead, MapTask
-from pc_ssl.models.fusion import BevEncoder, ConvFuser
+from pc_ssl.models.fusion import BevEncoder
 from pc_ssl.views.sensors import SensorViews
 
 with read_base():
-    from .._base_.nuscenes_bev import _camera, _images, _second
+    from .._base_.nuscenes_bev import _camera_with_lidar, _fuser, _images, _second
     from .._base_.nuscenes_bev_tasks import _augmentation, _map
 
 task = dict(
@@ -25,10 +25,8 @@ task = dict(
     backbone=dict(
         type=BevEncoder,
         lidar=_second,
-        camera=_camera,
-        # ours: fused after both necks, so that both pretrained branches go in whole; published: BEVFusion, before
-        # LiDAR's neck
-        fuser=dict(type=ConvFuser),
+        camera=_camera_with_lidar,
+        fuser=_fuser,
     ),
     head=dict(type=BevMapHead),  # published: BEVFusion, mmdet3d/models/heads/segm/vanilla.py
     views=dict(type=SensorViews, augmentation=_augmentation, images=_images, bev_map=True),

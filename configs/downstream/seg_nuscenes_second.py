@@ -12,16 +12,15 @@ to be compared with those of the same network only.
 from mmengine.config import read_base
 
 from pc_ssl.heads.segmentation import SegmentationTask
-from pc_ssl.models.lidar import SECOND
 from pc_ssl.views.lidar import SingleView
 
 with read_base():
-    from .._base_.nuscenes import _grid
+    from .._base_.nuscenes_bev import _second
     from .._base_.segmentation import _augmentation, _finetuning
 
 task = dict(
     type=SegmentationTask,
-    backbone=dict(type=SECOND, grid=_grid),  # widths: ours
+    backbone=_second,
     view=dict(type=SingleView, augmentation=_augmentation),
 )
 train = _finetuning

@@ -8,15 +8,15 @@ pc-ssl pretrain configs/pretrain/fac_nuscenes_second.py --cache cache --work-dir
 from mmengine.config import read_base
 
 from pc_ssl.methods.fac import FAC
-from pc_ssl.models.lidar import SECOND
 from pc_ssl.views.foreground import ForegroundViews
 
 with read_base():
-    from .._base_.nuscenes import _augmentation, _grid, _pretraining
+    from .._base_.nuscenes import _augmentation, _pretraining
+    from .._base_.nuscenes_bev import _second
 
 method = dict(
     type=FAC,
-    backbone=dict(type=SECOND, grid=_grid),
+    backbone=_second,
     views=dict(type=ForegroundViews, augmentation=_augmentation, foreground=1024, background=1024),  # ours
     hidden_channels=256,  # ours
     embedding_channels=128,  # prototype

@@ -8,15 +8,15 @@ torchrun --nproc-per-node 4 -m pc_ssl.cli pretrain configs/pretrain/prc_nuscenes
 from mmengine.config import read_base
 
 from pc_ssl.methods.prc import PRC
-from pc_ssl.models.lidar import SECOND
 from pc_ssl.views.lidar import PairViews
 
 with read_base():
-    from .._base_.nuscenes import _augmentation, _grid, _pretraining
+    from .._base_.nuscenes import _augmentation, _pretraining
+    from .._base_.nuscenes_bev import _second
 
 method = dict(
     type=PRC,
-    backbone=dict(type=SECOND, grid=_grid),
+    backbone=_second,
     views=dict(
         type=PairViews,
         augmentation=_augmentation,

@@ -15,11 +15,11 @@ from pc_ssl.views.sensors import SensorViews
 
 with read_base():
     from .._base_.nuscenes import _augmentation, _pretraining
-    from .._base_.nuscenes_bev import _camera, _images, _second
+    from .._base_.nuscenes_bev import _camera_with_lidar, _images, _second
 
 method = dict(
     type=RAD,
-    backbone=_camera,
+    backbone=_camera_with_lidar,
     teacher=_second,
     views=dict(
         type=DrawnViews,

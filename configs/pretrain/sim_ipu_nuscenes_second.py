@@ -12,14 +12,14 @@ torchrun --nproc-per-node 4 -m pc_ssl.cli pretrain configs/pretrain/sim_ipu_nusc
 from mmengine.config import read_base
 
 from pc_ssl.methods.sim_ipu import JointViews, SimIPU
-from pc_ssl.models.fusion import BevEncoder, ConvFuser
+from pc_ssl.models.fusion import BevEncoder
 from pc_ssl.views.drawn import DrawnViews
 from pc_ssl.views.lidar import Augmentation
 from pc_ssl.views.sensors import SensorViews
 
 with read_base():
     from .._base_.nuscenes import _pretraining
-    from .._base_.nuscenes_bev import _camera, _images, _second
+    from .._base_.nuscenes_bev import _camera_with_lidar, _fuser, _images, _second
 
 # published: SimIPU, implementation details; +-90 degrees, scale 0.75 to 1.25
 _wide = dict(type=Augmentation, rotation=1.5707963267948966, scale=(0.75, 1.25), flip=0.5, shift=0.0)
@@ -29,8 +29,8 @@ method = dict(
     backbone=dict(
         type=BevEncoder,
         lidar=_second,
-        camera=_camera,
-        fuser=dict(type=ConvFuser),
+        camera=_camera_with_lidar,
+        fuser=_fuser,
     ),
     views=dict(
         type=JointViews,

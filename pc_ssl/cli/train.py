@@ -34,7 +34,8 @@ Init = Annotated[
     typer.Option(
         metavar="[NAME=][permuted:]FILE",
         help="Pretrained weights: FILE for the whole backbone, or, repeated, NAME=FILE for its parts "
-        "(`lidar=...`, `camera=...`). `permuted:FILE` permutes the entries of each tensor, a negative control. Without "
+        "(`lidar=...`, `camera=...`); `openpcdet:FILE`, `mmdet3d:FILE` and the like for a checkpoint of another "
+        "framework. `permuted:FILE` permutes the entries of each tensor, a negative control. Without "
         "it the network starts from scratch.",
     ),
 ]

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from pc_ssl.config import RunConfig
 from pc_ssl.data.facts import facts_of_data_set
-from pc_ssl.engine.weights import BACKBONE, NETWORK, network_of, read_tensors, write_tensors
+from pc_ssl.engine.weights import BACKBONE, NETWORK, LoadReport, network_of, read_tensors, write_tensors
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import sha256_of
 from pc_ssl.interop import FRAMEWORKS
@@ -21,6 +22,7 @@ from pc_ssl.interop.convert import Conversion, PeerNetwork, best_match, finite, 
 from pc_ssl.interop.files import read_checkpoint, write_checkpoint
 from pc_ssl.interop.networks import CLASS, Description, as_config, describe
 from pc_ssl.interop.pairs import TOLERANCE, difference, pair_of, probe
+from pc_ssl.interop.pairs import load as load_tensors
 from pc_ssl.models.fusion import BevEncoder
 
 LIDAR = f"{BACKBONE}lidar."
@@ -88,19 +90,45 @@ def import_checkpoint(
     return conversion
 
 
+def load_checkpoint(path: Path, framework: str, backbone: nn.Module, part: str) -> tuple[LoadReport, dict[str, str]]:
+    """Load a checkpoint of another framework into a network with the framework's layers; all of it or nothing.
+
+    Args:
+        path: the checkpoint.
+        framework: key of `FRAMEWORKS`.
+        backbone: loaded into; of a BevEncoder the LiDAR branch.
+        part: its name in a larger network, for the report.
+
+    Returns:
+        The report, and what a weights file would say of its origin: framework, checksum and the inputs to be given.
+
+    Raises:
+        UserError: the file is refused or damaged, or the network has no equal there or other layers than it.
+    """
+    network = dict(backbone.named_children()).get("lidar") if isinstance(backbone, BevEncoder) else backbone
+    description = None if network is None else describe(network)
+    if network is None or description is None:
+        raise UserError(f"--init {framework}:{path}: a {type(backbone).__name__} has no equal in {framework}")
+    peers = tuple(peer for peer in FRAMEWORKS[framework] if peer.network == description[CLASS])
+    if not peers:
+        raise UserError(f"--init {framework}:{path}: a {description[CLASS]} has no equal in {framework}")
+    conversion = import_checkpoint(path, Source(framework, peers), description, (), None)
+    if not conversion.is_whole:
+        first = " ".join(conversion.detail().splitlines()[0].split())
+        raise UserError(f"{path}: {conversion}; the network here has other layers ({first})")
+    load_tensors(network, conversion.tensors)
+    names = tuple(sorted(conversion.tensors))
+    return LoadReport(path, part, names, (), (), {}), _origin(path, conversion.peer, None)
+
+
 def write_imported(out: Path, path: Path, conversion: Conversion, licence: str | None) -> None:
     """Write the converted weights as a weights file, with their origin and inputs in its metadata.
 
     Raises:
         UserError: the file cannot be written.
     """
-    peer = conversion.peer
-    metadata = {
-        "method": f"import from {peer.framework}", "source": f"{path.name} sha256 {sha256_of(path)}",
-        "source_network": f"{peer.framework} {peer.name}", "inputs": _inputs(peer),
-        "licence": licence or "not stated: see where the checkpoint came from",
-        NETWORK: json.dumps(conversion.description, sort_keys=True),
-    }  # fmt: skip
+    metadata = _origin(path, conversion.peer, licence)
+    metadata |= {NETWORK: json.dumps(conversion.description, sort_keys=True)}
     write_tensors(out, {BACKBONE + name: value for name, value in conversion.tensors.items()}, metadata)
 
 
@@ -212,6 +240,17 @@ def described(config: RunConfig) -> Description:
         raise UserError(f"{config.path}: its backbone is a {type(backbone).__name__}, which has no equal elsewhere")
     del description["point_features"]
     return description
+
+
+def _origin(path: Path, peer: PeerNetwork, licence: str | None) -> dict[str, str]:
+    """Metadata of weights that come from elsewhere; it travels into the results that are made from them."""
+    return {
+        "method": f"import from {peer.framework}",
+        "source": f"{path.name} sha256 {sha256_of(path)}",
+        "source_network": f"{peer.framework} {peer.name}",
+        "inputs": _inputs(peer),
+        "licence": licence or "not stated: see where the checkpoint came from",
+    }
 
 
 def _check_effect(path: Path, conversion: Conversion) -> None:

@@ -10,10 +10,12 @@ from typing import Any
 
 from torch import nn
 
+from pc_ssl.engine.exchange import load_checkpoint
 from pc_ssl.engine.permuted import permute_weights
 from pc_ssl.engine.weights import LoadReport, load_backbone, read_metadata
 from pc_ssl.errors import UsageError, UserError
 from pc_ssl.files import sha256_of
+from pc_ssl.interop import FRAMEWORKS
 from pc_ssl.models.fusion import BevEncoder
 
 WHOLE = ""  # denotes the whole backbone
@@ -61,20 +63,24 @@ class InitialWeights:
         files: path of a submodule, such as "lidar", or WHOLE -> a file whose `backbone.` tensors fill it.
         permuted: those of the submodules whose weights are permuted within each tensor after loading: a negative
             control.
+        frameworks: those of the submodules whose file is a checkpoint of another framework -> its name.
     """
 
     files: Mapping[str, Path] = field(default_factory=dict)
     permuted: frozenset[str] = frozenset()
+    frameworks: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, texts: Sequence[str]) -> InitialWeights:
-        """`FILE` for the backbone, `NAME=FILE` for a submodule; `permuted:FILE` for the control.
+        """`FILE` for the backbone, `NAME=FILE` for a submodule; `permuted:FILE` for the control, `openpcdet:FILE` and
+        the like for a checkpoint of another framework.
 
         Raises:
             UsageError: a part is named twice.
         """
         files: dict[str, Path] = {}
         permuted: set[str] = set()
+        frameworks: dict[str, str] = {}
         for text in texts:
             match = re.fullmatch(r"([A-Za-z_][\w.]*)=(.+)", text)
             name, file = (match[1], match[2]) if match and not Path(text).exists() else (WHOLE, text)
@@ -83,8 +89,11 @@ class InitialWeights:
             if file.startswith(PERMUTED) and not Path(file).exists():
                 permuted.add(name)
                 file = file.removeprefix(PERMUTED)
+            framework, colon, rest = file.partition(":")
+            if colon and framework in FRAMEWORKS and not Path(file).exists():
+                frameworks[name], file = framework, rest
             files[name] = Path(file)
-        return cls(files, frozenset(permuted))
+        return cls(files, frozenset(permuted), frameworks)
 
     def load(self, network: nn.Module, backbone: nn.Module, seed: int = 0) -> tuple[LoadedWeights, ...]:
         """Load the files into their submodules.
@@ -100,10 +109,14 @@ class InitialWeights:
         loaded = []
         for name, file in self.files.items():
             part = backbone if name == WHOLE else _part(network, name)
-            report = _load_whole(part, file) if name == WHOLE else load_backbone(file, part, name)
+            if name in self.frameworks:
+                report, origin = load_checkpoint(file, self.frameworks[name], part, name or "backbone")
+            else:
+                report = _load_whole(part, file) if name == WHOLE else load_backbone(file, part, name)
+                origin = read_metadata(file)
             if name in self.permuted:
                 permute_weights(part, seed)
-            loaded.append(LoadedWeights(report, seed if name in self.permuted else None, read_metadata(file)))
+            loaded.append(LoadedWeights(report, seed if name in self.permuted else None, origin))
         return tuple(loaded)
 
     def checksums(self) -> str | dict[str, str] | None:
@@ -121,7 +134,8 @@ class InitialWeights:
         return " ".join(f"{name}={text}" if name else text for name, text in texts.items())
 
     def _prefix(self, name: str) -> str:
-        return PERMUTED if name in self.permuted else ""
+        framework = f"{self.frameworks[name]}:" if name in self.frameworks else ""
+        return (PERMUTED if name in self.permuted else "") + framework
 
 
 def _load_whole(backbone: nn.Module, file: Path) -> LoadReport:

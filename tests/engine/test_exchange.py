@@ -393,3 +393,29 @@ def test_names_without_the_checkpoints_prefix_are_read_as_a_backbone_alone() -> 
     found, expected = (from_peer(mmdet3d.MINKUNET_BACKBONE, weights).tensors for weights in (alone, pair.weights))
     assert set(found) == set(expected)
     assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+def test_a_run_starts_from_a_checkpoint_of_another_framework(tmp_path: Path) -> None:
+    from pc_ssl.engine.initial import InitialWeights
+
+    file = pcdet_checkpoint(tmp_path / "cbgs.pth")
+    init = InitialWeights.parse([f"openpcdet:{file}"])
+    assert str(init) == f"openpcdet:{file}"
+    assert str(init.checksums()).startswith("openpcdet:")
+    backbone = SECOND(GRID, 2, neck_channels=(16, 24), neck_layers=(3, 3), upsampled_channels=20, **PEER)
+    (loaded,) = init.load(nn.ModuleDict({"backbone": backbone}), backbone)
+    assert loaded.report.is_complete
+    assert loaded.source["source"].startswith("cbgs.pth sha256 ")
+    assert "intensity up to 255" in loaded.source["inputs"]
+    expected = from_peer(openpcdet.VOXEL_RES_BACKBONE, read_checkpoint(file)).tensors
+    assert torch.equal(backbone.stages[3].convolution.weight, expected["stages.3.convolution.weight"])
+
+    other = SECOND(GRID, 2, neck_channels=(16, 24), neck_layers=(3, 3), upsampled_channels=20)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    with pytest.raises(UserError, match="other layers"):
+        init.load(nn.ModuleDict({"backbone": other}), other)
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+    branch = BevEncoder(SECOND(GRID, 2, neck_channels=(16, 24), neck_layers=(3, 3), upsampled_channels=20, **PEER))
+    assert init.load(branch, branch)[0].report.is_complete
+    with pytest.raises(UserError, match="no equal in slidr"):
+        InitialWeights.parse([f"slidr:{file}"]).load(branch, branch)
