@@ -27,7 +27,8 @@ it is what they give. Scores are of the test streets, mean and standard deviatio
 paired: the same labelled frames, seeds and test streets for every start. Intervals are 95 % bootstrap intervals over
 seeds and test streets; where one holds zero, the difference is not shown. The share of the room is (start - scratch) /
 (pretraining with labels - scratch). Settings were chosen for each start and fraction on the validation streets, from
-one grid.
+one grid. Each pretraining ran for as many seeds as the plan says (`runs`); fine-tuning of the others starts from these
+in turn.
 """
 
 
@@ -94,6 +95,8 @@ def page(title: str, parts: Sequence[StagedExperiment], pictures: Sequence[str])
             lines += [f"### {one.title}", "", _markdown(one), ""]
     lines += [part for name in pictures for part in (f"![{name}]({name})", "")]
     lines += ["## Stages", "", _stages(parts).markdown(), ""]
+    notes = [(folder.name, read_json(folder / STAGE).get("note")) for part in parts for folder in part.finished]
+    lines += [line for name, note in notes if note for line in (f"{name}: {note}", "")]
     left = [f"{stage.name} ({stage.about.rstrip('.')})" for part in parts for stage in part.left]
     if left:
         lines += [f"Not run yet: {', '.join(left)}.", ""]
