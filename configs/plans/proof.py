@@ -102,20 +102,20 @@ plan = Plan(
 ROOM, PRC_AND_CONTROL, SHUFFLE = ("scratch", "labels"), ("prc", "prc_permuted"), ("prc_shuffled",)
 MAIN, OTHERS, TAUGHT = (*ROOM, *PRC_AND_CONTROL), tuple(METHODS), tuple(IMAGE_METHODS)
 stages = (
-    PlanStage("01-room", "From scratch and after training with all labels, 5 %", 30, ROOM, ("finetune",), (0.05,)),
-    PlanStage("02-prc", "PRC, and its permuted weights, 5 %", 35, PRC_AND_CONTROL, ("finetune",), (0.05,)),
-    PlanStage("02-brief", "The same starts, 400 steps of fine-tuning, 5 %", 20, MAIN, ("brief",)),
-    PlanStage("03-shuffled", "PRC on shuffled regions, 5 %", 20, SHUFFLE, ("finetune",), (0.05,)),
-    PlanStage("04-room-25", "From scratch and after training with all labels, 25 %", 30, ROOM, ("finetune",), (0.25,)),
-    PlanStage("05-prc-25", "PRC and its negative controls, 25 %", 40, MAIN[2:] + SHUFFLE, ("finetune",), (0.25,)),
-    PlanStage("06-others", "FAC and PointContrast, 5 %", 40, OTHERS[:2], ("finetune",), (0.05,)),
-    PlanStage("07-others", "SegContrast and BEVContrast, 5 %", 40, OTHERS[2:], ("finetune",), (0.05,)),
-    PlanStage("08-others-25", "The same four methods, 25 %", 55, OTHERS, ("finetune",), (0.25,)),
+    PlanStage("01-room", "From scratch and after training with all labels, 5 %", 25, ROOM, ("finetune",), (0.05,)),
+    PlanStage("02-prc", "PRC, and its permuted weights, 5 %", 28, PRC_AND_CONTROL, ("finetune",), (0.05,)),
+    PlanStage("02-brief", "The same starts, 400 steps of fine-tuning, 5 %", 15, MAIN, ("brief",)),
+    PlanStage("03-shuffled", "PRC on shuffled regions, 5 %", 16, SHUFFLE, ("finetune",), (0.05,)),
+    PlanStage("04-room-25", "From scratch and after training with all labels, 25 %", 20, ROOM, ("finetune",), (0.25,)),
+    PlanStage("05-prc-25", "PRC and its negative controls, 25 %", 30, MAIN[2:] + SHUFFLE, ("finetune",), (0.25,)),
+    PlanStage("06-others", "FAC and PointContrast, 5 %", 32, OTHERS[:2], ("finetune",), (0.05,)),
+    PlanStage("07-others", "SegContrast and BEVContrast, 5 %", 32, OTHERS[2:], ("finetune",), (0.05,)),
+    PlanStage("08-others-25", "The same four methods, 25 %", 40, OTHERS, ("finetune",), (0.25,)),
     PlanStage(
         "09-probes", "Frozen backbones: linear and nearest-neighbour probes", 15, (*MAIN, *OTHERS), ("probe", "knn")
     ),
-    PlanStage("10-ten-percent", "Scratch, PRC and the controls, 10 %", 50, MAIN, ("finetune",), (0.1,)),
-    PlanStage("11-one-percent", "Scratch, PRC and the controls, 1 %", 45, MAIN, ("finetune",), (0.01,)),
+    PlanStage("10-ten-percent", "Scratch, PRC and the controls, 10 %", 38, MAIN, ("finetune",), (0.1,)),
+    PlanStage("11-one-percent", "Scratch, PRC and the controls, 1 %", 38, MAIN, ("finetune",), (0.01,)),
     PlanStage("12-images", "SLidR, taught by two image networks, 5 %", 43, TAUGHT[:2], ("finetune",), (0.05,)),
     PlanStage("13-images", "PPKT, ScaLR and CLIP2Scene, 5 %", 50, TAUGHT[2:], ("finetune",), (0.05,)),
 )
