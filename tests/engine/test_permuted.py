@@ -74,7 +74,7 @@ def test_a_finetuning_from_permuted_weights_says_so(street_cache: Cache, tmp_pat
     ]  # fmt: skip
     (plain,), (permuted,) = (run.initial for run in runs)
     assert (plain["permuted"], permuted["permuted"]) == (False, True)
-    assert permuted["from"] == {"method": "PRC"}
+    assert permuted["from"]["method"] == "PRC"
     assert permuted["file"] == str(file)
     assert runs[1].settings["init"] == f"permuted:{runs[0].settings['init']}"
     assert runs[1].origin == f"permuted:{file}"
