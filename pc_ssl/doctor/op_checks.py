@@ -16,6 +16,7 @@ from pc_ssl.ops.reference import (
     region_gather_reference,
     region_softmax_reference,
     rotated_iou_reference,
+    sparse_conv_reference,
 )
 from pc_ssl.ops.region_pool import Reduce
 
@@ -39,6 +40,7 @@ def op_checks() -> list[Check]:
         Check("op", "rotated_iou_3d", functools.partial(_iou, True), functools.partial(_iou_reference, True)),
         Check("op", "rotated_nms", _nms, _nms_reference, tolerance=0.0),
         Check("op", "circle_nms", _circle, _circle_reference, tolerance=0.0),
+        Check("op", "sparse_conv", _convolution, _convolution_reference),
     ]
 
 
@@ -153,6 +155,30 @@ def _circle_reference() -> Values:
     box, score, _ = _boxes()
     centre = box[:, :2].double()
     return {"kept": torch.tensor(nms_reference((centre[:, None] - centre).norm(dim=2) <= 2.0, score))}
+
+
+@functools.cache
+def _voxels() -> tuple[ops.ConvPlan, Tensor, Tensor]:
+    """A 3 x 3 x 3 convolution of voxels with a third of the cells filled: its plan, features and weights, float32."""
+    rng = np.random.RandomState(2)
+    index = torch.from_numpy(np.argwhere(rng.uniform(size=(2, 4, 6, 6)) < 0.3).astype(np.int32))
+    plan = ops.ConvPlan.build(index, (4, 6, 6), (3, 3, 3), (1, 1, 1), (1, 1, 1), submanifold=True)
+    feature, weight = rng.normal(size=(len(index), 8)), rng.normal(size=(27, 8, 16))
+    return plan, torch.from_numpy(feature).float(), torch.from_numpy(weight).float()
+
+
+def _convolution(_: torch.device) -> Values:
+    """On the CPU whatever the device: on a GPU the networks use spconv's convolutions."""
+    plan, feature, weight = _voxels()
+    feature = feature.clone().requires_grad_()
+    return _with_gradient(ops.sparse_conv(feature, weight, plan), feature)
+
+
+def _convolution_reference() -> Values:
+    plan, feature, weight = _voxels()
+    feature = feature.double().requires_grad_()
+    pairs = plan.in_row, plan.out_row, plan.offsets
+    return _with_gradient(sparse_conv_reference(feature, weight.double(), *pairs, len(plan.out_index)), feature)
 
 
 def compiled() -> bool:

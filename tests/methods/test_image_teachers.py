@@ -95,7 +95,7 @@ def features(method: nn.Module, sensors: SensorBatch) -> tuple[Tensor, Tensor]:
     """Unit features of every pair's point, and the image maps at full size, of unit length along channels."""
     assert sensors.cameras is not None
     assert sensors.pairs is not None
-    cloud = method.backbone(sensors.points).feature
+    cloud = method.backbone(sensors.points).at_points(sensors.points)
     point = normalize(method.point_layer(cloud[sensors.pairs.point]), dim=1)
     maps = method.image(sensors.cameras.image.flatten(0, 1))
     return point, maps
