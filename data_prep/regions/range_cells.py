@@ -118,12 +118,14 @@ def first_at(distance, begin, end, least):
 def join_neighbours(points, distance, cells, azimuth_reach, height_reach, min_range, parent, size):
     """Join all neighbours among points [N, 3]; parent, size [N]: their sets."""
     columns = len(cells.column_start) - 1
+    low, high = cells.low, cells.high
     for a in range(len(cells.start) - 1):
         for k in range(cells.start[a] + 1, cells.start[a + 1]):
             _join(parent, size, cells.row[cells.start[a]], cells.row[k])
     for a in range(len(cells.start) - 1):
         scale = max(min_range, cells.far[a])
         reach, height = azimuth_reach * scale, height_reach * scale
+        per_reach, per_height = (1 - 1e-9) / reach**2, (1 - 1e-9) / height**2  # boxes at the reach itself are compared
         near = cells.near[a]
         begin, end = window(cells.column[a], columns, near, azimuth_reach * max(min_range, near))
         for c in range(begin, end):
@@ -132,7 +134,14 @@ def join_neighbours(points, distance, cells, azimuth_reach, height_reach, min_ra
             for b in range(first_at(cells.edge, cells.column_start[column], last, cells.edge[a]), last):
                 if cells.edge[b] > cells.far[a] + reach:
                     break
-                if _gap(cells.low[a], cells.high[a], cells.low[b], cells.high[b], reach, height) > 1:
+                if cells.edge[b] == cells.edge[a] and b <= a and near >= min_range:
+                    continue  # compared from the other side, whose columns around it are as many
+                z = max(0.0, low[a, 2] - high[b, 2], low[b, 2] - high[a, 2])
+                if z > height * (1 + 1e-9):
+                    continue
+                x = max(0.0, low[a, 0] - high[b, 0], low[b, 0] - high[a, 0])
+                y = max(0.0, low[a, 1] - high[b, 1], low[b, 1] - high[a, 1])
+                if (x * x + y * y) * per_reach + z * z * per_height > 1:
                     continue
                 root_a = root_of(parent, cells.row[cells.start[a]])
                 root_b = root_of(parent, cells.row[cells.start[b]])
@@ -148,21 +157,16 @@ def _join(parent, size, one, other):
 
 
 @njit(cache=True, nogil=True)
-def _gap(low_a, high_a, low_b, high_b, reach, height):
-    """Squared distance between two boxes, in units of the reach."""
-    x = max(0.0, low_a[0] - high_b[0], low_b[0] - high_a[0])
-    y = max(0.0, low_a[1] - high_b[1], low_b[1] - high_a[1])
-    z = max(0.0, low_a[2] - high_b[2], low_b[2] - high_a[2])
-    return (x * x + y * y) / (reach * reach) + z * z / (height * height)
-
-
-@njit(cache=True, nogil=True)
 def _touch(points, distance, cells, a, b, azimuth_reach, height_reach, min_range):
     """Whether a point of cell `a` is a neighbour of one of cell `b`."""
-    low, high = cells.low[b], cells.high[b]
+    low, high = cells.low, cells.high
     for i in cells.row[cells.start[a] : cells.start[a + 1]]:
         scale = max(min_range, min(distance[i], cells.far[b]))
-        if _gap(points[i], points[i], low, high, azimuth_reach * scale, height_reach * scale) > 1:
+        reach, height = azimuth_reach * scale * (1 + 1e-9), height_reach * scale * (1 + 1e-9)
+        x = max(0.0, points[i, 0] - high[b, 0], low[b, 0] - points[i, 0])
+        y = max(0.0, points[i, 1] - high[b, 1], low[b, 1] - points[i, 1])
+        z = max(0.0, points[i, 2] - high[b, 2], low[b, 2] - points[i, 2])
+        if (x * x + y * y) / (reach * reach) + z * z / (height * height) > 1:
             continue
         for j in cells.row[cells.start[b] : cells.start[b + 1]]:
             scale = max(min_range, min(distance[i], distance[j]))
