@@ -11,7 +11,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {  # by extra, the modules that it installs
     "patchwork": ("pypatchworkpp",),
     "dask": ("distributed",),
     "hub": ("huggingface_hub",),
-    "onnx": ("onnx", "onnxruntime", "onnxscript"),
+    "onnx": ("onnx", "onnxruntime"),
 }
 
 

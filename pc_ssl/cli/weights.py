@@ -9,13 +9,14 @@ import typer
 
 from pc_ssl.cli.app import DryRun, app
 from pc_ssl.cli.train import Overrides
-from pc_ssl.errors import UserError
+from pc_ssl.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from pc_ssl.interop.convert import Conversion
     from pc_ssl.interop.networks import Description
 
 FRAMEWORKS = "bevfusion, centerpoint, clip2scene, mmdet3d, openpcdet, slidr, torchsparse"
+ONNX = "onnx"
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -37,8 +38,10 @@ Verbose = Annotated[bool, typer.Option("--all", help="List every tensor, not onl
 @app.command("export")
 def export_(
     weights: Annotated[Path, typer.Argument(help="weights.safetensors of a run.")],
-    to: Annotated[str, typer.Option("--to", metavar="TARGET", help=f"{FRAMEWORKS}; with :NETWORK for one of several.")],
-    out: Annotated[Path, typer.Option(help="Checkpoint to write.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="TARGET", help=f"{FRAMEWORKS}; with :NETWORK for one of several; or {ONNX}.")
+    ],
+    out: Annotated[Path, typer.Option(help=f"Checkpoint to write; with {ONNX} a folder.")],
     config: Config = None,
     intensity_max: IntensityMax = None,
     prefix_only: Annotated[
@@ -54,6 +57,9 @@ def export_(
     Every tensor is reported as mapped, missing, unexpected or of another shape. Exits with 1, and writes nothing, when
     the backbone does not map whole, or its layers are not those of the network there.
 
+    `--to onnx` writes the dense parts as ONNX files, compared with torch by onnxruntime, and the sparse convolutions
+    with folded batch norms; it says what has no ONNX operator.
+
     Example: `pc-ssl export work_dirs/prc/weights.safetensors --to openpcdet --out prc_openpcdet.pth`
     """
     from pc_ssl.engine.exchange import (
@@ -65,6 +71,11 @@ def export_(
         write_exported,
     )
 
+    if to == ONNX:
+        if config is not None or intensity_max is not None or prefix_only:
+            raise UsageError(f"--to {ONNX}: not with --config, --intensity-max or --prefix-only")
+        _export_onnx(weights, out, dry_run)
+        return
     target = Source.parse(to, "--to")
     conversion = export_weights(weights, target, _network(config), intensity_max, prefix_only)
     print(report(conversion, list_all))
@@ -116,6 +127,21 @@ def import_(
     if not dry_run:
         write_imported(out, file, conversion, licence)
         print(out)
+
+
+def _export_onnx(weights: Path, out: Path, dry_run: bool) -> None:
+    from pc_ssl.engine.weights import read_metadata
+    from pc_ssl.hub import load, weights_file
+    from pc_ssl.hub.onnx import NOT_EXPORTED, dense_parts, export_onnx
+
+    network = load(weights)
+    if dry_run:
+        kind = type(network).__name__
+        print(f"{kind}: {', '.join(f'{part.name}.onnx' for part in dense_parts(network)) or 'no ONNX file'}")
+        print(f"not exported: {NOT_EXPORTED[kind]}")
+        return
+    print("\n".join(export_onnx(network, out, read_metadata(weights_file(weights)))))
+    print(out)
 
 
 def _network(config: Path | None) -> Description | None:
