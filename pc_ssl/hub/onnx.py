@@ -140,7 +140,7 @@ def graph_of(part: OnnxPart) -> bytes:
     """
     with extra("onnx", "--to onnx"):
         import onnx  # noqa: F401  (torch's exporter imports it late and reports its absence otherwise)
-    buffer = io.BytesIO()
+    buffer: Any = io.BytesIO()  # the exporter's annotation names paths alone
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # of the exporter about itself
         torch.onnx.export(
@@ -189,6 +189,6 @@ def folded(network: nn.Module) -> dict[str, Tensor]:
         elif isinstance(module, ResidualBlock):
             fold(f"{name}.second", module.second.weight, module.norm)
             if isinstance(module.shortcut, nn.Sequential):
-                linear = module.shortcut[0].weight
+                linear: Any = module.shortcut[0].weight
                 fold(f"{name}.shortcut", linear.reshape(len(linear), 1, 1, 1, -1), module.shortcut[1])
     return found
