@@ -75,7 +75,7 @@ _camera_with_lidar = dict(
     encoder_channels=(),  # published: BEVFusion, det/transfusion/secfpn/camera+lidar; none
 )
 # published: BEVFusion, det/transfusion/secfpn/camera+lidar/swint_v0p075/convfuser.yaml; before the LiDAR neck
-_fuser = dict(type=NeckFuser, lidar_channels=256)
+_fuser = dict(type=NeckFuser, fused_channels=256)
 
 _images = dict(
     type=ImageAugmentation,

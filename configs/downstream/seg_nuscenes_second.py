@@ -20,7 +20,7 @@ with read_base():
 
 task = dict(
     type=SegmentationTask,
-    backbone=_second,
+    backbone=_second,  # ours: SLidR's protocol has no BEV network
     view=dict(type=SingleView, augmentation=_augmentation),
 )
 train = _finetuning

@@ -54,12 +54,13 @@ class NeckFuser(ConvFuser):
     The fused map has the channels that the neck takes, so that a pretrained LiDAR branch is loaded whole.
 
     Args:
-        lidar_channels: `encoded_channels` of the LiDAR branch, 256 in BEVFusion.
+        fused_channels: of the fused map, `encoded_channels` of the LiDAR branch (`BevEncoder` checks it); 256 in
+            BEVFusion.
         camera_channels: channels of the camera branch's map.
     """
 
-    def __init__(self, lidar_channels: int, camera_channels: CameraChannels) -> None:
-        super().__init__(lidar_channels, camera_channels, lidar_channels)
+    def __init__(self, fused_channels: int, camera_channels: CameraChannels) -> None:
+        super().__init__(fused_channels, camera_channels, fused_channels)
 
 
 class BevEncoder(nn.Module):

@@ -31,8 +31,8 @@ def test_every_config_has_a_line_with_its_classes_and_data_set(found: dict[str, 
 
 
 def test_published_values_are_those_of_the_config_and_of_what_it_inherits(found: dict[str, Entry]) -> None:
-    """prc_nuscenes_second: 1024 twice, alpha, region; rotation and scale from _base_/nuscenes.py."""
-    assert found["prc_nuscenes_second"].published == {"CALICO": 6}
+    """prc_nuscenes_second: 1024 twice, alpha, region; rotation and scale from _base_/nuscenes.py; layers of SECOND."""
+    assert found["prc_nuscenes_second"].published == {"CALICO": 6, "BEVFusion": 7}
     assert found["smoke/prc_unet"].published == {}
 
 

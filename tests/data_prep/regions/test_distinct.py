@@ -32,7 +32,7 @@ def test_repeated_points_get_the_labels_of_the_first(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "module", "search", "argument"),
-    [("range_adaptive", range_adaptive, "_join_neighbours", 3), ("graph", graph, "nearest", 0)],
+    [("range_adaptive", range_adaptive, "join_neighbours", 0), ("graph", graph, "nearest", 0)],
 )
 def test_the_search_gets_each_position_once(
     name: str, module: object, search: str, argument: int, monkeypatch: pytest.MonkeyPatch
