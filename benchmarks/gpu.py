@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import platform
 import statistics
@@ -55,6 +54,7 @@ def main() -> None:
     built = build(device)
 
     from pc_ssl.doctor import examine
+    from pc_ssl.files import write_json
 
     examination = examine(device)
     print(examination.text())
@@ -64,9 +64,7 @@ def main() -> None:
         "machine": machine(device), "built": built, "doctor": examination.as_json(), "measured": measured,
     }  # fmt: skip
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    draft = options.json.with_name(options.json.name + ".part")
-    draft.write_text(json.dumps(findings, indent=1) + "\n")
-    draft.replace(options.json)
+    write_json(options.json, findings)
     print(f"\n{options.json}")
     wrong = [outcome.check for outcome in examination.outcomes if outcome.status.value == "wrong"]
     sys.exit(f"error: wrong: {', '.join(wrong)}" if wrong else 0)
@@ -215,6 +213,8 @@ def compared(
     case: str, candidates: dict[str, Run], device: torch.device, rounds: int, moved: int = 0, copy: float = 0.0
 ) -> dict[str, Any]:
     """Median seconds of each candidate, in turn, and the ratios to ours."""
+    from pc_ssl.doctor.checks import timed
+
     for run in candidates.values():
         for _ in range(WARM_UP):
             run()
@@ -222,7 +222,7 @@ def compared(
     for turn in range(rounds):
         names = list(candidates)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            seconds[name].append(timed(candidates[name], device))
+            seconds[name].append(timed(candidates[name], device)[0])
     median = {name: statistics.median(values) for name, values in seconds.items()}
     found: dict[str, Any] = {"case": case, "ms": {name: round(1000 * value, 4) for name, value in median.items()}}
     found["ratio"] = {name: round(value / median[OURS], 2) for name, value in median.items() if name != OURS}
@@ -233,22 +233,13 @@ def compared(
 
 def copy_bandwidth(device: torch.device, rounds: int) -> float:
     """Bytes a second that a copy of a large tensor reads and writes."""
+    from pc_ssl.doctor.checks import timed
+
     size = 2**28 if device.type == "cuda" else 2**25
     source = torch.zeros(size // 4, device=device)
     target = torch.empty_like(source)
-    times = [timed(lambda: target.copy_(source), device) for _ in range(WARM_UP + rounds)]
+    times = [timed(lambda: target.copy_(source), device)[0] for _ in range(WARM_UP + rounds)]
     return 2 * size / statistics.median(times[WARM_UP:])
-
-
-def timed(run: Run, device: torch.device) -> float:
-    """Seconds of a call, its kernels included."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    run()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 Values = Mapping[str, Tensor]
+Result = TypeVar("Result")
 ROUNDS = 7  # of a comparison of times
 SLOWER = 1.5  # times the baseline's time: less is within the noise of a shared machine
 
@@ -77,7 +79,7 @@ def outcome_of(check: Check, stored: Values, device: torch.device) -> Outcome:
     """Run a check and compare it with its references: independent ones, stored ones, and the CPU's float32."""
     try:
         check.run(device)  # the first run compiles, plans and allocates
-        seconds, found = timed(check.run, device)
+        seconds, found = timed(lambda: check.run(device), device)
         expected = {f"reference {name}": value for name, value in (check.reference or dict)().items()}
         own = {name.removeprefix(f"{check.key}/"): v for name, v in stored.items() if name.startswith(f"{check.key}/")}
         expected |= {f"stored {name}": value for name, value in own.items()}
@@ -114,22 +116,22 @@ def difference_of(found: Tensor, expected: Tensor) -> float:
     return float((a - b).abs().max()) / scale
 
 
-def timed(run: Callable[[torch.device], Values], device: torch.device) -> tuple[float, Values]:
+def timed(run: Callable[[], Result], device: torch.device) -> tuple[float, Result]:
     """Seconds of a call, its kernels included, and what it returns."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     start = time.perf_counter()
-    values = run(device)
+    result = run()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    return time.perf_counter() - start, values
+    return time.perf_counter() - start, result
 
 
 def speed(
     run: Callable[[torch.device], Values], baseline: Callable[[torch.device], Values], device: torch.device
 ) -> float:
     """Least time of the baseline over that of `run`, in turn: other programs only ever add to a time."""
-    pairs = [(timed(run, device)[0], timed(baseline, device)[0]) for _ in range(ROUNDS)]
+    pairs = [(timed(lambda: run(device), device)[0], timed(lambda: baseline(device), device)[0]) for _ in range(ROUNDS)]
     return min(theirs for _, theirs in pairs) / min(ours for ours, _ in pairs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -54,11 +55,11 @@ class Examination:
         return "\n".join(lines)
 
     def as_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """As JSON values; an infinite difference, such as of another shape, is None."""
         return {
             "device": self.device,
             "parts": [asdict(part) for part in self.parts],
-            "checks": [asdict(outcome) | {"status": outcome.status.value} for outcome in self.outcomes],
+            "checks": [_as_json(outcome) for outcome in self.outcomes],
         }
 
 
@@ -86,6 +87,12 @@ def checks() -> Sequence[Check]:
 
 def _raise(error: ModuleNotFoundError, _: torch.device) -> Values:
     raise error
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    difference = outcome.difference
+    finite = difference is not None and math.isfinite(difference)
+    return asdict(outcome) | {"status": outcome.status.value, "difference": difference if finite else None}
 
 
 def _name(device: torch.device) -> str:

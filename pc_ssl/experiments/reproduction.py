@@ -100,16 +100,15 @@ class Reproduction:
         for part, plan in plans:
             run_jobs([self._prepare(part.preparation)], self.jobs)
             self._experiment(part, plan).run()
-        found = [record for part, plan in plans for record in self._experiment(part, plan).records()]
-        write_records(self.work_dir, found)
-        return self.text()
+        records = [record for part, plan in plans for record in self._experiment(part, plan).records()]
+        write_records(self.work_dir, records)
+        return self.text(records)
 
-    def text(self) -> str:
-        """Measured and published scores of all parts; "-" for runs that are not finished, and for scores that were not
-        published."""
+    def text(self, records: list[Record]) -> str:
+        """Measured and published scores of all parts, whose evaluations have distinct names; "-" for what was not
+        measured or not published."""
         blocks = [self.table.title, f"source: {self.table.source}", "measured (published), %"]
         for part in self.table.parts:
-            records = self._experiment(part, self.plan(part)).records()
             blocks += [f"\n{part.name}", scores_of(part, records).text(), *differences_of(part, records)]
         return "\n".join([*blocks, "", *(f"differs: {text}" for text in self.table.differences)])
 

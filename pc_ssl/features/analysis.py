@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from pc_ssl.ops import region_pool
+
 ITERATIONS = 50
 
 
@@ -90,10 +92,8 @@ def fit_kmeans(sample: Tensor, count: int, seed: int) -> KMeans:
         centers = torch.cat([centers, unit[torch.multinomial(squared, 1, generator=generator)]])
     for _ in range(ITERATIONS):
         nearest = torch.cdist(unit, centers).argmin(dim=1)
-        sums = torch.zeros_like(centers).index_add_(0, nearest, unit)
-        sizes = torch.bincount(nearest, minlength=len(centers)).clamp_min(1)
         filled = torch.bincount(nearest, minlength=len(centers)) > 0
-        moved = torch.where(filled[:, None], sums / sizes[:, None], centers)
+        moved = torch.where(filled[:, None], region_pool(unit, nearest, len(centers)), centers)
         if torch.equal(moved, centers):
             break
         centers = moved

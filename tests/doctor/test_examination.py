@@ -120,6 +120,13 @@ def test_differences() -> None:
     assert difference_of(torch.tensor([float("nan")]), torch.tensor([float("nan")])) == 0.0
 
 
+def test_an_infinite_difference_is_written_as_none() -> None:
+    wrong = Outcome("op/a", Status.WRONG, 0.1, float("inf"), detail="stored x differs")
+    (found,) = Examination("cpu", (), (wrong,)).as_json()["checks"]
+    assert found["difference"] is None
+    assert json.loads(json.dumps(found, allow_nan=False))["status"] == "wrong"
+
+
 def test_the_command_prints_a_table_and_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     file = tmp_path / "doctor.json"
     assert app(["doctor", "--device", "cpu", "--json", str(file)], standalone_mode=False) == 0
